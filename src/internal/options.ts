@@ -1,0 +1,20 @@
+import { checkObject } from "./validate.js";
+
+/**
+ * Defaults overlaid with the options that were given; `undefined` counts as not given.
+ *
+ * @throws TypeError when `options` is neither an object nor absent.
+ */
+export function withDefaults<Defaults extends object, Options extends object>(
+	call: string,
+	defaults: Defaults,
+	options: Options | null | undefined,
+): Defaults & Options {
+	if (options === undefined || options === null)
+		return { ...defaults } as Defaults & Options;
+	checkObject(call, "options", options);
+	const given = Object.entries(options).filter(
+		([, value]) => value !== undefined,
+	);
+	return { ...defaults, ...Object.fromEntries(given) } as Defaults & Options;
+}
