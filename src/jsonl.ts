@@ -1,10 +1,10 @@
-import { createReadStream } from "node:fs";
-import { checkObject, checkOneOf, wrongType } from "./internal/validate.js";
-import type { TrainingExample } from "./types.js";
+import { createReadStream } from 'node:fs';
+import { checkObject, checkOneOf, wrongType } from './internal/validate.js';
+import type { TrainingExample } from './types.js';
 
 export interface ReadJsonlOptions {
-	/** What a line that is no JSON object does: end the reading with an error, or be left out. Default `'throw'`. */
-	onError?: "throw" | "skip";
+  /** What a line that is no JSON object does: end the reading with an error, or be left out. Default `'throw'`. */
+  onError?: 'throw' | 'skip';
 }
 
 const NEWLINE = 0x0a;
@@ -29,87 +29,57 @@ const NEWLINE = 0x0a;
  * ```
  */
 export function readJsonl<T extends object = TrainingExample>(
-	source: string | URL | AsyncIterable<Uint8Array | string>,
-	options: ReadJsonlOptions = {},
+  source: string | URL | AsyncIterable<Uint8Array | string>,
+  options: ReadJsonlOptions = {},
 ): AsyncGenerator<T, void, undefined> {
-	checkObject("readJsonl", "options", options);
-	const onError = checkOneOf(
-		"readJsonl",
-		"onError",
-		options.onError ?? "throw",
-		["throw", "skip"],
-	);
-	const isPath = typeof source === "string" || source instanceof URL;
-	const isStream =
-		typeof source === "object" &&
-		source !== null &&
-		Symbol.asyncIterator in source;
-	if (!isPath && !isStream)
-		throw wrongType(
-			"readJsonl",
-			"source",
-			"a path or a readable stream",
-			source,
-		);
-	return records<T>(source, onError);
+  checkObject('readJsonl', 'options', options);
+  const onError = checkOneOf('readJsonl', 'onError', options.onError ?? 'throw', ['throw', 'skip']);
+  const isPath = typeof source === 'string' || source instanceof URL;
+  const isStream = typeof source === 'object' && source !== null && Symbol.asyncIterator in source;
+  if (!isPath && !isStream) throw wrongType('readJsonl', 'source', 'a path or a readable stream', source);
+  return records<T>(source, onError);
 }
 
 async function* records<T>(
-	source: string | URL | AsyncIterable<Uint8Array | string>,
-	onError: "throw" | "skip",
+  source: string | URL | AsyncIterable<Uint8Array | string>,
+  onError: 'throw' | 'skip',
 ): AsyncGenerator<T, void, undefined> {
-	const isPath = typeof source === "string" || source instanceof URL;
-	const label = isPath ? ` of ${String(source)}` : "";
-	const decoder = new TextDecoder("utf-8", { fatal: true });
-	let number = 0;
-	for await (const line of linesOf(
-		isPath ? createReadStream(source) : source,
-	)) {
-		number++;
-		let record: unknown;
-		try {
-			const text = decoder.decode(line);
-			if (text.trim() === "") continue;
-			record = JSON.parse(text);
-			if (
-				typeof record !== "object" ||
-				record === null ||
-				Array.isArray(record)
-			)
-				throw new TypeError("not an object");
-		} catch (cause) {
-			if (onError === "skip") continue;
-			throw new RangeError(
-				`readJsonl: line ${number}${label}: ${(cause as Error).message}`,
-				{ cause },
-			);
-		}
-		yield record as T;
-	}
+  const isPath = typeof source === 'string' || source instanceof URL;
+  const label = isPath ? ` of ${String(source)}` : '';
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let number = 0;
+  for await (const line of linesOf(isPath ? createReadStream(source) : source)) {
+    number++;
+    let record: unknown;
+    try {
+      const text = decoder.decode(line);
+      if (text.trim() === '') continue;
+      record = JSON.parse(text);
+      if (typeof record !== 'object' || record === null || Array.isArray(record)) throw new TypeError('not an object');
+    } catch (cause) {
+      if (onError === 'skip') continue;
+      throw new RangeError(`readJsonl: line ${number}${label}: ${(cause as Error).message}`, { cause });
+    }
+    yield record as T;
+  }
 }
 
 /**
  * Cuts a stream into lines of bytes. `node:readline` would also cut at U+2028 and U+2029, which JSON allows in strings,
  * and could not tell which line holds invalid UTF-8.
  */
-async function* linesOf(
-	stream: AsyncIterable<Uint8Array | string>,
-): AsyncGenerator<Uint8Array, void, undefined> {
-	let parts: Uint8Array[] = [];
-	for await (const chunk of stream) {
-		const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
-		let start = 0;
-		for (
-			let end = bytes.indexOf(NEWLINE);
-			end >= 0;
-			end = bytes.indexOf(NEWLINE, start)
-		) {
-			parts.push(bytes.subarray(start, end));
-			yield parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-			parts = [];
-			start = end + 1;
-		}
-		if (start < bytes.length) parts.push(bytes.subarray(start));
-	}
-	if (parts.length > 0) yield Buffer.concat(parts);
+async function* linesOf(stream: AsyncIterable<Uint8Array | string>): AsyncGenerator<Uint8Array, void, undefined> {
+  let parts: Uint8Array[] = [];
+  for await (const chunk of stream) {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      parts.push(bytes.subarray(start, end));
+      yield parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+      parts = [];
+      start = end + 1;
+    }
+    if (start < bytes.length) parts.push(bytes.subarray(start));
+  }
+  if (parts.length > 0) yield Buffer.concat(parts);
 }

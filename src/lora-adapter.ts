@@ -1,37 +1,37 @@
-import { checkAdapter } from "./internal/adapters.js";
-import { float32Rows, toNestedArrays } from "./internal/matrix.js";
-import { withDefaults } from "./internal/options.js";
-import { gaussian, randomFor } from "./internal/random.js";
+import { checkAdapter } from './internal/adapters.js';
+import { float32Rows, toNestedArrays } from './internal/matrix.js';
+import { withDefaults } from './internal/options.js';
+import { gaussian, randomFor } from './internal/random.js';
 import {
-	checkCount,
-	checkFinite,
-	checkNumber,
-	checkRows,
-	checkSameCount,
-	checkSeed,
-	throwNonFinite,
-} from "./internal/validate.js";
-import { kernels } from "./kernels/index.js";
-import type { Adapter, Float32Row, Rows } from "./types.js";
+  checkCount,
+  checkFinite,
+  checkNumber,
+  checkRows,
+  checkSameCount,
+  checkSeed,
+  throwNonFinite,
+} from './internal/validate.js';
+import { kernels } from './kernels/index.js';
+import type { Adapter, Float32Row, Rows } from './types.js';
 
 export interface LoRAAdapterOptions {
-	/** Length of the input rows. */
-	dim: number;
-	/** Length of the output rows. Default `dim`. */
-	outDim?: number;
-	/** Inner dimension. Default 4. */
-	rank?: number;
-	/** `scaling` is alpha / rank. Default 8. */
-	alpha?: number;
-	/** Seed (uint32) of the initial weights. Default: `Math.random`. */
-	seed?: number;
+  /** Length of the input rows. */
+  dim: number;
+  /** Length of the output rows. Default `dim`. */
+  outDim?: number;
+  /** Inner dimension. Default 4. */
+  rank?: number;
+  /** `scaling` is alpha / rank. Default 8. */
+  alpha?: number;
+  /** Seed (uint32) of the initial weights. Default: `Math.random`. */
+  seed?: number;
 }
 
 /** An adapter as MicroLoRA saves it: plain arrays and numbers. */
 export interface SavedAdapter {
-	loraA: number[][];
-	loraB: number[][];
-	scaling: number;
+  loraA: number[][];
+  loraB: number[][];
+  scaling: number;
 }
 
 /**
@@ -50,169 +50,149 @@ export interface SavedAdapter {
  * ```
  */
 export class LoRAAdapter implements Adapter {
-	/** dim × rank; rows are views of one buffer. */
-	readonly loraA: Float32Row[];
-	/** rank × outDim; rows are views of one buffer. */
-	readonly loraB: Float32Row[];
-	/** alpha / rank. */
-	readonly scaling: number;
+  /** dim × rank; rows are views of one buffer. */
+  readonly loraA: Float32Row[];
+  /** rank × outDim; rows are views of one buffer. */
+  readonly loraB: Float32Row[];
+  /** alpha / rank. */
+  readonly scaling: number;
 
-	#last: { inputs: Float32Row[]; hidden: Float32Row[] } | undefined;
+  #last: { inputs: Float32Row[]; hidden: Float32Row[] } | undefined;
 
-	/**
-	 * @throws TypeError or RangeError that names the option and the value.
-	 */
-	constructor(options: LoRAAdapterOptions) {
-		const call = "LoRAAdapter";
-		const { dim, rank, alpha, ...rest } = withDefaults(
-			call,
-			{ rank: 4, alpha: 8 },
-			options,
-		);
-		const outDim = rest.outDim ?? dim;
-		checkCount(call, "dim", dim);
-		checkCount(call, "outDim", outDim);
-		checkCount(call, "rank", rank);
-		checkNumber(call, "alpha", alpha);
-		const random = randomFor(checkSeed(call, rest.seed));
-		this.loraA = float32Rows(dim, rank);
-		this.loraB = float32Rows(rank, outDim);
-		this.scaling = alpha / rank;
-		const deviation = Math.sqrt(2 / (dim + rank));
-		for (const row of this.loraA)
-			for (let k = 0; k < rank; k++) row[k] = deviation * gaussian(random);
-	}
+  /**
+   * @throws TypeError or RangeError that names the option and the value.
+   */
+  constructor(options: LoRAAdapterOptions) {
+    const call = 'LoRAAdapter';
+    const { dim, rank, alpha, ...rest } = withDefaults(call, { rank: 4, alpha: 8 }, options);
+    const outDim = rest.outDim ?? dim;
+    checkCount(call, 'dim', dim);
+    checkCount(call, 'outDim', outDim);
+    checkCount(call, 'rank', rank);
+    checkNumber(call, 'alpha', alpha);
+    const random = randomFor(checkSeed(call, rest.seed));
+    this.loraA = float32Rows(dim, rank);
+    this.loraB = float32Rows(rank, outDim);
+    this.scaling = alpha / rank;
+    const deviation = Math.sqrt(2 / (dim + rank));
+    for (const row of this.loraA) for (let k = 0; k < rank; k++) row[k] = deviation * gaussian(random);
+  }
 
-	/**
-	 * A copy of an adapter: MicroLoRA's, what {@link toJSON} made, or another `LoRAAdapter`.
-	 *
-	 * @throws TypeError or RangeError when a matrix is missing, ragged or not finite, or the two do not fit each other.
-	 */
-	static from(plain: Adapter | SavedAdapter): LoRAAdapter {
-		const call = "LoRAAdapter.from";
-		checkAdapter(call, "adapter", plain);
-		const { loraA, loraB } = plain;
-		const scaling = checkNumber(call, "adapter.scaling", plain.scaling);
-		loraA.forEach((row, i) => {
-			checkFinite(call, `adapter.loraA[${i}]`, row);
-		});
-		loraB.forEach((row, i) => {
-			checkFinite(call, `adapter.loraB[${i}]`, row);
-		});
-		const rank = loraB.length;
-		const adapter = new LoRAAdapter({
-			dim: loraA.length,
-			outDim: loraB[0]!.length,
-			rank,
-			alpha: 1,
-			seed: 0,
-		});
-		(adapter as { scaling: number }).scaling = scaling;
-		loraA.forEach((row, i) => {
-			adapter.loraA[i]!.set(row);
-		});
-		loraB.forEach((row, k) => {
-			adapter.loraB[k]!.set(row);
-		});
-		return adapter;
-	}
+  /**
+   * A copy of an adapter: MicroLoRA's, what {@link toJSON} made, or another `LoRAAdapter`.
+   *
+   * @throws TypeError or RangeError when a matrix is missing, ragged or not finite, or the two do not fit each other.
+   */
+  static from(plain: Adapter | SavedAdapter): LoRAAdapter {
+    const call = 'LoRAAdapter.from';
+    checkAdapter(call, 'adapter', plain);
+    const { loraA, loraB } = plain;
+    const scaling = checkNumber(call, 'adapter.scaling', plain.scaling);
+    loraA.forEach((row, i) => {
+      checkFinite(call, `adapter.loraA[${i}]`, row);
+    });
+    loraB.forEach((row, i) => {
+      checkFinite(call, `adapter.loraB[${i}]`, row);
+    });
+    const rank = loraB.length;
+    const adapter = new LoRAAdapter({
+      dim: loraA.length,
+      outDim: loraB[0]!.length,
+      rank,
+      alpha: 1,
+      seed: 0,
+    });
+    (adapter as { scaling: number }).scaling = scaling;
+    loraA.forEach((row, i) => {
+      adapter.loraA[i]!.set(row);
+    });
+    loraB.forEach((row, k) => {
+      adapter.loraB[k]!.set(row);
+    });
+    return adapter;
+  }
 
-	/** Length of the input rows. */
-	get dim(): number {
-		return this.loraA.length;
-	}
+  /** Length of the input rows. */
+  get dim(): number {
+    return this.loraA.length;
+  }
 
-	/** Length of the output rows. */
-	get outDim(): number {
-		return this.loraB[0]!.length;
-	}
+  /** Length of the output rows. */
+  get outDim(): number {
+    return this.loraB[0]!.length;
+  }
 
-	/** Inner dimension. */
-	get rank(): number {
-		return this.loraB.length;
-	}
+  /** Inner dimension. */
+  get rank(): number {
+    return this.loraB.length;
+  }
 
-	/** `scaling · rank`. */
-	get alpha(): number {
-		return this.scaling * this.rank;
-	}
+  /** `scaling · rank`. */
+  get alpha(): number {
+    return this.scaling * this.rank;
+  }
 
-	/**
-	 * Adapts rows, and remembers what {@link backward} needs.
-	 *
-	 * @param rows n rows of `dim` numbers.
-	 * @returns n rows of `outDim` floats.
-	 * @throws TypeError or RangeError for a row of another length or an entry that is not finite.
-	 */
-	forward(rows: Rows): Float32Row[] {
-		checkWidths("forward", "rows", rows, this.dim);
-		const inputs = float32Rows(rows.length, this.dim);
-		rows.forEach((row, i) => {
-			inputs[i]!.set(row);
-		});
-		const { outputs, hidden } = kernels().loraForward(this, inputs);
-		if (!Number.isFinite(kernels().sumOfSquares(outputs))) {
-			throwNonFinite("forward", { rows, loraA: this.loraA, loraB: this.loraB });
-		}
-		this.#last = { inputs, hidden };
-		return outputs;
-	}
+  /**
+   * Adapts rows, and remembers what {@link backward} needs.
+   *
+   * @param rows n rows of `dim` numbers.
+   * @returns n rows of `outDim` floats.
+   * @throws TypeError or RangeError for a row of another length or an entry that is not finite.
+   */
+  forward(rows: Rows): Float32Row[] {
+    checkWidths('forward', 'rows', rows, this.dim);
+    const inputs = float32Rows(rows.length, this.dim);
+    rows.forEach((row, i) => {
+      inputs[i]!.set(row);
+    });
+    const { outputs, hidden } = kernels().loraForward(this, inputs);
+    if (!Number.isFinite(kernels().sumOfSquares(outputs))) {
+      throwNonFinite('forward', { rows, loraA: this.loraA, loraB: this.loraB });
+    }
+    this.#last = { inputs, hidden };
+    return outputs;
+  }
 
-	/**
-	 * Gradients for the last {@link forward}, with the weights as they are now: call it before the optimizer's step.
-	 *
-	 * @param gradRows Gradient of the loss with respect to the output: n rows of `outDim` numbers.
-	 * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
-	 * @throws Error before the first `forward`; TypeError or RangeError for rows that do not fit it or are not finite.
-	 */
-	backward(gradRows: Rows): {
-		gradA: Float32Row[];
-		gradB: Float32Row[];
-		gradInputs: Float32Row[];
-	} {
-		if (!this.#last) throw new Error("backward: call forward first");
-		const { inputs, hidden } = this.#last;
-		checkWidths("backward", "gradRows", gradRows, this.outDim);
-		checkSameCount(
-			"backward",
-			"gradRows",
-			gradRows.length,
-			"the last forward",
-			inputs.length,
-		);
-		const gradients = kernels().loraBackward(this, inputs, hidden, gradRows);
-		const squares =
-			kernels().sumOfSquares(gradients.gradA) +
-			kernels().sumOfSquares(gradients.gradInputs);
-		if (!Number.isFinite(squares))
-			throwNonFinite("backward", {
-				gradRows,
-				loraA: this.loraA,
-				loraB: this.loraB,
-			});
-		return gradients;
-	}
+  /**
+   * Gradients for the last {@link forward}, with the weights as they are now: call it before the optimizer's step.
+   *
+   * @param gradRows Gradient of the loss with respect to the output: n rows of `outDim` numbers.
+   * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
+   * @throws Error before the first `forward`; TypeError or RangeError for rows that do not fit it or are not finite.
+   */
+  backward(gradRows: Rows): {
+    gradA: Float32Row[];
+    gradB: Float32Row[];
+    gradInputs: Float32Row[];
+  } {
+    if (!this.#last) throw new Error('backward: call forward first');
+    const { inputs, hidden } = this.#last;
+    checkWidths('backward', 'gradRows', gradRows, this.outDim);
+    checkSameCount('backward', 'gradRows', gradRows.length, 'the last forward', inputs.length);
+    const gradients = kernels().loraBackward(this, inputs, hidden, gradRows);
+    const squares = kernels().sumOfSquares(gradients.gradA) + kernels().sumOfSquares(gradients.gradInputs);
+    if (!Number.isFinite(squares))
+      throwNonFinite('backward', {
+        gradRows,
+        loraA: this.loraA,
+        loraB: this.loraB,
+      });
+    return gradients;
+  }
 
-	/** The adapter in MicroLoRA's saved form; `JSON.stringify` calls it. */
-	toJSON(): SavedAdapter {
-		return {
-			loraA: toNestedArrays(this.loraA),
-			loraB: toNestedArrays(this.loraB),
-			scaling: this.scaling,
-		};
-	}
+  /** The adapter in MicroLoRA's saved form; `JSON.stringify` calls it. */
+  toJSON(): SavedAdapter {
+    return {
+      loraA: toNestedArrays(this.loraA),
+      loraB: toNestedArrays(this.loraB),
+      scaling: this.scaling,
+    };
+  }
 }
 
-function checkWidths(
-	call: string,
-	name: string,
-	rows: Rows,
-	width: number,
-): void {
-	checkRows(call, name, rows);
-	const index = rows.findIndex((row) => row.length !== width);
-	if (index >= 0)
-		throw new RangeError(
-			`${call}: ${name}[${index}] has ${rows[index]!.length} entries, expected ${width}`,
-		);
+function checkWidths(call: string, name: string, rows: Rows, width: number): void {
+  checkRows(call, name, rows);
+  const index = rows.findIndex(row => row.length !== width);
+  if (index >= 0)
+    throw new RangeError(`${call}: ${name}[${index}] has ${rows[index]!.length} entries, expected ${width}`);
 }

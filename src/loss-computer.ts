@@ -1,20 +1,11 @@
-import { cosine, euclidean } from "./kernels/scalar/vector.js";
-import { combine, type WeightedLoss } from "./loss-computer/combine.js";
-import {
-	type ContrastiveOptions,
-	contrastive,
-} from "./loss-computer/contrastive.js";
-import {
-	type CosineEmbeddingOptions,
-	cosineEmbedding,
-} from "./loss-computer/cosine-embedding.js";
-import {
-	type CrossEntropyOptions,
-	crossEntropy,
-} from "./loss-computer/cross-entropy.js";
-import { type MseOptions, mse } from "./loss-computer/mse.js";
-import { type TripletOptions, triplet } from "./loss-computer/triplet.js";
-import type { LossResult, Rows, Vector } from "./types.js";
+import { cosine, euclidean } from './kernels/scalar/vector.js';
+import { combine, type WeightedLoss } from './loss-computer/combine.js';
+import { type ContrastiveOptions, contrastive } from './loss-computer/contrastive.js';
+import { type CosineEmbeddingOptions, cosineEmbedding } from './loss-computer/cosine-embedding.js';
+import { type CrossEntropyOptions, crossEntropy } from './loss-computer/cross-entropy.js';
+import { type MseOptions, mse } from './loss-computer/mse.js';
+import { type TripletOptions, triplet } from './loss-computer/triplet.js';
+import type { LossResult, Rows, Vector } from './types.js';
 
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`, averaged over
@@ -24,117 +15,104 @@ import type { LossResult, Rows, Vector } from "./types.js";
  * Rows of unequal length are compared over the shorter, as in the original module.
  */
 export class LossComputer {
-	/**
-	 * InfoNCE: for each anchor the negative log of the softmax share of its positive among its candidates, over cosine
-	 * similarities divided by `temperature` (van den Oord et al. 2018, "Representation Learning with Contrastive
-	 * Predictive Coding"). Computed with an exact log-sum-exp; one pair without negatives has loss 0.
-	 *
-	 * @param anchors n rows.
-	 * @param positives n rows; row i belongs to anchor i.
-	 * @param negatives With rows, those alone are the negatives, for every anchor. Without (`null`), the other positives
-	 *   of the batch are.
-	 * @returns The mean loss; with `gradients: true` also `gradients` (anchors), `targetGradients` (positives) and, where
-	 *   negatives are given, `negativeGradients`. The gradient at a zero row is 0.
-	 *
-	 * @example
-	 * ```js
-	 * import { LossComputer } from 'microlora-training-utils';
-	 *
-	 * const anchors = [[1, 0], [0, 1]];
-	 * const positives = [[0.8, 0.6], [0.6, 0.8]];
-	 * const { loss, gradients } = LossComputer.contrastive(anchors, positives, null, { temperature: 0.1, gradients: true });
-	 * console.log(loss.toFixed(4), gradients.length); // 0.1269 2
-	 * ```
-	 */
-	static contrastive(
-		anchors: Rows,
-		positives: Rows,
-		negatives: Rows | null = null,
-		options: ContrastiveOptions = {},
-	): LossResult {
-		return contrastive(anchors, positives, negatives, options);
-	}
+  /**
+   * InfoNCE: for each anchor the negative log of the softmax share of its positive among its candidates, over cosine
+   * similarities divided by `temperature` (van den Oord et al. 2018, "Representation Learning with Contrastive
+   * Predictive Coding"). Computed with an exact log-sum-exp; one pair without negatives has loss 0.
+   *
+   * @param anchors n rows.
+   * @param positives n rows; row i belongs to anchor i.
+   * @param negatives With rows, those alone are the negatives, for every anchor. Without (`null`), the other positives
+   *   of the batch are.
+   * @returns The mean loss; with `gradients: true` also `gradients` (anchors), `targetGradients` (positives) and, where
+   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0.
+   *
+   * @example
+   * ```js
+   * import { LossComputer } from 'microlora-training-utils';
+   *
+   * const anchors = [[1, 0], [0, 1]];
+   * const positives = [[0.8, 0.6], [0.6, 0.8]];
+   * const { loss, gradients } = LossComputer.contrastive(anchors, positives, null, { temperature: 0.1, gradients: true });
+   * console.log(loss.toFixed(4), gradients.length); // 0.1269 2
+   * ```
+   */
+  static contrastive(
+    anchors: Rows,
+    positives: Rows,
+    negatives: Rows | null = null,
+    options: ContrastiveOptions = {},
+  ): LossResult {
+    return contrastive(anchors, positives, negatives, options);
+  }
 
-	/**
-	 * Triplet loss: `max(0, |a - p| - |a - n| + margin)` with Euclidean distances (Schroff et al. 2015, "FaceNet").
-	 *
-	 * @param anchors n rows.
-	 * @param positives n rows.
-	 * @param negatives n rows.
-	 * @returns The mean loss.
-	 */
-	static triplet(
-		anchors: Rows,
-		positives: Rows,
-		negatives: Rows,
-		options: TripletOptions = {},
-	): LossResult {
-		return triplet(anchors, positives, negatives, options);
-	}
+  /**
+   * Triplet loss: `max(0, |a - p| - |a - n| + margin)` with Euclidean distances (Schroff et al. 2015, "FaceNet").
+   *
+   * @param anchors n rows.
+   * @param positives n rows.
+   * @param negatives n rows.
+   * @returns The mean loss.
+   */
+  static triplet(anchors: Rows, positives: Rows, negatives: Rows, options: TripletOptions = {}): LossResult {
+    return triplet(anchors, positives, negatives, options);
+  }
 
-	/**
-	 * Softmax cross-entropy of logits against class indices.
-	 *
-	 * @param predictions n rows of logits, any number of classes each.
-	 * @param targets n class indices, from 0 to the row's length - 1.
-	 * @returns The mean loss.
-	 */
-	static crossEntropy(
-		predictions: Rows,
-		targets: ArrayLike<number>,
-		options: CrossEntropyOptions = {},
-	): LossResult {
-		return crossEntropy(predictions, targets, options);
-	}
+  /**
+   * Softmax cross-entropy of logits against class indices.
+   *
+   * @param predictions n rows of logits, any number of classes each.
+   * @param targets n class indices, from 0 to the row's length - 1.
+   * @returns The mean loss.
+   */
+  static crossEntropy(predictions: Rows, targets: ArrayLike<number>, options: CrossEntropyOptions = {}): LossResult {
+    return crossEntropy(predictions, targets, options);
+  }
 
-	/**
-	 * Mean squared error: the mean over each row's entries, then over the rows.
-	 *
-	 * @param predictions n rows.
-	 * @param targets n rows.
-	 * @returns The mean loss; with `gradients: true` also `gradients` (predictions) and `targetGradients` (targets).
-	 */
-	static mse(
-		predictions: Rows,
-		targets: Rows,
-		options: MseOptions = {},
-	): LossResult {
-		return mse(predictions, targets, options);
-	}
+  /**
+   * Mean squared error: the mean over each row's entries, then over the rows.
+   *
+   * @param predictions n rows.
+   * @param targets n rows.
+   * @returns The mean loss; with `gradients: true` also `gradients` (predictions) and `targetGradients` (targets).
+   */
+  static mse(predictions: Rows, targets: Rows, options: MseOptions = {}): LossResult {
+    return mse(predictions, targets, options);
+  }
 
-	/**
-	 * Cosine embedding loss: `1 - cos` for similar pairs, `max(0, cos - margin)` for the others.
-	 *
-	 * @param predictions n rows.
-	 * @param targets n rows.
-	 * @param labels n labels, 1 for similar; any other number is dissimilar. `null` means that all are similar.
-	 * @returns The mean loss.
-	 */
-	static cosineEmbedding(
-		predictions: Rows,
-		targets: Rows,
-		labels: ArrayLike<number> | null = null,
-		options: CosineEmbeddingOptions = {},
-	): LossResult {
-		return cosineEmbedding(predictions, targets, labels, options);
-	}
+  /**
+   * Cosine embedding loss: `1 - cos` for similar pairs, `max(0, cos - margin)` for the others.
+   *
+   * @param predictions n rows.
+   * @param targets n rows.
+   * @param labels n labels, 1 for similar; any other number is dissimilar. `null` means that all are similar.
+   * @returns The mean loss.
+   */
+  static cosineEmbedding(
+    predictions: Rows,
+    targets: Rows,
+    labels: ArrayLike<number> | null = null,
+    options: CosineEmbeddingOptions = {},
+  ): LossResult {
+    return cosineEmbedding(predictions, targets, labels, options);
+  }
 
-	/**
-	 * Weighted sum of losses and of their components by name.
-	 *
-	 * @param losses Results of the other losses with their weights. None at all is loss 0.
-	 */
-	static combine(losses: readonly WeightedLoss[]): LossResult {
-		return combine(losses);
-	}
+  /**
+   * Weighted sum of losses and of their components by name.
+   *
+   * @param losses Results of the other losses with their weights. None at all is loss 0.
+   */
+  static combine(losses: readonly WeightedLoss[]): LossResult {
+    return combine(losses);
+  }
 
-	/** Cosine similarity over the shorter of two rows; 0 for a zero row. */
-	static _cosineSimilarity(a: Vector, b: Vector): number {
-		return cosine(a, b);
-	}
+  /** Cosine similarity over the shorter of two rows; 0 for a zero row. */
+  static _cosineSimilarity(a: Vector, b: Vector): number {
+    return cosine(a, b);
+  }
 
-	/** Euclidean distance over the shorter of two rows. */
-	static _euclideanDistance(a: Vector, b: Vector): number {
-		return euclidean(a, b);
-	}
+  /** Euclidean distance over the shorter of two rows. */
+  static _euclideanDistance(a: Vector, b: Vector): number {
+    return euclidean(a, b);
+  }
 }

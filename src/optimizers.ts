@@ -1,112 +1,88 @@
-import { checkAdapters, checkGradients } from "./internal/adapters.js";
-import { zerosLike } from "./internal/matrix.js";
-import { withDefaults } from "./internal/options.js";
-import {
-	checkArray,
-	checkNumber,
-	describe,
-	throwNonFinite,
-} from "./internal/validate.js";
-import { kernels } from "./kernels/index.js";
-import type {
-	Adapter,
-	AdapterGradients,
-	MutableVector,
-	Rows,
-} from "./types.js";
+import { checkAdapters, checkGradients } from './internal/adapters.js';
+import { zerosLike } from './internal/matrix.js';
+import { withDefaults } from './internal/options.js';
+import { checkArray, checkNumber, describe, throwNonFinite } from './internal/validate.js';
+import { kernels } from './kernels/index.js';
+import type { Adapter, AdapterGradients, MutableVector, Rows } from './types.js';
 
 export interface SGDOptions {
-	/** Learning rate, 0 or more. Default 0.01. */
-	lr?: number;
-	/** Factor on the velocity, from 0 to below 1. Default 0. */
-	momentum?: number;
-	/** L2 penalty, added to the gradient. Default 0. */
-	weightDecay?: number;
-	/** Gradients are scaled down together to at most this global norm. Default: no limit. */
-	maxGradNorm?: number;
+  /** Learning rate, 0 or more. Default 0.01. */
+  lr?: number;
+  /** Factor on the velocity, from 0 to below 1. Default 0. */
+  momentum?: number;
+  /** L2 penalty, added to the gradient. Default 0. */
+  weightDecay?: number;
+  /** Gradients are scaled down together to at most this global norm. Default: no limit. */
+  maxGradNorm?: number;
 }
 
 export interface AdamWOptions {
-	/** Learning rate, 0 or more. Default 0.001. */
-	lr?: number;
-	/** Decay of the mean of gradients and of their squares, each from 0 to below 1. Default [0.9, 0.999]. */
-	betas?: readonly [number, number];
-	/** Added to the root of the second moment, 0 or more. Default 1e-8. */
-	eps?: number;
-	/** Decoupled weight decay. Default 0.01. */
-	weightDecay?: number;
-	/** Gradients are scaled down together to at most this global norm. Default: no limit. */
-	maxGradNorm?: number;
+  /** Learning rate, 0 or more. Default 0.001. */
+  lr?: number;
+  /** Decay of the mean of gradients and of their squares, each from 0 to below 1. Default [0.9, 0.999]. */
+  betas?: readonly [number, number];
+  /** Added to the root of the second moment, 0 or more. Default 1e-8. */
+  eps?: number;
+  /** Decoupled weight decay. Default 0.01. */
+  weightDecay?: number;
+  /** Gradients are scaled down together to at most this global norm. Default: no limit. */
+  maxGradNorm?: number;
 }
 
 /** One parameter matrix, its gradient and the optimizer's state for it. */
 interface Parameter<State> {
-	values: readonly MutableVector[];
-	gradients: Rows;
-	state: State;
+  values: readonly MutableVector[];
+  gradients: Rows;
+  state: State;
 }
 
 /** What all optimizers share: the adapters, the state of each matrix, checks and clipping. */
 abstract class Optimizer<State> {
-	readonly #adapters: ReadonlyMap<string, Adapter>;
-	readonly #states: Map<string, { loraA: State; loraB: State }>;
-	readonly #call: string;
+  readonly #adapters: ReadonlyMap<string, Adapter>;
+  readonly #states: Map<string, { loraA: State; loraB: State }>;
+  readonly #call: string;
 
-	protected constructor(
-		call: string,
-		adapters: ReadonlyMap<string, Adapter>,
-		stateFor: (values: Rows) => State,
-	) {
-		checkAdapters(call, adapters);
-		this.#call = `${call}.step`;
-		this.#adapters = adapters;
-		this.#states = new Map(
-			Array.from(adapters, ([name, { loraA, loraB }]) => [
-				name,
-				{ loraA: stateFor(loraA), loraB: stateFor(loraB) },
-			]),
-		);
-	}
+  protected constructor(call: string, adapters: ReadonlyMap<string, Adapter>, stateFor: (values: Rows) => State) {
+    checkAdapters(call, adapters);
+    this.#call = `${call}.step`;
+    this.#adapters = adapters;
+    this.#states = new Map(
+      Array.from(adapters, ([name, { loraA, loraB }]) => [name, { loraA: stateFor(loraA), loraB: stateFor(loraB) }]),
+    );
+  }
 
-	/** Checks everything before anything changes; returns the matrices to update and the factor from clipping. */
-	protected prepare(
-		grads: ReadonlyMap<string, AdapterGradients>,
-		lr: number,
-		maxGradNorm: number | undefined,
-	): { parameters: Parameter<State>[]; gradientScale: number } {
-		const call = this.#call;
-		checkGradients(call, grads, this.#adapters);
-		checkNumber(call, "lr", lr, { min: 0 });
-		const parameters: Parameter<State>[] = [];
-		let squares = 0;
-		for (const [name, { gradA, gradB }] of grads) {
-			const { loraA, loraB } = this.#adapters.get(name)!;
-			const state = this.#states.get(name);
-			if (!state)
-				throw new RangeError(
-					`${call}: adapter ${describe(name)} was added after the optimizer was made`,
-				);
-			const ofAdapter =
-				kernels().sumOfSquares(gradA) + kernels().sumOfSquares(gradB);
-			if (!Number.isFinite(ofAdapter)) {
-				throwNonFinite(call, {
-					[`grads.get(${describe(name)}).gradA`]: gradA,
-					[`grads.get(${describe(name)}).gradB`]: gradB,
-				});
-			}
-			squares += ofAdapter;
-			parameters.push({ values: loraA, gradients: gradA, state: state.loraA });
-			parameters.push({ values: loraB, gradients: gradB, state: state.loraB });
-		}
-		const norm = Math.sqrt(squares);
-		return {
-			parameters,
-			gradientScale:
-				maxGradNorm !== undefined && norm > maxGradNorm
-					? maxGradNorm / norm
-					: 1,
-		};
-	}
+  /** Checks everything before anything changes; returns the matrices to update and the factor from clipping. */
+  protected prepare(
+    grads: ReadonlyMap<string, AdapterGradients>,
+    lr: number,
+    maxGradNorm: number | undefined,
+  ): { parameters: Parameter<State>[]; gradientScale: number } {
+    const call = this.#call;
+    checkGradients(call, grads, this.#adapters);
+    checkNumber(call, 'lr', lr, { min: 0 });
+    const parameters: Parameter<State>[] = [];
+    let squares = 0;
+    for (const [name, { gradA, gradB }] of grads) {
+      const { loraA, loraB } = this.#adapters.get(name)!;
+      const state = this.#states.get(name);
+      if (!state) throw new RangeError(`${call}: adapter ${describe(name)} was added after the optimizer was made`);
+      const ofAdapter = kernels().sumOfSquares(gradA) + kernels().sumOfSquares(gradB);
+      if (!Number.isFinite(ofAdapter)) {
+        throwNonFinite(call, {
+          [`grads.get(${describe(name)}).gradA`]: gradA,
+          [`grads.get(${describe(name)}).gradB`]: gradB,
+        });
+      }
+      squares += ofAdapter;
+      parameters.push({ values: loraA, gradients: gradA, state: state.loraA });
+      parameters.push({ values: loraB, gradients: gradB, state: state.loraB });
+    }
+    const norm = Math.sqrt(squares);
+    return {
+      parameters,
+      gradientScale: maxGradNorm !== undefined && norm > maxGradNorm ? maxGradNorm / norm : 1,
+    };
+  }
 }
 
 /**
@@ -124,133 +100,113 @@ abstract class Optimizer<State> {
  * ```
  */
 export class AdamW extends Optimizer<{
-	first: MutableVector[];
-	second: MutableVector[];
+  first: MutableVector[];
+  second: MutableVector[];
 }> {
-	/** The learning rate of a `step` without one. */
-	lr: number;
-	readonly #options: Required<Omit<AdamWOptions, "lr" | "maxGradNorm">> &
-		Pick<AdamWOptions, "maxGradNorm">;
-	#steps = 0;
+  /** The learning rate of a `step` without one. */
+  lr: number;
+  readonly #options: Required<Omit<AdamWOptions, 'lr' | 'maxGradNorm'>> & Pick<AdamWOptions, 'maxGradNorm'>;
+  #steps = 0;
 
-	/**
-	 * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-	 * @throws TypeError or RangeError that names the option or the adapter and the value.
-	 */
-	constructor(
-		adapters: ReadonlyMap<string, Adapter>,
-		options: AdamWOptions = {},
-	) {
-		const call = "AdamW";
-		const defaults = {
-			lr: 1e-3,
-			betas: [0.9, 0.999] as const,
-			eps: 1e-8,
-			weightDecay: 0.01,
-		};
-		const { lr, ...rest } = withDefaults(call, defaults, options);
-		checkNumber(call, "lr", lr, { min: 0 });
-		checkArray(call, "betas", rest.betas);
-		checkNumber(call, "betas[0]", rest.betas[0], { min: 0, below: 1 });
-		checkNumber(call, "betas[1]", rest.betas[1], { min: 0, below: 1 });
-		checkNumber(call, "eps", rest.eps, { min: 0 });
-		checkNumber(call, "weightDecay", rest.weightDecay, { min: 0 });
-		if (rest.maxGradNorm !== undefined)
-			checkNumber(call, "maxGradNorm", rest.maxGradNorm, { above: 0 });
-		super(call, adapters, (values) => ({
-			first: zerosLike(values),
-			second: zerosLike(values),
-		}));
-		this.lr = lr;
-		this.#options = rest;
-	}
+  /**
+   * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
+   * @throws TypeError or RangeError that names the option or the adapter and the value.
+   */
+  constructor(adapters: ReadonlyMap<string, Adapter>, options: AdamWOptions = {}) {
+    const call = 'AdamW';
+    const defaults = {
+      lr: 1e-3,
+      betas: [0.9, 0.999] as const,
+      eps: 1e-8,
+      weightDecay: 0.01,
+    };
+    const { lr, ...rest } = withDefaults(call, defaults, options);
+    checkNumber(call, 'lr', lr, { min: 0 });
+    checkArray(call, 'betas', rest.betas);
+    checkNumber(call, 'betas[0]', rest.betas[0], { min: 0, below: 1 });
+    checkNumber(call, 'betas[1]', rest.betas[1], { min: 0, below: 1 });
+    checkNumber(call, 'eps', rest.eps, { min: 0 });
+    checkNumber(call, 'weightDecay', rest.weightDecay, { min: 0 });
+    if (rest.maxGradNorm !== undefined) checkNumber(call, 'maxGradNorm', rest.maxGradNorm, { above: 0 });
+    super(call, adapters, values => ({
+      first: zerosLike(values),
+      second: zerosLike(values),
+    }));
+    this.lr = lr;
+    this.#options = rest;
+  }
 
-	/**
-	 * One step. Adapters without an entry in `grads` stay as they are.
-	 *
-	 * @param grads Gradients by adapter name.
-	 * @param lr Learning rate of this step. Default: `this.lr`.
-	 * @throws TypeError or RangeError, with nothing changed, for an unknown name, a shape that is not the adapter's, an
-	 *   entry that is not finite, or a bad rate.
-	 */
-	step(
-		grads: ReadonlyMap<string, AdapterGradients>,
-		lr: number = this.lr,
-	): void {
-		const { betas, eps, weightDecay, maxGradNorm } = this.#options;
-		const { parameters, gradientScale } = this.prepare(grads, lr, maxGradNorm);
-		this.#steps++;
-		const [beta1, beta2] = betas;
-		const correction1 = 1 - beta1 ** this.#steps;
-		const correction2 = 1 - beta2 ** this.#steps;
-		for (const { values, gradients, state } of parameters) {
-			kernels().adamw(values, gradients, state, {
-				lr,
-				beta1,
-				beta2,
-				eps,
-				weightDecay,
-				correction1,
-				correction2,
-				gradientScale,
-			});
-		}
-	}
+  /**
+   * One step. Adapters without an entry in `grads` stay as they are.
+   *
+   * @param grads Gradients by adapter name.
+   * @param lr Learning rate of this step. Default: `this.lr`.
+   * @throws TypeError or RangeError, with nothing changed, for an unknown name, a shape that is not the adapter's, an
+   *   entry that is not finite, or a bad rate.
+   */
+  step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
+    const { betas, eps, weightDecay, maxGradNorm } = this.#options;
+    const { parameters, gradientScale } = this.prepare(grads, lr, maxGradNorm);
+    this.#steps++;
+    const [beta1, beta2] = betas;
+    const correction1 = 1 - beta1 ** this.#steps;
+    const correction2 = 1 - beta2 ** this.#steps;
+    for (const { values, gradients, state } of parameters) {
+      kernels().adamw(values, gradients, state, {
+        lr,
+        beta1,
+        beta2,
+        eps,
+        weightDecay,
+        correction1,
+        correction2,
+        gradientScale,
+      });
+    }
+  }
 }
 
 /** Stochastic gradient descent with momentum (PyTorch's form), in place on the adapters it was made for. */
 export class SGD extends Optimizer<{ velocity: MutableVector[] | null }> {
-	/** The learning rate of a `step` without one. */
-	lr: number;
-	readonly #options: Required<Omit<SGDOptions, "lr" | "maxGradNorm">> &
-		Pick<SGDOptions, "maxGradNorm">;
+  /** The learning rate of a `step` without one. */
+  lr: number;
+  readonly #options: Required<Omit<SGDOptions, 'lr' | 'maxGradNorm'>> & Pick<SGDOptions, 'maxGradNorm'>;
 
-	/**
-	 * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-	 * @throws TypeError or RangeError that names the option or the adapter and the value.
-	 */
-	constructor(
-		adapters: ReadonlyMap<string, Adapter>,
-		options: SGDOptions = {},
-	) {
-		const call = "SGD";
-		const { lr, ...rest } = withDefaults(
-			call,
-			{ lr: 0.01, momentum: 0, weightDecay: 0 },
-			options,
-		);
-		checkNumber(call, "lr", lr, { min: 0 });
-		checkNumber(call, "momentum", rest.momentum, { min: 0, below: 1 });
-		checkNumber(call, "weightDecay", rest.weightDecay, { min: 0 });
-		if (rest.maxGradNorm !== undefined)
-			checkNumber(call, "maxGradNorm", rest.maxGradNorm, { above: 0 });
-		super(call, adapters, (values) => ({
-			velocity: rest.momentum > 0 ? zerosLike(values) : null,
-		}));
-		this.lr = lr;
-		this.#options = rest;
-	}
+  /**
+   * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
+   * @throws TypeError or RangeError that names the option or the adapter and the value.
+   */
+  constructor(adapters: ReadonlyMap<string, Adapter>, options: SGDOptions = {}) {
+    const call = 'SGD';
+    const { lr, ...rest } = withDefaults(call, { lr: 0.01, momentum: 0, weightDecay: 0 }, options);
+    checkNumber(call, 'lr', lr, { min: 0 });
+    checkNumber(call, 'momentum', rest.momentum, { min: 0, below: 1 });
+    checkNumber(call, 'weightDecay', rest.weightDecay, { min: 0 });
+    if (rest.maxGradNorm !== undefined) checkNumber(call, 'maxGradNorm', rest.maxGradNorm, { above: 0 });
+    super(call, adapters, values => ({
+      velocity: rest.momentum > 0 ? zerosLike(values) : null,
+    }));
+    this.lr = lr;
+    this.#options = rest;
+  }
 
-	/**
-	 * One step. Adapters without an entry in `grads` stay as they are.
-	 *
-	 * @param grads Gradients by adapter name.
-	 * @param lr Learning rate of this step. Default: `this.lr`.
-	 * @throws TypeError or RangeError, with nothing changed, as `AdamW.step` does.
-	 */
-	step(
-		grads: ReadonlyMap<string, AdapterGradients>,
-		lr: number = this.lr,
-	): void {
-		const { momentum, weightDecay, maxGradNorm } = this.#options;
-		const { parameters, gradientScale } = this.prepare(grads, lr, maxGradNorm);
-		for (const { values, gradients, state } of parameters) {
-			kernels().sgd(values, gradients, state.velocity, {
-				lr,
-				momentum,
-				weightDecay,
-				gradientScale,
-			});
-		}
-	}
+  /**
+   * One step. Adapters without an entry in `grads` stay as they are.
+   *
+   * @param grads Gradients by adapter name.
+   * @param lr Learning rate of this step. Default: `this.lr`.
+   * @throws TypeError or RangeError, with nothing changed, as `AdamW.step` does.
+   */
+  step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
+    const { momentum, weightDecay, maxGradNorm } = this.#options;
+    const { parameters, gradientScale } = this.prepare(grads, lr, maxGradNorm);
+    for (const { values, gradients, state } of parameters) {
+      kernels().sgd(values, gradients, state.velocity, {
+        lr,
+        momentum,
+        weightDecay,
+        gradientScale,
+      });
+    }
+  }
 }

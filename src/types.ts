@@ -12,90 +12,90 @@ export type Rows = readonly Vector[];
 
 /** A raw training pair. */
 export interface TrainingExample {
-	/** Input text. */
-	input: string;
-	/** Expected output text. */
-	output: string;
-	/** Weight of the example; 1 when absent. */
-	quality?: number;
-	/** Anything of the caller's; passed through. */
-	metadata?: unknown;
+  /** Input text. */
+  input: string;
+  /** Expected output text. */
+  output: string;
+  /** Weight of the example; 1 when absent. */
+  quality?: number;
+  /** Anything of the caller's; passed through. */
+  metadata?: unknown;
 }
 
 /** What a batch needs of an example; {@link ProcessedExample} is the one that `DataPreprocessor` makes. */
 export interface EmbeddedExample {
-	/** Embedding of the input. */
-	inputEmb: Vector;
-	/** Embedding of the expected output. */
-	outputEmb: Vector;
-	/** Weight of the example; 1 when absent. */
-	quality?: number;
+  /** Embedding of the input. */
+  inputEmb: Vector;
+  /** Embedding of the expected output. */
+  outputEmb: Vector;
+  /** Weight of the example; 1 when absent. */
+  quality?: number;
 }
 
 /** A training pair with embeddings and tokens. */
 export interface ProcessedExample extends EmbeddedExample {
-	/** Original input text. */
-	input: string;
-	/** Original output text. */
-	output: string;
-	/** Embedding of `input`, `embeddingDim` floats. */
-	inputEmb: Float32Row;
-	/** Embedding of `output`, `embeddingDim` floats. */
-	outputEmb: Float32Row;
-	/** Embedding of a negative that belongs to this example, where the caller added one. */
-	negativeEmb?: Float32Row;
-	/** Weight of the example. */
-	quality: number;
-	/** Tokens of `input`, at most `maxLength`. */
-	inputTokens: number[];
-	/** Tokens of `output`, at most `maxLength`. */
-	outputTokens: number[];
-	/** The raw example's metadata. */
-	metadata?: unknown;
+  /** Original input text. */
+  input: string;
+  /** Original output text. */
+  output: string;
+  /** Embedding of `input`, `embeddingDim` floats. */
+  inputEmb: Float32Row;
+  /** Embedding of `output`, `embeddingDim` floats. */
+  outputEmb: Float32Row;
+  /** Embedding of a negative that belongs to this example, where the caller added one. */
+  negativeEmb?: Float32Row;
+  /** Weight of the example. */
+  quality: number;
+  /** Tokens of `input`, at most `maxLength`. */
+  inputTokens: number[];
+  /** Tokens of `output`, at most `maxLength`. */
+  outputTokens: number[];
+  /** The raw example's metadata. */
+  metadata?: unknown;
 }
 
 /** One batch: row `i` of every list belongs to `examples[i]`. */
 export interface Batch<E extends EmbeddedExample = ProcessedExample> {
-	/** The examples, in batch order. */
-	examples: E[];
-	/** Their input embeddings. */
-	anchors: E["inputEmb"][];
-	/** Their output embeddings. */
-	positives: E["outputEmb"][];
-	/** One mined negative an anchor, or `null` when nothing is mined. */
-	negatives: E["outputEmb"][] | null;
-	/** Number of examples. */
-	size: number;
+  /** The examples, in batch order. */
+  examples: E[];
+  /** Their input embeddings. */
+  anchors: E['inputEmb'][];
+  /** Their output embeddings. */
+  positives: E['outputEmb'][];
+  /** One mined negative an anchor, or `null` when nothing is mined. */
+  negatives: E['outputEmb'][] | null;
+  /** Number of examples. */
+  size: number;
 }
 
 /** A loss, its parts and, on request, its gradients. */
 export interface LossResult {
-	/** The loss, reduced over the batch. */
-	loss: number;
-	/** Parts of the loss by name. */
-	components: Record<string, number>;
-	/** Gradient with respect to the first argument, row by row. Present with `gradients: true`. */
-	gradients?: Float32Row[];
-	/** Gradient with respect to the second argument, row by row. Present with `gradients: true`. */
-	targetGradients?: Float32Row[];
-	/** Gradient with respect to the explicit negatives, row by row. Present with `gradients: true` and negatives. */
-	negativeGradients?: Float32Row[];
+  /** The loss, reduced over the batch. */
+  loss: number;
+  /** Parts of the loss by name. */
+  components: Record<string, number>;
+  /** Gradient with respect to the first argument, row by row. Present with `gradients: true`. */
+  gradients?: Float32Row[];
+  /** Gradient with respect to the second argument, row by row. Present with `gradients: true`. */
+  targetGradients?: Float32Row[];
+  /** Gradient with respect to the explicit negatives, row by row. Present with `gradients: true` and negatives. */
+  negativeGradients?: Float32Row[];
 }
 
 /** A low-rank adapter as edge-net's MicroLoRA holds it: `y = x + scaling · x · loraA · loraB`. */
 export interface Adapter {
-	/** dim × rank. */
-	loraA: readonly MutableVector[];
-	/** rank × outDim. */
-	loraB: readonly MutableVector[];
-	/** alpha / rank. */
-	scaling: number;
+  /** dim × rank. */
+  loraA: readonly MutableVector[];
+  /** rank × outDim. */
+  loraB: readonly MutableVector[];
+  /** alpha / rank. */
+  scaling: number;
 }
 
 /** Gradients of one adapter, shaped as its matrices. */
 export interface AdapterGradients {
-	/** dim × rank. */
-	gradA: readonly MutableVector[];
-	/** rank × outDim. */
-	gradB: readonly MutableVector[];
+  /** dim × rank. */
+  gradA: readonly MutableVector[];
+  /** rank × outDim. */
+  gradB: readonly MutableVector[];
 }

@@ -1,56 +1,56 @@
-import type { Float32Row } from "../types.js";
+import type { Float32Row } from '../types.js';
 
 /**
  * Embeddings by text, bounded in bytes: least recently read or written entries leave first. A `Map` in all else, as
  * callers of the original may look into it.
  */
 export class EmbeddingCache extends Map<string, Float32Row> {
-	#bytes = 0;
-	readonly #maxBytes: number;
+  #bytes = 0;
+  readonly #maxBytes: number;
 
-	constructor(maxBytes: number) {
-		super();
-		this.#maxBytes = maxBytes;
-	}
+  constructor(maxBytes: number) {
+    super();
+    this.#maxBytes = maxBytes;
+  }
 
-	override get(text: string): Float32Row | undefined {
-		const embedding = super.get(text);
-		if (embedding !== undefined) {
-			// A Map iterates in order of insertion, so moving an entry to the end keeps the oldest first.
-			super.delete(text);
-			super.set(text, embedding);
-		}
-		return embedding;
-	}
+  override get(text: string): Float32Row | undefined {
+    const embedding = super.get(text);
+    if (embedding !== undefined) {
+      // A Map iterates in order of insertion, so moving an entry to the end keeps the oldest first.
+      super.delete(text);
+      super.set(text, embedding);
+    }
+    return embedding;
+  }
 
-	override set(text: string, embedding: Float32Row): this {
-		this.delete(text);
-		super.set(text, embedding);
-		this.#bytes += sizeOf(text, embedding);
-		if (this.#bytes > this.#maxBytes) this.#evict();
-		return this;
-	}
+  override set(text: string, embedding: Float32Row): this {
+    this.delete(text);
+    super.set(text, embedding);
+    this.#bytes += sizeOf(text, embedding);
+    if (this.#bytes > this.#maxBytes) this.#evict();
+    return this;
+  }
 
-	override delete(text: string): boolean {
-		const embedding = super.get(text);
-		if (embedding === undefined) return false;
-		this.#bytes -= sizeOf(text, embedding);
-		return super.delete(text);
-	}
+  override delete(text: string): boolean {
+    const embedding = super.get(text);
+    if (embedding === undefined) return false;
+    this.#bytes -= sizeOf(text, embedding);
+    return super.delete(text);
+  }
 
-	override clear(): void {
-		super.clear();
-		this.#bytes = 0;
-	}
+  override clear(): void {
+    super.clear();
+    this.#bytes = 0;
+  }
 
-	#evict(): void {
-		for (const text of this.keys()) {
-			if (this.#bytes <= this.#maxBytes) return;
-			this.delete(text);
-		}
-	}
+  #evict(): void {
+    for (const text of this.keys()) {
+      if (this.#bytes <= this.#maxBytes) return;
+      this.delete(text);
+    }
+  }
 }
 
 function sizeOf(text: string, embedding: Float32Row): number {
-	return embedding.byteLength + 2 * text.length;
+  return embedding.byteLength + 2 * text.length;
 }

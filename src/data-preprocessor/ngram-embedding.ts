@@ -1,4 +1,4 @@
-import type { Float32Row } from "../types.js";
+import type { Float32Row } from '../types.js';
 
 const MIN_GRAM = 3;
 const MAX_GRAM = 5;
@@ -13,42 +13,38 @@ const WORD_OFFSET = 0x2f0b4a27;
  * `char_wb` do). Text is NFKC-normalised and lower-cased; a word is a run of letters, marks and digits.
  */
 export function ngramEmbedding(text: string, dim: number): Float32Row {
-	const embedding = new Float32Array(dim);
-	const words =
-		text
-			.normalize("NFKC")
-			.toLowerCase()
-			.match(/[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu) ?? [];
-	for (const word of words) {
-		const characters = Array.from(
-			` ${word} `,
-			(character) => character.codePointAt(0)!,
-		);
-		let wordHash = WORD_OFFSET;
-		for (let i = 1; i < characters.length - 1; i++)
-			wordHash = absorb(wordHash, characters[i]!);
-		addFeature(embedding, wordHash);
-		for (let start = 0; start + MIN_GRAM <= characters.length; start++) {
-			const end = Math.min(start + MAX_GRAM, characters.length);
-			let gramHash = FNV_OFFSET;
-			for (let i = start; i < end; i++) {
-				gramHash = absorb(gramHash, characters[i]!);
-				if (i - start + 1 >= MIN_GRAM) addFeature(embedding, gramHash);
-			}
-		}
-	}
-	return embedding;
+  const embedding = new Float32Array(dim);
+  const words =
+    text
+      .normalize('NFKC')
+      .toLowerCase()
+      .match(/[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu) ?? [];
+  for (const word of words) {
+    const characters = Array.from(` ${word} `, character => character.codePointAt(0)!);
+    let wordHash = WORD_OFFSET;
+    for (let i = 1; i < characters.length - 1; i++) wordHash = absorb(wordHash, characters[i]!);
+    addFeature(embedding, wordHash);
+    for (let start = 0; start + MIN_GRAM <= characters.length; start++) {
+      const end = Math.min(start + MAX_GRAM, characters.length);
+      let gramHash = FNV_OFFSET;
+      for (let i = start; i < end; i++) {
+        gramHash = absorb(gramHash, characters[i]!);
+        if (i - start + 1 >= MIN_GRAM) addFeature(embedding, gramHash);
+      }
+    }
+  }
+  return embedding;
 }
 
 /** FNV-1a over code points. */
 function absorb(hash: number, codePoint: number): number {
-	return Math.imul(hash ^ codePoint, FNV_PRIME);
+  return Math.imul(hash ^ codePoint, FNV_PRIME);
 }
 
 /** One bit of the hash gives the sign, the others the place; FNV's low bits are weak, so MurmurHash3's finaliser mixes first. */
 function addFeature(embedding: Float32Row, hash: number): void {
-	let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-	h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-	h = (h ^ (h >>> 16)) >>> 0;
-	embedding[(h >>> 1) % embedding.length]! += h & 1 ? 1 : -1;
+  let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  h = (h ^ (h >>> 16)) >>> 0;
+  embedding[(h >>> 1) % embedding.length]! += h & 1 ? 1 : -1;
 }

@@ -1,91 +1,53 @@
-import type { Adapter, AdapterGradients, Rows } from "../types.js";
-import {
-	checkMap,
-	checkMatrix,
-	checkNumber,
-	checkObject,
-	checkRows,
-	describe,
-} from "./validate.js";
+import type { Adapter, AdapterGradients, Rows } from '../types.js';
+import { checkMap, checkMatrix, checkNumber, checkObject, checkRows, describe } from './validate.js';
 
 /** Checks the shapes of every adapter of a Map. Entries are not read: a bad one shows in the result. */
-export function checkAdapters(
-	call: string,
-	adapters: ReadonlyMap<string, Adapter>,
-): void {
-	checkMap(call, "adapters", adapters);
-	for (const [name, adapter] of adapters)
-		checkAdapter(call, describeAdapter(name), adapter);
+export function checkAdapters(call: string, adapters: ReadonlyMap<string, Adapter>): void {
+  checkMap(call, 'adapters', adapters);
+  for (const [name, adapter] of adapters) checkAdapter(call, describeAdapter(name), adapter);
 }
 
 /** Checks that `loraA` is dim × rank and `loraB` rank × outDim; a missing `scaling` is refused where it is used. */
-export function checkAdapter(
-	call: string,
-	label: string,
-	adapter: unknown,
-): asserts adapter is Adapter {
-	checkObject(call, label, adapter);
-	const { loraA, loraB, scaling } = adapter;
-	checkRows(call, `${label}.loraA`, loraA);
-	checkRows(call, `${label}.loraB`, loraB);
-	if (scaling !== undefined) checkNumber(call, `${label}.scaling`, scaling);
-	const rank = loraB.length;
-	const outDim = loraB[0]!.length;
-	for (const [matrix, rows, width] of [
-		["loraA", loraA, rank],
-		["loraB", loraB, outDim],
-	] as const) {
-		const index = rows.findIndex((row) => row.length !== width);
-		if (index < 0) continue;
-		const reason =
-			matrix === "loraA"
-				? `loraB has ${rank} rows`
-				: `loraB[0] has ${outDim} entries`;
-		throw new RangeError(
-			`${call}: ${label}.${matrix}[${index}] has ${rows[index]!.length} entries, ${reason}`,
-		);
-	}
+export function checkAdapter(call: string, label: string, adapter: unknown): asserts adapter is Adapter {
+  checkObject(call, label, adapter);
+  const { loraA, loraB, scaling } = adapter;
+  checkRows(call, `${label}.loraA`, loraA);
+  checkRows(call, `${label}.loraB`, loraB);
+  if (scaling !== undefined) checkNumber(call, `${label}.scaling`, scaling);
+  const rank = loraB.length;
+  const outDim = loraB[0]!.length;
+  for (const [matrix, rows, width] of [
+    ['loraA', loraA, rank],
+    ['loraB', loraB, outDim],
+  ] as const) {
+    const index = rows.findIndex(row => row.length !== width);
+    if (index < 0) continue;
+    const reason = matrix === 'loraA' ? `loraB has ${rank} rows` : `loraB[0] has ${outDim} entries`;
+    throw new RangeError(`${call}: ${label}.${matrix}[${index}] has ${rows[index]!.length} entries, ${reason}`);
+  }
 }
 
 /** Checks that a matrix of state or gradients has the shape of the adapter's. */
-export function checkSameShape(
-	call: string,
-	name: string,
-	rows: unknown,
-	like: Rows,
-): asserts rows is Rows {
-	checkMatrix(call, name, rows, like.length, like[0]!.length);
+export function checkSameShape(call: string, name: string, rows: unknown, like: Rows): asserts rows is Rows {
+  checkMatrix(call, name, rows, like.length, like[0]!.length);
 }
 
 /** Checks gradients against the adapters they belong to: known names, equal shapes. */
 export function checkGradients(
-	call: string,
-	gradients: ReadonlyMap<string, AdapterGradients>,
-	adapters: ReadonlyMap<string, Adapter>,
+  call: string,
+  gradients: ReadonlyMap<string, AdapterGradients>,
+  adapters: ReadonlyMap<string, Adapter>,
 ): void {
-	checkMap(call, "grads", gradients);
-	for (const [name, gradient] of gradients) {
-		const adapter = adapters.get(name);
-		if (adapter === undefined)
-			throw new RangeError(
-				`${call}: grads has ${describe(name)}, which is no adapter`,
-			);
-		checkObject(call, `grads.get(${describe(name)})`, gradient);
-		checkSameShape(
-			call,
-			`grads.get(${describe(name)}).gradA`,
-			gradient.gradA,
-			adapter.loraA,
-		);
-		checkSameShape(
-			call,
-			`grads.get(${describe(name)}).gradB`,
-			gradient.gradB,
-			adapter.loraB,
-		);
-	}
+  checkMap(call, 'grads', gradients);
+  for (const [name, gradient] of gradients) {
+    const adapter = adapters.get(name);
+    if (adapter === undefined) throw new RangeError(`${call}: grads has ${describe(name)}, which is no adapter`);
+    checkObject(call, `grads.get(${describe(name)})`, gradient);
+    checkSameShape(call, `grads.get(${describe(name)}).gradA`, gradient.gradA, adapter.loraA);
+    checkSameShape(call, `grads.get(${describe(name)}).gradB`, gradient.gradB, adapter.loraB);
+  }
 }
 
 export function describeAdapter(name: string): string {
-	return `adapters.get(${describe(name)})`;
+  return `adapters.get(${describe(name)})`;
 }

@@ -1,68 +1,58 @@
-import type { Float32Row, MutableVector, Rows, Vector } from "../types.js";
+import type { Float32Row, MutableVector, Rows, Vector } from '../types.js';
 
 /** `height` rows of zeros, views of one buffer in row order. */
 export function float32Rows(height: number, width: number): Float32Row[] {
-	return viewRows(new Float32Array(height * width), height, width);
+  return viewRows(new Float32Array(height * width), height, width);
 }
 
 /** The rows of a flat matrix, as views. */
-export function viewRows(
-	flat: Float32Row,
-	height: number,
-	width: number,
-): Float32Row[] {
-	const rows = new Array<Float32Row>(height);
-	for (let i = 0; i < height; i++)
-		rows[i] = flat.subarray(i * width, (i + 1) * width);
-	return rows;
+export function viewRows(flat: Float32Row, height: number, width: number): Float32Row[] {
+  const rows = new Array<Float32Row>(height);
+  for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
+  return rows;
 }
 
 /** `height` rows of float64 zeros, views of one buffer in row order. */
 export function float64Rows(height: number, width: number): Float64Array[] {
-	const flat = new Float64Array(height * width);
-	return Array.from({ length: height }, (_, i) =>
-		flat.subarray(i * width, (i + 1) * width),
-	);
+  const flat = new Float64Array(height * width);
+  return Array.from({ length: height }, (_, i) => flat.subarray(i * width, (i + 1) * width));
 }
 
 /** The rows in float32. */
 export function toFloat32Rows(rows: Rows): Float32Row[] {
-	return rows.map((row) => Float32Array.from(row));
+  return rows.map(row => Float32Array.from(row));
 }
 
 /** A copy that loses nothing: float32 rows stay float32, all others become float64. Views of one buffer. */
 export function copyRows(rows: Rows): (Float32Array | Float64Array)[] {
-	const make = rows.every(isFloat32) ? float32Rows : float64Rows;
-	const copy = make(rows.length, rows[0]?.length ?? 0);
-	rows.forEach((row, i) => {
-		copy[i]!.set(row);
-	});
-	return copy;
+  const make = rows.every(isFloat32) ? float32Rows : float64Rows;
+  const copy = make(rows.length, rows[0]?.length ?? 0);
+  rows.forEach((row, i) => {
+    copy[i]!.set(row);
+  });
+  return copy;
 }
 
 /** Zero rows with the shape and precision of `rows`, for state that belongs to them. */
 export function zerosLike(rows: Rows): (Float32Array | Float64Array)[] {
-	const make = rows.every(isFloat32) ? float32Rows : float64Rows;
-	return make(rows.length, rows[0]?.length ?? 0);
+  const make = rows.every(isFloat32) ? float32Rows : float64Rows;
+  return make(rows.length, rows[0]?.length ?? 0);
 }
 
 /** Plain nested arrays, as JSON wants them. */
 export function toNestedArrays(rows: Rows): number[][] {
-	return rows.map((row) => Array.from(row));
+  return rows.map(row => Array.from(row));
 }
 
 /** Adds `source` to `target` entry by entry. */
-export function addInPlace(
-	target: readonly MutableVector[],
-	source: Rows,
-): void {
-	for (let i = 0; i < target.length; i++) {
-		const to = target[i]!;
-		const from = source[i]!;
-		for (let j = 0; j < to.length; j++) to[j]! += from[j]!;
-	}
+export function addInPlace(target: readonly MutableVector[], source: Rows): void {
+  for (let i = 0; i < target.length; i++) {
+    const to = target[i]!;
+    const from = source[i]!;
+    for (let j = 0; j < to.length; j++) to[j]! += from[j]!;
+  }
 }
 
 function isFloat32(row: Vector): boolean {
-	return row instanceof Float32Array;
+  return row instanceof Float32Array;
 }

@@ -1,4 +1,4 @@
-import { checkObject } from "./validate.js";
+import { checkObject } from './validate.js';
 
 /**
  * Defaults overlaid with the options that were given; `undefined` counts as not given.
@@ -6,15 +6,12 @@ import { checkObject } from "./validate.js";
  * @throws TypeError when `options` is neither an object nor absent.
  */
 export function withDefaults<Defaults extends object, Options extends object>(
-	call: string,
-	defaults: Defaults,
-	options: Options | null | undefined,
+  call: string,
+  defaults: Defaults,
+  options: Options | null | undefined,
 ): Defaults & Options {
-	if (options === undefined || options === null)
-		return { ...defaults } as Defaults & Options;
-	checkObject(call, "options", options);
-	const given = Object.entries(options).filter(
-		([, value]) => value !== undefined,
-	);
-	return { ...defaults, ...Object.fromEntries(given) } as Defaults & Options;
+  if (options === undefined || options === null) return { ...defaults } as Defaults & Options;
+  checkObject(call, 'options', options);
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) } as Defaults & Options;
 }

@@ -9,36 +9,36 @@ export const mathRandom: Random = () => Math.random();
  * Different `(seed, stream)` pairs give unrelated sequences; `stream` tells apart what one seed serves, such as epochs.
  */
 export function seededRandom(seed: number, stream = 0): Random {
-	let a = mix(seed ^ 0x9e3779b9);
-	let b = mix(Math.imul(stream, 0x85ebca6b) ^ a ^ 0x243f6a88);
-	let c = mix(seed ^ mix(stream ^ 0xb7e15162));
-	let counter = 1;
-	const next = (): number => {
-		const sum = (((a + b) | 0) + counter) | 0;
-		counter = (counter + 1) | 0;
-		a = b ^ (b >>> 9);
-		b = (c + (c << 3)) | 0;
-		c = (((c << 21) | (c >>> 11)) + sum) | 0;
-		return (sum >>> 0) / 0x100000000;
-	};
-	for (let i = 0; i < 12; i++) next();
-	return next;
+  let a = mix(seed ^ 0x9e3779b9);
+  let b = mix(Math.imul(stream, 0x85ebca6b) ^ a ^ 0x243f6a88);
+  let c = mix(seed ^ mix(stream ^ 0xb7e15162));
+  let counter = 1;
+  const next = (): number => {
+    const sum = (((a + b) | 0) + counter) | 0;
+    counter = (counter + 1) | 0;
+    a = b ^ (b >>> 9);
+    b = (c + (c << 3)) | 0;
+    c = (((c << 21) | (c >>> 11)) + sum) | 0;
+    return (sum >>> 0) / 0x100000000;
+  };
+  for (let i = 0; i < 12; i++) next();
+  return next;
 }
 
 /** A private generator for a seed, `Math.random` without one. */
 export function randomFor(seed: number | undefined, stream = 0): Random {
-	return seed === undefined ? mathRandom : seededRandom(seed, stream);
+  return seed === undefined ? mathRandom : seededRandom(seed, stream);
 }
 
 /** One draw from the standard normal distribution (Box–Muller), as MicroLoRA draws it. */
 export function gaussian(random: Random): number {
-	const radius = Math.sqrt(-2 * Math.log(random() || Number.MIN_VALUE));
-	return radius * Math.cos(2 * Math.PI * random());
+  const radius = Math.sqrt(-2 * Math.log(random() || Number.MIN_VALUE));
+  return radius * Math.cos(2 * Math.PI * random());
 }
 
 function mix(value: number): number {
-	let h = value | 0;
-	h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-	h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-	return h ^ (h >>> 16);
+  let h = value | 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
 }

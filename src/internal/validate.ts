@@ -1,4 +1,4 @@
-import type { Rows, Vector } from "../types.js";
+import type { Rows, Vector } from '../types.js';
 
 /**
  * Checks for the public boundary. Every message reads `<call>: <argument> <what is wrong>, got <value>`;
@@ -6,271 +6,167 @@ import type { Rows, Vector } from "../types.js";
  */
 
 interface NumberRule {
-	/** Least value allowed. */
-	min?: number;
-	/** Greatest value allowed. */
-	max?: number;
-	/** The value must be greater than this. */
-	above?: number;
-	/** The value must be less than this. */
-	below?: number;
-	/** Whole numbers only. */
-	integer?: boolean;
-	/** Whether `Infinity` is allowed. */
-	infinity?: boolean;
+  /** Least value allowed. */
+  min?: number;
+  /** Greatest value allowed. */
+  max?: number;
+  /** The value must be greater than this. */
+  above?: number;
+  /** The value must be less than this. */
+  below?: number;
+  /** Whole numbers only. */
+  integer?: boolean;
+  /** Whether `Infinity` is allowed. */
+  infinity?: boolean;
 }
 
-export function checkNumber(
-	call: string,
-	name: string,
-	value: unknown,
-	rule: NumberRule = {},
-): number {
-	if (typeof value !== "number")
-		throw wrongType(call, name, expectation(rule), value);
-	const {
-		min = -Infinity,
-		max = Infinity,
-		above = -Infinity,
-		below = Infinity,
-		integer,
-		infinity,
-	} = rule;
-	const isAllowedInfinity = infinity === true && value === Infinity;
-	const isInRange =
-		value >= min &&
-		value <= max &&
-		(value > above || above === -Infinity) &&
-		(value < below || below === Infinity);
-	const isRightKind =
-		isAllowedInfinity ||
-		(Number.isFinite(value) && (!integer || Number.isInteger(value)));
-	if (!isRightKind || !isInRange)
-		throw wrongValue(call, name, expectation(rule), value);
-	return value;
+export function checkNumber(call: string, name: string, value: unknown, rule: NumberRule = {}): number {
+  if (typeof value !== 'number') throw wrongType(call, name, expectation(rule), value);
+  const { min = -Infinity, max = Infinity, above = -Infinity, below = Infinity, integer, infinity } = rule;
+  const isAllowedInfinity = infinity === true && value === Infinity;
+  const isInRange =
+    value >= min && value <= max && (value > above || above === -Infinity) && (value < below || below === Infinity);
+  const isRightKind = isAllowedInfinity || (Number.isFinite(value) && (!integer || Number.isInteger(value)));
+  if (!isRightKind || !isInRange) throw wrongValue(call, name, expectation(rule), value);
+  return value;
 }
 
 /** A count: an integer of at least `min`. */
-export function checkCount(
-	call: string,
-	name: string,
-	value: unknown,
-	min = 1,
-): number {
-	return checkNumber(call, name, value, { integer: true, min });
+export function checkCount(call: string, name: string, value: unknown, min = 1): number {
+  return checkNumber(call, name, value, { integer: true, min });
 }
 
 /** The seed of a private generator: an unsigned 32-bit integer, or nothing. */
 export function checkSeed(call: string, seed: unknown): number | undefined {
-	if (seed === undefined || seed === null) return undefined;
-	return checkNumber(call, "seed", seed, {
-		integer: true,
-		min: 0,
-		max: 0xffffffff,
-	});
+  if (seed === undefined || seed === null) return undefined;
+  return checkNumber(call, 'seed', seed, {
+    integer: true,
+    min: 0,
+    max: 0xffffffff,
+  });
 }
 
-export function checkFunction(
-	call: string,
-	name: string,
-	value: unknown,
-): void {
-	if (typeof value !== "function")
-		throw wrongType(call, name, "a function", value);
+export function checkFunction(call: string, name: string, value: unknown): void {
+  if (typeof value !== 'function') throw wrongType(call, name, 'a function', value);
 }
 
-export function checkObject(
-	call: string,
-	name: string,
-	value: unknown,
-): asserts value is Record<string, unknown> {
-	if (typeof value !== "object" || value === null || Array.isArray(value))
-		throw wrongType(call, name, "an object", value);
+export function checkObject(call: string, name: string, value: unknown): asserts value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw wrongType(call, name, 'an object', value);
 }
 
-export function checkArray(
-	call: string,
-	name: string,
-	value: unknown,
-): asserts value is readonly unknown[] {
-	if (!Array.isArray(value)) throw wrongType(call, name, "an array", value);
+export function checkArray(call: string, name: string, value: unknown): asserts value is readonly unknown[] {
+  if (!Array.isArray(value)) throw wrongType(call, name, 'an array', value);
 }
 
 export function checkMap(call: string, name: string, value: unknown): void {
-	const isMap =
-		typeof value === "object" &&
-		value !== null &&
-		"get" in value &&
-		"size" in value &&
-		Symbol.iterator in value;
-	if (!isMap) throw wrongType(call, name, "a Map from name to adapter", value);
+  const isMap =
+    typeof value === 'object' && value !== null && 'get' in value && 'size' in value && Symbol.iterator in value;
+  if (!isMap) throw wrongType(call, name, 'a Map from name to adapter', value);
 }
 
-export function checkOneOf<T extends string>(
-	call: string,
-	name: string,
-	value: unknown,
-	allowed: readonly T[],
-): T {
-	const list = allowed.map((each) => `'${each}'`).join(" | ");
-	if (typeof value !== "string") throw wrongType(call, name, list, value);
-	if (!(allowed as readonly string[]).includes(value))
-		throw wrongValue(call, name, list, value);
-	return value as T;
+export function checkOneOf<T extends string>(call: string, name: string, value: unknown, allowed: readonly T[]): T {
+  const list = allowed.map(each => `'${each}'`).join(' | ');
+  if (typeof value !== 'string') throw wrongType(call, name, list, value);
+  if (!(allowed as readonly string[]).includes(value)) throw wrongValue(call, name, list, value);
+  return value as T;
 }
 
 /** Whether a value is a row of numbers; its entries are looked at only when a result is not finite. */
 export function isVector(value: unknown): value is Vector {
-	return (
-		Array.isArray(value) ||
-		(ArrayBuffer.isView(value) &&
-			!(value instanceof DataView) &&
-			typeof at(value, 0) !== "bigint")
-	);
+  return (
+    Array.isArray(value) ||
+    (ArrayBuffer.isView(value) && !(value instanceof DataView) && typeof at(value, 0) !== 'bigint')
+  );
 }
 
-export function checkVector(
-	call: string,
-	name: string,
-	value: unknown,
-): asserts value is Vector {
-	if (!isVector(value))
-		throw wrongType(
-			call,
-			name,
-			"a Float32Array, Float64Array or number[]",
-			value,
-		);
-	if (value.length === 0) throw new RangeError(`${call}: ${name} is empty`);
+export function checkVector(call: string, name: string, value: unknown): asserts value is Vector {
+  if (!isVector(value)) throw wrongType(call, name, 'a Float32Array, Float64Array or number[]', value);
+  if (value.length === 0) throw new RangeError(`${call}: ${name} is empty`);
 }
 
 /** A matrix of at least one row, no row empty. Entries are not read: see {@link throwNonFinite}. */
-export function checkRows(
-	call: string,
-	name: string,
-	rows: unknown,
-): asserts rows is Rows {
-	checkArray(call, name, rows);
-	if (rows.length === 0) throw new RangeError(`${call}: ${name} has no rows`);
-	for (let i = 0; i < rows.length; i++) {
-		if (!isVector(rows[i]) || (rows[i] as Vector).length === 0)
-			checkVector(call, `${name}[${i}]`, rows[i]);
-	}
+export function checkRows(call: string, name: string, rows: unknown): asserts rows is Rows {
+  checkArray(call, name, rows);
+  if (rows.length === 0) throw new RangeError(`${call}: ${name} has no rows`);
+  for (let i = 0; i < rows.length; i++) {
+    if (!isVector(rows[i]) || (rows[i] as Vector).length === 0) checkVector(call, `${name}[${i}]`, rows[i]);
+  }
 }
 
 /** A matrix in which every row has `width` entries. */
 export function checkMatrix(
-	call: string,
-	name: string,
-	rows: unknown,
-	height: number,
-	width: number,
+  call: string,
+  name: string,
+  rows: unknown,
+  height: number,
+  width: number,
 ): asserts rows is Rows {
-	checkRows(call, name, rows);
-	checkSameCount(call, name, rows.length, "the adapter", height);
-	for (let i = 0; i < rows.length; i++) {
-		if (rows[i]!.length !== width)
-			throw new RangeError(
-				`${call}: ${name}[${i}] has ${rows[i]!.length} entries, expected ${width}`,
-			);
-	}
+  checkRows(call, name, rows);
+  checkSameCount(call, name, rows.length, 'the adapter', height);
+  for (let i = 0; i < rows.length; i++) {
+    if (rows[i]!.length !== width)
+      throw new RangeError(`${call}: ${name}[${i}] has ${rows[i]!.length} entries, expected ${width}`);
+  }
 }
 
-export function checkSameCount(
-	call: string,
-	name: string,
-	count: number,
-	otherName: string,
-	otherCount: number,
-): void {
-	if (count !== otherCount)
-		throw new RangeError(
-			`${call}: ${name} has ${count} rows, ${otherName} has ${otherCount}`,
-		);
+export function checkSameCount(call: string, name: string, count: number, otherName: string, otherCount: number): void {
+  if (count !== otherCount) throw new RangeError(`${call}: ${name} has ${count} rows, ${otherName} has ${otherCount}`);
 }
 
 /** Throws at the first entry that is not a finite number. */
 export function checkFinite(call: string, name: string, row: Vector): void {
-	for (let j = 0; j < row.length; j++) {
-		const value: unknown = row[j];
-		if (typeof value !== "number")
-			throw wrongType(call, `${name}[${j}]`, "a number", value);
-		if (!Number.isFinite(value))
-			throw wrongValue(call, `${name}[${j}]`, "finite", value);
-	}
+  for (let j = 0; j < row.length; j++) {
+    const value: unknown = row[j];
+    if (typeof value !== 'number') throw wrongType(call, `${name}[${j}]`, 'a number', value);
+    if (!Number.isFinite(value)) throw wrongValue(call, `${name}[${j}]`, 'finite', value);
+  }
 }
 
 /**
  * Names the entry behind a result that is not finite. Looking for it only now makes the check of finite input free:
  * every entry takes part in the result, so a bad one shows there.
  */
-export function throwNonFinite(
-	call: string,
-	matrices: Record<string, Rows | null | undefined>,
-): never {
-	for (const [name, rows] of Object.entries(matrices)) {
-		rows?.forEach((row, i) => {
-			checkFinite(call, `${name}[${i}]`, row);
-		});
-	}
-	throw new RangeError(
-		`${call}: the result overflows; ${Object.keys(matrices).join(", ")} hold numbers that are too large`,
-	);
+export function throwNonFinite(call: string, matrices: Record<string, Rows | null | undefined>): never {
+  for (const [name, rows] of Object.entries(matrices)) {
+    rows?.forEach((row, i) => {
+      checkFinite(call, `${name}[${i}]`, row);
+    });
+  }
+  throw new RangeError(
+    `${call}: the result overflows; ${Object.keys(matrices).join(', ')} hold numbers that are too large`,
+  );
 }
 
-export function wrongType(
-	call: string,
-	name: string,
-	expected: string,
-	value: unknown,
-): TypeError {
-	return new TypeError(
-		`${call}: ${name} must be ${expected}, got ${describe(value)}`,
-	);
+export function wrongType(call: string, name: string, expected: string, value: unknown): TypeError {
+  return new TypeError(`${call}: ${name} must be ${expected}, got ${describe(value)}`);
 }
 
-export function wrongValue(
-	call: string,
-	name: string,
-	expected: string,
-	value: unknown,
-): RangeError {
-	return new RangeError(
-		`${call}: ${name} must be ${expected}, got ${describe(value)}`,
-	);
+export function wrongValue(call: string, name: string, expected: string, value: unknown): RangeError {
+  return new RangeError(`${call}: ${name} must be ${expected}, got ${describe(value)}`);
 }
 
 /** A value in a few words for a message. */
 export function describe(value: unknown): string {
-	if (typeof value === "string")
-		return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`;
-	if (typeof value === "function") return "a function";
-	if (typeof value !== "object" || value === null) return String(value);
-	if (Array.isArray(value)) return `an array of ${value.length}`;
-	const name = (Object.getPrototypeOf(value) as object | null)?.constructor
-		?.name;
-	return name === undefined || name === "Object" ? "an object" : `a ${name}`;
+  if (typeof value === 'string') return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`;
+  if (typeof value === 'function') return 'a function';
+  if (typeof value !== 'object' || value === null) return String(value);
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  const name = (Object.getPrototypeOf(value) as object | null)?.constructor?.name;
+  return name === undefined || name === 'Object' ? 'an object' : `a ${name}`;
 }
 
-function expectation({
-	min,
-	max,
-	above,
-	below,
-	integer,
-	infinity,
-}: NumberRule): string {
-	const noun = integer ? "an integer" : "a finite number";
-	const bounds: string[] = [];
-	if (min !== undefined && max !== undefined)
-		bounds.push(`from ${min} to ${max}`);
-	else if (min !== undefined) bounds.push(`of at least ${min}`);
-	else if (max !== undefined) bounds.push(`of at most ${max}`);
-	if (above !== undefined) bounds.push(`above ${above}`);
-	if (below !== undefined) bounds.push(`below ${below}`);
-	return [noun, ...bounds].join(" ") + (infinity ? " or Infinity" : "");
+function expectation({ min, max, above, below, integer, infinity }: NumberRule): string {
+  const noun = integer ? 'an integer' : 'a finite number';
+  const bounds: string[] = [];
+  if (min !== undefined && max !== undefined) bounds.push(`from ${min} to ${max}`);
+  else if (min !== undefined) bounds.push(`of at least ${min}`);
+  else if (max !== undefined) bounds.push(`of at most ${max}`);
+  if (above !== undefined) bounds.push(`above ${above}`);
+  if (below !== undefined) bounds.push(`below ${below}`);
+  return [noun, ...bounds].join(' ') + (infinity ? ' or Infinity' : '');
 }
 
 function at(view: ArrayBufferView, index: number): unknown {
-	return (view as unknown as ArrayLike<unknown>)[index];
+  return (view as unknown as ArrayLike<unknown>)[index];
 }

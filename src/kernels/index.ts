@@ -1,9 +1,9 @@
-import type { Kernels } from "./kernels.js";
-import { scalarKernels } from "./scalar/index.js";
+import type { Kernels } from './kernels.js';
+import { scalarKernels } from './scalar/index.js';
 
 /** The kernels of the active backend. */
 export function kernels(): Kernels {
-	return scalarKernels;
+  return scalarKernels;
 }
 
-export type * from "./kernels.js";
+export type * from './kernels.js';

@@ -1,4 +1,4 @@
-import type { Adapter, Float32Row, MutableVector, Rows } from "../types.js";
+import type { Adapter, Float32Row, MutableVector, Rows } from '../types.js';
 
 /**
  * The numeric kernels: everything that touches every number of a matrix. Two backends implement this interface and pass
@@ -6,158 +6,120 @@ import type { Adapter, Float32Row, MutableVector, Rows } from "../types.js";
  * Losses are `Σ coefficients[i] · loss of row i`, so reduction and example weights are the caller's.
  */
 export interface Kernels {
-	readonly name: "scalar" | "simd";
+  readonly name: 'scalar' | 'simd';
 
-	/** InfoNCE over cosine similarities. */
-	contrastive(problem: ContrastiveProblem): ContrastiveResult;
-	/**
-	 * For each anchor the index of the most similar positive of another row; the first wins a tie. -1 where there is no
-	 * other row or a similarity is not a number.
-	 */
-	hardestNegatives(anchors: Rows, positives: Rows): Int32Array;
-	/** Hinge on the difference of the distances to the positive and to the negative. */
-	triplet(
-		anchors: Rows,
-		positives: Rows,
-		negatives: Rows,
-		margin: number,
-		coefficients: Float64Array,
-	): number;
-	/** Softmax cross-entropy against class indices. */
-	crossEntropy(
-		logits: Rows,
-		targets: ArrayLike<number>,
-		labelSmoothing: number,
-		coefficients: Float64Array,
-	): number;
-	/** Mean squared error over the entries that both rows have. */
-	mse(
-		predictions: Rows,
-		targets: Rows,
-		coefficients: Float64Array,
-		gradients: boolean,
-	): PairResult;
-	/** `1 - cos` for rows labelled 1, `max(0, cos - margin)` for the others. */
-	cosineEmbedding(
-		predictions: Rows,
-		targets: Rows,
-		labels: ArrayLike<number> | null,
-		margin: number,
-		coefficients: Float64Array,
-	): number;
+  /** InfoNCE over cosine similarities. */
+  contrastive(problem: ContrastiveProblem): ContrastiveResult;
+  /**
+   * For each anchor the index of the most similar positive of another row; the first wins a tie. -1 where there is no
+   * other row or a similarity is not a number.
+   */
+  hardestNegatives(anchors: Rows, positives: Rows): Int32Array;
+  /** Hinge on the difference of the distances to the positive and to the negative. */
+  triplet(anchors: Rows, positives: Rows, negatives: Rows, margin: number, coefficients: Float64Array): number;
+  /** Softmax cross-entropy against class indices. */
+  crossEntropy(logits: Rows, targets: ArrayLike<number>, labelSmoothing: number, coefficients: Float64Array): number;
+  /** Mean squared error over the entries that both rows have. */
+  mse(predictions: Rows, targets: Rows, coefficients: Float64Array, gradients: boolean): PairResult;
+  /** `1 - cos` for rows labelled 1, `max(0, cos - margin)` for the others. */
+  cosineEmbedding(
+    predictions: Rows,
+    targets: Rows,
+    labels: ArrayLike<number> | null,
+    margin: number,
+    coefficients: Float64Array,
+  ): number;
 
-	/** Mean squared gradients of the MSE objective over the pairs (`inputs[i]`, `targets[i]`). */
-	mseFisher(
-		adapter: Adapter,
-		inputs: Rows,
-		targets: Rows,
-	): { fisherA: Float64Array[]; fisherB: Float64Array[] };
-	/** `Σ importance · (values - anchor)²`. */
-	quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number;
-	/** `target += scale · importance · (values - anchor)`. */
-	addPenaltyGradient(
-		target: readonly MutableVector[],
-		values: Rows,
-		anchor: Rows,
-		importance: Rows,
-		scale: number,
-	): void;
-	/** `values -= min(1, rate · importance) · (values - anchor)`. */
-	pullTowards(
-		values: readonly MutableVector[],
-		anchor: Rows,
-		importance: Rows,
-		rate: number,
-	): void;
+  /** Mean squared gradients of the MSE objective over the pairs (`inputs[i]`, `targets[i]`). */
+  mseFisher(adapter: Adapter, inputs: Rows, targets: Rows): { fisherA: Float64Array[]; fisherB: Float64Array[] };
+  /** `Σ importance · (values - anchor)²`. */
+  quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number;
+  /** `target += scale · importance · (values - anchor)`. */
+  addPenaltyGradient(
+    target: readonly MutableVector[],
+    values: Rows,
+    anchor: Rows,
+    importance: Rows,
+    scale: number,
+  ): void;
+  /** `values -= min(1, rate · importance) · (values - anchor)`. */
+  pullTowards(values: readonly MutableVector[], anchor: Rows, importance: Rows, rate: number): void;
 
-	/** `outputs = [inputs +] scaling · inputs · A · B`; the residual is added when A and B make a square map. */
-	loraForward(
-		adapter: Adapter,
-		inputs: Rows,
-	): { outputs: Float32Row[]; hidden: Float32Row[] };
-	/** Gradients of the adapter and of its inputs for one {@link loraForward}. */
-	loraBackward(
-		adapter: Adapter,
-		inputs: Rows,
-		hidden: Rows,
-		gradOutputs: Rows,
-	): LoraBackwardResult;
+  /** `outputs = [inputs +] scaling · inputs · A · B`; the residual is added when A and B make a square map. */
+  loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Float32Row[] };
+  /** Gradients of the adapter and of its inputs for one {@link loraForward}. */
+  loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradOutputs: Rows): LoraBackwardResult;
 
-	/** `Σ rows[i][j]²`. */
-	sumOfSquares(rows: Rows): number;
-	/** One AdamW step on one matrix, in place. */
-	adamw(
-		values: readonly MutableVector[],
-		gradients: Rows,
-		moments: AdamMoments,
-		step: AdamStep,
-	): void;
-	/** One SGD step on one matrix, in place; `velocity` is null without momentum. */
-	sgd(
-		values: readonly MutableVector[],
-		gradients: Rows,
-		velocity: readonly MutableVector[] | null,
-		step: SgdStep,
-	): void;
+  /** `Σ rows[i][j]²`. */
+  sumOfSquares(rows: Rows): number;
+  /** One AdamW step on one matrix, in place. */
+  adamw(values: readonly MutableVector[], gradients: Rows, moments: AdamMoments, step: AdamStep): void;
+  /** One SGD step on one matrix, in place; `velocity` is null without momentum. */
+  sgd(
+    values: readonly MutableVector[],
+    gradients: Rows,
+    velocity: readonly MutableVector[] | null,
+    step: SgdStep,
+  ): void;
 }
 
 export interface ContrastiveProblem {
-	/** n rows. */
-	anchors: Rows;
-	/** n rows; row i belongs to anchor i. */
-	positives: Rows;
-	/** Candidates for every anchor in place of the other positives, or null for in-batch negatives. */
-	negatives: Rows | null;
-	/** In-batch candidates whose group equals the anchor's are left out; null leaves none out. */
-	groups: Int32Array | null;
-	temperature: number;
-	coefficients: Float64Array;
-	gradients: boolean;
+  /** n rows. */
+  anchors: Rows;
+  /** n rows; row i belongs to anchor i. */
+  positives: Rows;
+  /** Candidates for every anchor in place of the other positives, or null for in-batch negatives. */
+  negatives: Rows | null;
+  /** In-batch candidates whose group equals the anchor's are left out; null leaves none out. */
+  groups: Int32Array | null;
+  temperature: number;
+  coefficients: Float64Array;
+  gradients: boolean;
 }
 
 export interface ContrastiveResult {
-	loss: number;
-	gradients?: {
-		anchors: Float32Row[];
-		positives: Float32Row[];
-		/** Null without explicit negatives. */
-		negatives: Float32Row[] | null;
-	};
+  loss: number;
+  gradients?: {
+    anchors: Float32Row[];
+    positives: Float32Row[];
+    /** Null without explicit negatives. */
+    negatives: Float32Row[] | null;
+  };
 }
 
 export interface PairResult {
-	loss: number;
-	gradients?: { predictions: Float32Row[]; targets: Float32Row[] };
+  loss: number;
+  gradients?: { predictions: Float32Row[]; targets: Float32Row[] };
 }
 
 export interface LoraBackwardResult {
-	gradA: Float32Row[];
-	gradB: Float32Row[];
-	gradInputs: Float32Row[];
+  gradA: Float32Row[];
+  gradB: Float32Row[];
+  gradInputs: Float32Row[];
 }
 
 export interface AdamMoments {
-	first: readonly MutableVector[];
-	second: readonly MutableVector[];
+  first: readonly MutableVector[];
+  second: readonly MutableVector[];
 }
 
 export interface AdamStep {
-	lr: number;
-	beta1: number;
-	beta2: number;
-	eps: number;
-	weightDecay: number;
-	/** 1 - beta1^t. */
-	correction1: number;
-	/** 1 - beta2^t. */
-	correction2: number;
-	/** Factor on the gradients, from clipping. */
-	gradientScale: number;
+  lr: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  /** 1 - beta1^t. */
+  correction1: number;
+  /** 1 - beta2^t. */
+  correction2: number;
+  /** Factor on the gradients, from clipping. */
+  gradientScale: number;
 }
 
 export interface SgdStep {
-	lr: number;
-	momentum: number;
-	weightDecay: number;
-	gradientScale: number;
+  lr: number;
+  momentum: number;
+  weightDecay: number;
+  gradientScale: number;
 }

@@ -1,30 +1,29 @@
-import { checkArray, checkNumber, checkObject } from "../internal/validate.js";
-import type { LossResult } from "../types.js";
+import { checkArray, checkNumber, checkObject } from '../internal/validate.js';
+import type { LossResult } from '../types.js';
 
 /** A loss and what it counts in a sum. */
 export interface WeightedLoss {
-	/** A loss; `components` may be absent. */
-	loss: Pick<LossResult, "loss"> & Partial<LossResult>;
-	/** Its factor. */
-	weight: number;
+  /** A loss; `components` may be absent. */
+  loss: Pick<LossResult, 'loss'> & Partial<LossResult>;
+  /** Its factor. */
+  weight: number;
 }
 
-const CALL = "combine";
+const CALL = 'combine';
 
 export function combine(losses: readonly WeightedLoss[]): LossResult {
-	checkArray(CALL, "losses", losses);
-	let total = 0;
-	// A Map, as a component may bear any name, '__proto__' too.
-	const components = new Map<string, number>();
-	(losses as readonly WeightedLoss[]).forEach((part, i) => {
-		checkObject(CALL, `losses[${i}]`, part);
-		checkObject(CALL, `losses[${i}].loss`, part.loss);
-		const weight = checkNumber(CALL, `losses[${i}].weight`, part.weight);
-		total +=
-			weight * checkNumber(CALL, `losses[${i}].loss.loss`, part.loss.loss);
-		for (const [name, value] of Object.entries(part.loss.components ?? {})) {
-			components.set(name, (components.get(name) ?? 0) + value * weight);
-		}
-	});
-	return { loss: total, components: Object.fromEntries(components) };
+  checkArray(CALL, 'losses', losses);
+  let total = 0;
+  // A Map, as a component may bear any name, '__proto__' too.
+  const components = new Map<string, number>();
+  (losses as readonly WeightedLoss[]).forEach((part, i) => {
+    checkObject(CALL, `losses[${i}]`, part);
+    checkObject(CALL, `losses[${i}].loss`, part.loss);
+    const weight = checkNumber(CALL, `losses[${i}].weight`, part.weight);
+    total += weight * checkNumber(CALL, `losses[${i}].loss.loss`, part.loss.loss);
+    for (const [name, value] of Object.entries(part.loss.components ?? {})) {
+      components.set(name, (components.get(name) ?? 0) + value * weight);
+    }
+  });
+  return { loss: total, components: Object.fromEntries(components) };
 }

@@ -1,92 +1,77 @@
 import {
-	checkArray,
-	checkNumber,
-	checkRows,
-	checkSameCount,
-	describe,
-	throwNonFinite,
-	wrongType,
-} from "../internal/validate.js";
-import { kernels } from "../kernels/index.js";
-import type { LossResult, Rows } from "../types.js";
-import { meanCoefficients } from "./reduction.js";
+  checkArray,
+  checkNumber,
+  checkRows,
+  checkSameCount,
+  describe,
+  throwNonFinite,
+  wrongType,
+} from '../internal/validate.js';
+import { kernels } from '../kernels/index.js';
+import type { LossResult, Rows } from '../types.js';
+import { meanCoefficients } from './reduction.js';
 
 export interface ContrastiveOptions {
-	/** Divides the similarities; above 0. Default 0.07. */
-	temperature?: number;
-	/** Subtracted from every similarity, the positive's too, and so without effect; kept from the original. Default 0. */
-	margin?: number;
-	/** One label a row; rows with equal ids are never each other's in-batch negatives. Default: none are equal. */
-	ids?: readonly (string | number)[];
-	/** Whether to compute gradients. Default false. */
-	gradients?: boolean;
+  /** Divides the similarities; above 0. Default 0.07. */
+  temperature?: number;
+  /** Subtracted from every similarity, the positive's too, and so without effect; kept from the original. Default 0. */
+  margin?: number;
+  /** One label a row; rows with equal ids are never each other's in-batch negatives. Default: none are equal. */
+  ids?: readonly (string | number)[];
+  /** Whether to compute gradients. Default false. */
+  gradients?: boolean;
 }
 
-const CALL = "contrastive";
+const CALL = 'contrastive';
 
 export function contrastive(
-	anchors: Rows,
-	positives: Rows,
-	negatives: Rows | null | undefined,
-	options: ContrastiveOptions,
+  anchors: Rows,
+  positives: Rows,
+  negatives: Rows | null | undefined,
+  options: ContrastiveOptions,
 ): LossResult {
-	const { temperature = 0.07, margin = 0, ids, gradients = false } = options;
-	checkRows(CALL, "anchors", anchors);
-	checkRows(CALL, "positives", positives);
-	checkSameCount(
-		CALL,
-		"positives",
-		positives.length,
-		"anchors",
-		anchors.length,
-	);
-	// No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
-	if (negatives && (negatives as unknown[]).length !== 0)
-		checkRows(CALL, "negatives", negatives);
-	checkNumber(CALL, "temperature", temperature, { above: 0 });
-	checkNumber(CALL, "margin", margin);
+  const { temperature = 0.07, margin = 0, ids, gradients = false } = options;
+  checkRows(CALL, 'anchors', anchors);
+  checkRows(CALL, 'positives', positives);
+  checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
+  // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
+  if (negatives && (negatives as unknown[]).length !== 0) checkRows(CALL, 'negatives', negatives);
+  checkNumber(CALL, 'temperature', temperature, { above: 0 });
+  checkNumber(CALL, 'margin', margin);
 
-	const result = kernels().contrastive({
-		anchors,
-		positives,
-		negatives: negatives ?? null,
-		groups: ids === undefined ? null : groupsOf(ids, anchors.length),
-		temperature,
-		coefficients: meanCoefficients(anchors.length),
-		gradients,
-	});
-	if (!Number.isFinite(result.loss))
-		throwNonFinite(CALL, { anchors, positives, negatives });
+  const result = kernels().contrastive({
+    anchors,
+    positives,
+    negatives: negatives ?? null,
+    groups: ids === undefined ? null : groupsOf(ids, anchors.length),
+    temperature,
+    coefficients: meanCoefficients(anchors.length),
+    gradients,
+  });
+  if (!Number.isFinite(result.loss)) throwNonFinite(CALL, { anchors, positives, negatives });
 
-	const { loss } = result;
-	const answer: LossResult = { loss, components: { contrastive: loss } };
-	if (result.gradients) {
-		answer.gradients = result.gradients.anchors;
-		answer.targetGradients = result.gradients.positives;
-		if (result.gradients.negatives)
-			answer.negativeGradients = result.gradients.negatives;
-	}
-	return answer;
+  const { loss } = result;
+  const answer: LossResult = { loss, components: { contrastive: loss } };
+  if (result.gradients) {
+    answer.gradients = result.gradients.anchors;
+    answer.targetGradients = result.gradients.positives;
+    if (result.gradients.negatives) answer.negativeGradients = result.gradients.negatives;
+  }
+  return answer;
 }
 
 /** Numbers the distinct ids, so that kernels compare integers. */
-function groupsOf(
-	ids: readonly (string | number)[],
-	count: number,
-): Int32Array {
-	checkArray(CALL, "ids", ids);
-	checkSameCount(CALL, "ids", ids.length, "anchors", count);
-	const numbers = new Map<string | number, number>();
-	return Int32Array.from(ids, (id, i) => {
-		if (typeof id !== "string" && typeof id !== "number")
-			throw wrongType(CALL, `ids[${i}]`, "a string or a number", id);
-		if (Number.isNaN(id))
-			throw new RangeError(
-				`${CALL}: ids[${i}] is ${describe(id)}, which equals no id`,
-			);
-		const known = numbers.get(id);
-		if (known !== undefined) return known;
-		numbers.set(id, numbers.size);
-		return numbers.size - 1;
-	});
+function groupsOf(ids: readonly (string | number)[], count: number): Int32Array {
+  checkArray(CALL, 'ids', ids);
+  checkSameCount(CALL, 'ids', ids.length, 'anchors', count);
+  const numbers = new Map<string | number, number>();
+  return Int32Array.from(ids, (id, i) => {
+    if (typeof id !== 'string' && typeof id !== 'number')
+      throw wrongType(CALL, `ids[${i}]`, 'a string or a number', id);
+    if (Number.isNaN(id)) throw new RangeError(`${CALL}: ids[${i}] is ${describe(id)}, which equals no id`);
+    const known = numbers.get(id);
+    if (known !== undefined) return known;
+    numbers.set(id, numbers.size);
+    return numbers.size - 1;
+  });
 }

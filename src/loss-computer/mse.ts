@@ -1,49 +1,29 @@
-import {
-	checkRows,
-	checkSameCount,
-	throwNonFinite,
-} from "../internal/validate.js";
-import { kernels } from "../kernels/index.js";
-import type { LossResult, Rows } from "../types.js";
-import { meanCoefficients } from "./reduction.js";
+import { checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
+import { kernels } from '../kernels/index.js';
+import type { LossResult, Rows } from '../types.js';
+import { meanCoefficients } from './reduction.js';
 
 export interface MseOptions {
-	/** Whether to compute gradients. Default false. */
-	gradients?: boolean;
+  /** Whether to compute gradients. Default false. */
+  gradients?: boolean;
 }
 
-const CALL = "mse";
+const CALL = 'mse';
 
-export function mse(
-	predictions: Rows,
-	targets: Rows,
-	options: MseOptions,
-): LossResult {
-	checkRows(CALL, "predictions", predictions);
-	checkRows(CALL, "targets", targets);
-	checkSameCount(
-		CALL,
-		"targets",
-		targets.length,
-		"predictions",
-		predictions.length,
-	);
+export function mse(predictions: Rows, targets: Rows, options: MseOptions): LossResult {
+  checkRows(CALL, 'predictions', predictions);
+  checkRows(CALL, 'targets', targets);
+  checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
 
-	const result = kernels().mse(
-		predictions,
-		targets,
-		meanCoefficients(predictions.length),
-		options.gradients ?? false,
-	);
-	if (!Number.isFinite(result.loss))
-		throwNonFinite(CALL, { predictions, targets });
-	const answer: LossResult = {
-		loss: result.loss,
-		components: { mse: result.loss },
-	};
-	if (result.gradients) {
-		answer.gradients = result.gradients.predictions;
-		answer.targetGradients = result.gradients.targets;
-	}
-	return answer;
+  const result = kernels().mse(predictions, targets, meanCoefficients(predictions.length), options.gradients ?? false);
+  if (!Number.isFinite(result.loss)) throwNonFinite(CALL, { predictions, targets });
+  const answer: LossResult = {
+    loss: result.loss,
+    components: { mse: result.loss },
+  };
+  if (result.gradients) {
+    answer.gradients = result.gradients.predictions;
+    answer.targetGradients = result.gradients.targets;
+  }
+  return answer;
 }

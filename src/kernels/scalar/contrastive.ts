@@ -1,180 +1,141 @@
-import { toFloat32Rows } from "../../internal/matrix.js";
-import type { Rows, Vector } from "../../types.js";
-import type { ContrastiveProblem, ContrastiveResult } from "../kernels.js";
-import { COSINE_EPSILON, dot, norm } from "./vector.js";
+import { toFloat32Rows } from '../../internal/matrix.js';
+import type { Rows, Vector } from '../../types.js';
+import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
+import { COSINE_EPSILON, dot, norm } from './vector.js';
 
 export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
-	const { anchors, positives, negatives, groups, temperature, coefficients } =
-		problem;
-	const candidates = negatives ?? positives;
-	const anchorNorms = norms(anchors);
-	const positiveNorms = norms(positives);
-	const candidateNorms = negatives ? norms(negatives) : positiveNorms;
-	const similarities = new Float64Array(candidates.length);
-	const gradients = problem.gradients ? gradientBuffers(problem) : undefined;
+  const { anchors, positives, negatives, groups, temperature, coefficients } = problem;
+  const candidates = negatives ?? positives;
+  const anchorNorms = norms(anchors);
+  const positiveNorms = norms(positives);
+  const candidateNorms = negatives ? norms(negatives) : positiveNorms;
+  const similarities = new Float64Array(candidates.length);
+  const gradients = problem.gradients ? gradientBuffers(problem) : undefined;
 
-	let loss = 0;
-	for (let i = 0; i < anchors.length; i++) {
-		const own = cosine(
-			anchors[i]!,
-			anchorNorms[i]!,
-			positives[i]!,
-			positiveNorms[i]!,
-		);
-		let highest = own;
-		for (let j = 0; j < candidates.length; j++) {
-			const left =
-				negatives === null &&
-				(j === i || (groups !== null && groups[i] === groups[j]));
-			similarities[j] = left
-				? -Infinity
-				: cosine(
-						anchors[i]!,
-						anchorNorms[i]!,
-						candidates[j]!,
-						candidateNorms[j]!,
-					);
-			if (!(similarities[j]! <= highest)) highest = similarities[j]!;
-		}
-		// log Σ exp relative to the highest similarity cannot overflow; log1p keeps small losses exact.
-		let others = 0;
-		for (let j = 0; j < candidates.length; j++)
-			others += Math.exp((similarities[j]! - highest) / temperature);
-		const ownShare = Math.exp((own - highest) / temperature);
-		const total = others + ownShare;
-		const rowLoss =
-			ownShare === 1
-				? Math.log1p(others)
-				: (highest - own) / temperature + Math.log(total);
-		loss += coefficients[i]! * rowLoss;
+  let loss = 0;
+  for (let i = 0; i < anchors.length; i++) {
+    const own = cosine(anchors[i]!, anchorNorms[i]!, positives[i]!, positiveNorms[i]!);
+    let highest = own;
+    for (let j = 0; j < candidates.length; j++) {
+      const left = negatives === null && (j === i || (groups !== null && groups[i] === groups[j]));
+      similarities[j] = left ? -Infinity : cosine(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
+      if (!(similarities[j]! <= highest)) highest = similarities[j]!;
+    }
+    // log Σ exp relative to the highest similarity cannot overflow; log1p keeps small losses exact.
+    let others = 0;
+    for (let j = 0; j < candidates.length; j++) others += Math.exp((similarities[j]! - highest) / temperature);
+    const ownShare = Math.exp((own - highest) / temperature);
+    const total = others + ownShare;
+    const rowLoss = ownShare === 1 ? Math.log1p(others) : (highest - own) / temperature + Math.log(total);
+    loss += coefficients[i]! * rowLoss;
 
-		if (gradients) {
-			const scale = coefficients[i]! / temperature;
-			const anchor = {
-				row: anchors[i]!,
-				norm: anchorNorms[i]!,
-				gradient: gradients.anchors[i]!,
-			};
-			const positive = {
-				row: positives[i]!,
-				norm: positiveNorms[i]!,
-				gradient: gradients.positives[i]!,
-			};
-			addCosineGradient(anchor, positive, own, -scale * (others / total));
-			const candidateGradients = gradients.negatives ?? gradients.positives;
-			for (let j = 0; j < candidates.length; j++) {
-				const share =
-					Math.exp((similarities[j]! - highest) / temperature) / total;
-				if (share === 0) continue;
-				const candidate = {
-					row: candidates[j]!,
-					norm: candidateNorms[j]!,
-					gradient: candidateGradients[j]!,
-				};
-				addCosineGradient(anchor, candidate, similarities[j]!, scale * share);
-			}
-		}
-	}
-	if (!gradients) return { loss };
-	return {
-		loss,
-		gradients: {
-			anchors: toFloat32Rows(gradients.anchors),
-			positives: toFloat32Rows(gradients.positives),
-			negatives: gradients.negatives && toFloat32Rows(gradients.negatives),
-		},
-	};
+    if (gradients) {
+      const scale = coefficients[i]! / temperature;
+      const anchor = {
+        row: anchors[i]!,
+        norm: anchorNorms[i]!,
+        gradient: gradients.anchors[i]!,
+      };
+      const positive = {
+        row: positives[i]!,
+        norm: positiveNorms[i]!,
+        gradient: gradients.positives[i]!,
+      };
+      addCosineGradient(anchor, positive, own, -scale * (others / total));
+      const candidateGradients = gradients.negatives ?? gradients.positives;
+      for (let j = 0; j < candidates.length; j++) {
+        const share = Math.exp((similarities[j]! - highest) / temperature) / total;
+        if (share === 0) continue;
+        const candidate = {
+          row: candidates[j]!,
+          norm: candidateNorms[j]!,
+          gradient: candidateGradients[j]!,
+        };
+        addCosineGradient(anchor, candidate, similarities[j]!, scale * share);
+      }
+    }
+  }
+  if (!gradients) return { loss };
+  return {
+    loss,
+    gradients: {
+      anchors: toFloat32Rows(gradients.anchors),
+      positives: toFloat32Rows(gradients.positives),
+      negatives: gradients.negatives && toFloat32Rows(gradients.negatives),
+    },
+  };
 }
 
 export function hardestNegatives(anchors: Rows, positives: Rows): Int32Array {
-	const anchorNorms = norms(anchors);
-	const positiveNorms = norms(positives);
-	return Int32Array.from(anchors, (anchor, i) => {
-		let hardest = -1;
-		let highest = -Infinity;
-		for (let j = 0; j < positives.length; j++) {
-			if (j === i) continue;
-			const similarity = cosine(
-				anchor,
-				anchorNorms[i]!,
-				positives[j]!,
-				positiveNorms[j]!,
-			);
-			if (Number.isNaN(similarity)) return -1;
-			if (similarity > highest) {
-				highest = similarity;
-				hardest = j;
-			}
-		}
-		return hardest;
-	});
+  const anchorNorms = norms(anchors);
+  const positiveNorms = norms(positives);
+  return Int32Array.from(anchors, (anchor, i) => {
+    let hardest = -1;
+    let highest = -Infinity;
+    for (let j = 0; j < positives.length; j++) {
+      if (j === i) continue;
+      const similarity = cosine(anchor, anchorNorms[i]!, positives[j]!, positiveNorms[j]!);
+      if (Number.isNaN(similarity)) return -1;
+      if (similarity > highest) {
+        highest = similarity;
+        hardest = j;
+      }
+    }
+    return hardest;
+  });
 }
 
 interface CosineArgument {
-	row: Vector;
-	norm: number;
-	gradient: Float64Array;
+  row: Vector;
+  norm: number;
+  gradient: Float64Array;
 }
 
 /**
  * Adds `scale · ∂cos/∂a` and `scale · ∂cos/∂b`, where cos = a·b / (|a||b| + ε), so that
  * ∂cos/∂a = (b - cos · |b|/|a| · a) / (|a||b| + ε). The gradient at a zero row is 0.
  */
-function addCosineGradient(
-	a: CosineArgument,
-	b: CosineArgument,
-	similarity: number,
-	scale: number,
-): void {
-	const length = Math.min(a.row.length, b.row.length);
-	const normA = prefixNorm(a.row, a.norm, length);
-	const normB = prefixNorm(b.row, b.norm, length);
-	if (normA === 0 || normB === 0) return;
-	const cross = scale / (normA * normB + COSINE_EPSILON);
-	const radialA = (cross * similarity * normB) / normA;
-	const radialB = (cross * similarity * normA) / normB;
-	for (let k = 0; k < length; k++) {
-		const x = a.row[k]!;
-		const y = b.row[k]!;
-		a.gradient[k]! += cross * y - radialA * x;
-		b.gradient[k]! += cross * x - radialB * y;
-	}
+function addCosineGradient(a: CosineArgument, b: CosineArgument, similarity: number, scale: number): void {
+  const length = Math.min(a.row.length, b.row.length);
+  const normA = prefixNorm(a.row, a.norm, length);
+  const normB = prefixNorm(b.row, b.norm, length);
+  if (normA === 0 || normB === 0) return;
+  const cross = scale / (normA * normB + COSINE_EPSILON);
+  const radialA = (cross * similarity * normB) / normA;
+  const radialB = (cross * similarity * normA) / normB;
+  for (let k = 0; k < length; k++) {
+    const x = a.row[k]!;
+    const y = b.row[k]!;
+    a.gradient[k]! += cross * y - radialA * x;
+    b.gradient[k]! += cross * x - radialB * y;
+  }
 }
 
 function cosine(a: Vector, normA: number, b: Vector, normB: number): number {
-	const length = Math.min(a.length, b.length);
-	return (
-		dot(a, b, length) /
-		(prefixNorm(a, normA, length) * prefixNorm(b, normB, length) +
-			COSINE_EPSILON)
-	);
+  const length = Math.min(a.length, b.length);
+  return dot(a, b, length) / (prefixNorm(a, normA, length) * prefixNorm(b, normB, length) + COSINE_EPSILON);
 }
 
 /** Rows of unequal length compare over the shorter, and so do their norms. */
 function prefixNorm(row: Vector, wholeNorm: number, length: number): number {
-	return length === row.length ? wholeNorm : norm(row, length);
+  return length === row.length ? wholeNorm : norm(row, length);
 }
 
 function norms(rows: Rows): Float64Array {
-	return Float64Array.from(rows, (row) => norm(row, row.length));
+  return Float64Array.from(rows, row => norm(row, row.length));
 }
 
 interface GradientBuffers {
-	anchors: Float64Array[];
-	positives: Float64Array[];
-	negatives: Float64Array[] | null;
+  anchors: Float64Array[];
+  positives: Float64Array[];
+  negatives: Float64Array[] | null;
 }
 
-function gradientBuffers({
-	anchors,
-	positives,
-	negatives,
-}: ContrastiveProblem): GradientBuffers {
-	const zeros = (rows: Rows): Float64Array[] =>
-		rows.map((row) => new Float64Array(row.length));
-	return {
-		anchors: zeros(anchors),
-		positives: zeros(positives),
-		negatives: negatives && zeros(negatives),
-	};
+function gradientBuffers({ anchors, positives, negatives }: ContrastiveProblem): GradientBuffers {
+  const zeros = (rows: Rows): Float64Array[] => rows.map(row => new Float64Array(row.length));
+  return {
+    anchors: zeros(anchors),
+    positives: zeros(positives),
+    negatives: negatives && zeros(negatives),
+  };
 }

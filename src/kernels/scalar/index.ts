@@ -1,32 +1,25 @@
-import type { Kernels } from "../kernels.js";
-import { contrastive, hardestNegatives } from "./contrastive.js";
-import { loraBackward, loraForward, mseFisher } from "./lora.js";
-import {
-	adamw,
-	addPenaltyGradient,
-	pullTowards,
-	quadraticPenalty,
-	sgd,
-	sumOfSquares,
-} from "./parameters.js";
-import { cosineEmbedding, crossEntropy, mse, triplet } from "./rows.js";
+import type { Kernels } from '../kernels.js';
+import { contrastive, hardestNegatives } from './contrastive.js';
+import { loraBackward, loraForward, mseFisher } from './lora.js';
+import { adamw, addPenaltyGradient, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
+import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
 
 /** Plain TypeScript, computing in float64: the fallback where WebAssembly is missing, and the oracle of the tests. */
 export const scalarKernels: Kernels = {
-	name: "scalar",
-	contrastive,
-	hardestNegatives,
-	triplet,
-	crossEntropy,
-	mse,
-	cosineEmbedding,
-	mseFisher,
-	quadraticPenalty,
-	addPenaltyGradient,
-	pullTowards,
-	loraForward,
-	loraBackward,
-	sumOfSquares,
-	adamw,
-	sgd,
+  name: 'scalar',
+  contrastive,
+  hardestNegatives,
+  triplet,
+  crossEntropy,
+  mse,
+  cosineEmbedding,
+  mseFisher,
+  quadraticPenalty,
+  addPenaltyGradient,
+  pullTowards,
+  loraForward,
+  loraBackward,
+  sumOfSquares,
+  adamw,
+  sgd,
 };
