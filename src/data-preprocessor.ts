@@ -17,7 +17,7 @@ import {
   describe,
   wrongType,
 } from './internal/validate.js';
-import type { Float32Row, ProcessedExample, TrainingExample, Vector } from './types.js';
+import type { ProcessedExample, TrainingExample, Vector } from './types.js';
 
 /** Turns distinct texts into rows of equal length, one a text, in order; a transformers.js pipeline fits. */
 export type Embedder = (texts: readonly string[]) => readonly Vector[] | Promise<readonly Vector[]>;
@@ -100,7 +100,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   /** Number of words in `vocab`. */
   vocabSize = 0;
   /** Text → embedding. */
-  embeddingCache: Map<string, Float32Row>;
+  embeddingCache: Map<string, Float32Array>;
   /** Running counts. */
   stats: PreprocessorStats = {
     processed: 0,
@@ -111,7 +111,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   readonly #random: Random;
   /** What an embedder function returned for the chunks at hand: the cache may be too small to hold it. */
-  readonly #embedded = new Set<ReadonlyMap<string, Float32Row>>();
+  readonly #embedded = new Set<ReadonlyMap<string, Float32Array>>();
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
@@ -207,10 +207,10 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   }
 
   /** The embedder's rows for the texts of the examples that are not cached. */
-  async #embedAll(embedder: Embedder, examples: readonly TrainingExample[]): Promise<Map<string, Float32Row>> {
+  async #embedAll(embedder: Embedder, examples: readonly TrainingExample[]): Promise<Map<string, Float32Array>> {
     const texts = new Set(examples.flatMap(({ input, output }) => [input, output]));
     const missing = [...texts].filter(text => !this.embeddingCache.has(text));
-    const embedded = new Map<string, Float32Row>();
+    const embedded = new Map<string, Float32Array>();
     const { embedBatchSize } = this.config;
     for (let start = 0; start < missing.length; start += embedBatchSize) {
       const batch = missing.slice(start, start + embedBatchSize);
@@ -265,7 +265,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
    *
    * @throws Error when the embedder is a function and the text has not been processed: a function may be asynchronous.
    */
-  _embed(text: string): Float32Row {
+  _embed(text: string): Float32Array {
     const cached = this.embeddingCache.get(text);
     if (cached !== undefined) {
       this.stats.cacheHits++;
@@ -276,7 +276,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     return embedding;
   }
 
-  #embeddedAhead(text: string): Float32Row | undefined {
+  #embeddedAhead(text: string): Float32Array | undefined {
     for (const embedded of this.#embedded) {
       const row = embedded.get(text);
       if (row !== undefined) return row;
@@ -284,7 +284,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     return undefined;
   }
 
-  #embedNow(text: string): Float32Row {
+  #embedNow(text: string): Float32Array {
     const { embedder, embeddingDim } = this.config;
     if (typeof embedder === 'function') {
       throw new Error(`_embed: ${describe(text)} is not embedded yet; an embedder function runs in process()`);
@@ -294,7 +294,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   }
 
   /** The row scaled to unit length in place where the configuration asks for it; a zero row stays. */
-  #normalized(row: Float32Row): Float32Row {
+  #normalized(row: Float32Array): Float32Array {
     if (!this.config.normalizeEmbeddings) return row;
     let squares = 0;
     for (let i = 0; i < row.length; i++) squares += row[i]! * row[i]!;

@@ -39,11 +39,11 @@ export interface ProcessedExample extends EmbeddedExample {
   /** Original output text. */
   output: string;
   /** Embedding of `input`, `embeddingDim` floats. */
-  inputEmb: Float32Row;
+  inputEmb: Float32Array;
   /** Embedding of `output`, `embeddingDim` floats. */
-  outputEmb: Float32Row;
+  outputEmb: Float32Array;
   /** Embedding of a negative that belongs to this example, where the caller added one. */
-  negativeEmb?: Float32Row;
+  negativeEmb?: Float32Array;
   /** Weight of the example. */
   quality: number;
   /** Tokens of `input`, at most `maxLength`. */

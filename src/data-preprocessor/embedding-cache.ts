@@ -1,10 +1,8 @@
-import type { Float32Row } from '../types.js';
-
 /**
  * Embeddings by text, bounded in bytes: least recently read or written entries leave first. A `Map` in all else, as
  * callers of the original may look into it.
  */
-export class EmbeddingCache extends Map<string, Float32Row> {
+export class EmbeddingCache extends Map<string, Float32Array> {
   #bytes = 0;
   readonly #maxBytes: number;
 
@@ -13,7 +11,7 @@ export class EmbeddingCache extends Map<string, Float32Row> {
     this.#maxBytes = maxBytes;
   }
 
-  override get(text: string): Float32Row | undefined {
+  override get(text: string): Float32Array | undefined {
     const embedding = super.get(text);
     if (embedding !== undefined) {
       // A Map iterates in order of insertion, so moving an entry to the end keeps the oldest first.
@@ -23,7 +21,7 @@ export class EmbeddingCache extends Map<string, Float32Row> {
     return embedding;
   }
 
-  override set(text: string, embedding: Float32Row): this {
+  override set(text: string, embedding: Float32Array): this {
     this.delete(text);
     super.set(text, embedding);
     this.#bytes += sizeOf(text, embedding);
@@ -51,6 +49,6 @@ export class EmbeddingCache extends Map<string, Float32Row> {
   }
 }
 
-function sizeOf(text: string, embedding: Float32Row): number {
+function sizeOf(text: string, embedding: Float32Array): number {
   return embedding.byteLength + 2 * text.length;
 }

@@ -1,0 +1,688 @@
+import { describe, expect, it } from 'vitest';
+import {
+  AdamW,
+  BatchGenerator,
+  DataPreprocessor,
+  EWCManager,
+  GradientCheckpointer,
+  LoRAAdapter,
+  LossComputer,
+  LRSchedulers,
+  readJsonl,
+  SGD,
+} from '../src/index.js';
+
+/** What is called, what it throws, and the words of the message. */
+type Row = [message: string, kind: typeof TypeError | typeof RangeError, call: () => unknown];
+
+const rows = [
+  [1, 2],
+  [3, 4],
+];
+const one = [[1, 2]];
+const withNaN = [
+  [1, 2],
+  [3, Number.NaN],
+];
+const withInfinity = [[1, 2], Float32Array.of(3, Infinity)];
+const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+const adapters = new Map([['query', adapter]]);
+const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+const grads = { gradA: [[1], [1]], gradB: [[1, 1]] };
+
+/** A call that breaks the static types, as plain JavaScript may. */
+// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+const untyped = (value: unknown): any => value;
+
+const losses: Row[] = [
+  [
+    'contrastive: anchors must be an array, got undefined',
+    TypeError,
+    () => LossComputer.contrastive(untyped(undefined), rows),
+  ],
+  [
+    'contrastive: anchors must be an array, got a Float32Array',
+    TypeError,
+    () => LossComputer.contrastive(untyped(Float32Array.of(1)), rows),
+  ],
+  ['contrastive: anchors has no rows', RangeError, () => LossComputer.contrastive([], [])],
+  ['contrastive: positives has 1 rows, anchors has 2', RangeError, () => LossComputer.contrastive(rows, one)],
+  [
+    'contrastive: anchors[1] must be a Float32Array, Float64Array or number[], got "x"',
+    TypeError,
+    () => LossComputer.contrastive(untyped([[1], 'x']), rows),
+  ],
+  ['contrastive: positives[0] is empty', RangeError, () => LossComputer.contrastive(rows, [[], [1]])],
+  ['contrastive: anchors[1][1] must be finite, got NaN', RangeError, () => LossComputer.contrastive(withNaN, rows)],
+  [
+    'contrastive: positives[1][1] must be finite, got Infinity',
+    RangeError,
+    () => LossComputer.contrastive(rows, withInfinity),
+  ],
+  [
+    'contrastive: negatives[1][1] must be finite, got NaN',
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, withNaN),
+  ],
+  [
+    'contrastive: anchors[0][1] must be a number, got "2"',
+    TypeError,
+    () =>
+      LossComputer.contrastive(
+        untyped([
+          [1, '2x'.slice(0, 1)],
+          [3, undefined],
+        ]),
+        rows,
+      ),
+  ],
+  [
+    'contrastive: negatives must be an array, got "none"',
+    TypeError,
+    () => LossComputer.contrastive(rows, rows, untyped('none')),
+  ],
+  [
+    'contrastive: temperature must be a finite number above 0, got 0',
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, null, { temperature: 0 }),
+  ],
+  [
+    'contrastive: temperature must be a finite number above 0, got "0.1"',
+    TypeError,
+    () => LossComputer.contrastive(rows, rows, null, { temperature: untyped('0.1') }),
+  ],
+  [
+    'contrastive: margin must be a finite number, got NaN',
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, null, { margin: Number.NaN }),
+  ],
+  [
+    'contrastive: ids has 1 rows, anchors has 2',
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, null, { ids: [1] }),
+  ],
+  [
+    'contrastive: ids[1] must be a string or a number, got null',
+    TypeError,
+    () => LossComputer.contrastive(rows, rows, null, { ids: untyped([1, null]) }),
+  ],
+  [
+    'contrastive: ids[0] is NaN, which equals no id',
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, null, { ids: [Number.NaN, 1] }),
+  ],
+  ['triplet: negatives has 1 rows, anchors has 2', RangeError, () => LossComputer.triplet(rows, rows, one)],
+  [
+    'triplet: negatives[1][1] must be finite, got Infinity',
+    RangeError,
+    () => LossComputer.triplet(rows, rows, withInfinity),
+  ],
+  ['triplet: the result overflows', RangeError, () => LossComputer.triplet(one, [[1e200, 0]], one)],
+  [
+    'triplet: margin must be a finite number, got Infinity',
+    RangeError,
+    () => LossComputer.triplet(rows, rows, rows, { margin: Infinity }),
+  ],
+  [
+    'crossEntropy: targets[1] must be an integer from 0 to 1, got 2',
+    RangeError,
+    () => LossComputer.crossEntropy(rows, [0, 2]),
+  ],
+  [
+    'crossEntropy: targets[0] must be an integer from 0 to 1, got 0.5',
+    RangeError,
+    () => LossComputer.crossEntropy(rows, [0.5, 0]),
+  ],
+  ['crossEntropy: targets has 1 rows, predictions has 2', RangeError, () => LossComputer.crossEntropy(rows, [0])],
+  [
+    'crossEntropy: targets must be an array of class indices, got undefined',
+    TypeError,
+    () => LossComputer.crossEntropy(rows, untyped(undefined)),
+  ],
+  [
+    'crossEntropy: predictions[0][1] must be finite, got -Infinity',
+    RangeError,
+    () => LossComputer.crossEntropy([[0, -Infinity]], [0]),
+  ],
+  [
+    'crossEntropy: labelSmoothing must be a finite number from 0 to 1, got 2',
+    RangeError,
+    () => LossComputer.crossEntropy(rows, [0, 1], { labelSmoothing: 2 }),
+  ],
+  ['mse: predictions[1][1] must be finite, got NaN', RangeError, () => LossComputer.mse(withNaN, rows)],
+  ['mse: targets has 1 rows, predictions has 2', RangeError, () => LossComputer.mse(rows, one)],
+  [
+    'cosineEmbedding: labels has 1 rows, predictions has 2',
+    RangeError,
+    () => LossComputer.cosineEmbedding(rows, rows, [1]),
+  ],
+  [
+    'cosineEmbedding: labels[1] must be a number, got "x"',
+    TypeError,
+    () => LossComputer.cosineEmbedding(rows, rows, untyped([1, 'x'])),
+  ],
+  [
+    'cosineEmbedding: labels must be an array of numbers, got 1',
+    TypeError,
+    () => LossComputer.cosineEmbedding(rows, rows, untyped(1)),
+  ],
+  [
+    'cosineEmbedding: targets[1][1] must be finite, got Infinity',
+    RangeError,
+    () => LossComputer.cosineEmbedding(rows, withInfinity),
+  ],
+  ['combine: losses must be an array, got an object', TypeError, () => LossComputer.combine(untyped({}))],
+  [
+    'combine: losses[0].weight must be a finite number, got undefined',
+    TypeError,
+    () => LossComputer.combine(untyped([{ loss: { loss: 1 } }])),
+  ],
+  [
+    'combine: losses[0].loss must be an object, got 3',
+    TypeError,
+    () => LossComputer.combine(untyped([{ loss: 3, weight: 1 }])),
+  ],
+  [
+    'combine: losses[0].loss.loss must be a finite number, got NaN',
+    RangeError,
+    () => LossComputer.combine([{ loss: { loss: Number.NaN }, weight: 1 }]),
+  ],
+];
+
+const options: Row[] = [
+  ['DataPreprocessor: options must be an object, got 3', TypeError, () => new DataPreprocessor(untyped(3))],
+  [
+    'DataPreprocessor: embeddingDim must be an integer of at least 1, got 0',
+    RangeError,
+    () => new DataPreprocessor({ embeddingDim: 0 }),
+  ],
+  [
+    'DataPreprocessor: maxLength must be an integer of at least 0 or Infinity, got -1',
+    RangeError,
+    () => new DataPreprocessor({ maxLength: -1 }),
+  ],
+  [
+    'DataPreprocessor: augmentationFactor must be an integer of at least 1, got 1.5',
+    RangeError,
+    () => new DataPreprocessor({ augmentationFactor: 1.5 }),
+  ],
+  [
+    'DataPreprocessor: qualityThreshold must be a finite number, got NaN',
+    RangeError,
+    () => new DataPreprocessor({ qualityThreshold: Number.NaN }),
+  ],
+  [
+    "DataPreprocessor: embedder must be 'hash' | 'ngram', got \"bert\"",
+    RangeError,
+    () => new DataPreprocessor({ embedder: untyped('bert') }),
+  ],
+  [
+    "DataPreprocessor: embedder must be 'hash' | 'ngram', got null",
+    TypeError,
+    () => new DataPreprocessor({ embedder: untyped(null) }),
+  ],
+  [
+    'DataPreprocessor: embedBatchSize must be an integer of at least 1, got 0',
+    RangeError,
+    () => new DataPreprocessor({ embedBatchSize: 0 }),
+  ],
+  [
+    'DataPreprocessor: cacheBytes must be a finite number of at least 0 or Infinity, got -1',
+    RangeError,
+    () => new DataPreprocessor({ cacheBytes: -1 }),
+  ],
+  [
+    'DataPreprocessor: seed must be an integer from 0 to 4294967295, got -1',
+    RangeError,
+    () => new DataPreprocessor({ seed: -1 }),
+  ],
+  [
+    'BatchGenerator: batchSize must be an integer of at least 1, got 0',
+    RangeError,
+    () => new BatchGenerator(data, { batchSize: 0 }),
+  ],
+  [
+    'BatchGenerator: batchSize must be an integer of at least 1, got "8"',
+    TypeError,
+    () => new BatchGenerator(data, { batchSize: untyped('8') }),
+  ],
+  [
+    'BatchGenerator: curriculumEpochs must be a finite number of at least 0 or Infinity, got -1',
+    RangeError,
+    () => new BatchGenerator(data, { curriculumEpochs: -1 }),
+  ],
+  [
+    'BatchGenerator: seed must be an integer from 0 to 4294967295, got 0.5',
+    RangeError,
+    () => new BatchGenerator(data, { seed: 0.5 }),
+  ],
+  ['BatchGenerator: data must be an array, got undefined', TypeError, () => new BatchGenerator(untyped(undefined))],
+  ['BatchGenerator: data[0] must be an object, got null', TypeError, () => new BatchGenerator(untyped([null]))],
+  [
+    'BatchGenerator: data[0].inputEmb must be a Float32Array, Float64Array or number[], got undefined',
+    TypeError,
+    () => new BatchGenerator(untyped([{ input: 'a', output: 'b' }])),
+  ],
+  [
+    'BatchGenerator: data[0].quality must be a finite number, got NaN',
+    RangeError,
+    () => new BatchGenerator([{ ...data[0]!, quality: Number.NaN }]),
+  ],
+  ['epochs: total must be an integer of at least 0, got -1', RangeError, () => new BatchGenerator(data).epochs(-1)],
+  [
+    'EWCManager: lambda must be a finite number of at least 0, got -1',
+    RangeError,
+    () => new EWCManager({ lambda: -1 }),
+  ],
+  [
+    'EWCManager: sampleSize must be an integer of at least 1 or Infinity, got 0',
+    RangeError,
+    () => new EWCManager({ sampleSize: 0 }),
+  ],
+  [
+    'GradientCheckpointer: checkpointSegments must be an integer of at least 1, got 0',
+    RangeError,
+    () => new GradientCheckpointer({ checkpointSegments: 0 }),
+  ],
+  [
+    'GradientCheckpointer: maxStoredActivations must be an integer of at least 0 or Infinity, got -1',
+    RangeError,
+    () => new GradientCheckpointer({ maxStoredActivations: -1 }),
+  ],
+  [
+    'checkpoint: forwardFn must be a function, got 3',
+    TypeError,
+    () => new GradientCheckpointer().checkpoint(untyped(3), 1),
+  ],
+  [
+    'estimateMemorySavings: totalLayers must be a finite number above 0, got 0',
+    RangeError,
+    () => new GradientCheckpointer().estimateMemorySavings(0, 1),
+  ],
+  [
+    'estimateMemorySavings: activationSize must be a finite number above 0, got NaN',
+    RangeError,
+    () => new GradientCheckpointer().estimateMemorySavings(1, Number.NaN),
+  ],
+  ['Cannot recompute segment -1', RangeError, () => new GradientCheckpointer().recompute(-1)],
+  ['LoRAAdapter: dim must be an integer of at least 1, got undefined', TypeError, () => new LoRAAdapter(untyped({}))],
+  ['LoRAAdapter: rank must be an integer of at least 1, got 0', RangeError, () => new LoRAAdapter({ dim: 2, rank: 0 })],
+  [
+    'LoRAAdapter: alpha must be a finite number, got NaN',
+    RangeError,
+    () => new LoRAAdapter({ dim: 2, alpha: Number.NaN }),
+  ],
+  [
+    'LoRAAdapter.from: adapter.loraA[1] has 2 entries, loraB has 1 rows',
+    RangeError,
+    () => LoRAAdapter.from({ ...adapter, loraA: [[1], [2, 3]] }),
+  ],
+  [
+    'LoRAAdapter.from: adapter.loraB[1] has 1 entries, loraB[0] has 2 entries',
+    RangeError,
+    () => LoRAAdapter.from({ loraA: rows, loraB: [[1, 2], [3]], scaling: 1 }),
+  ],
+  [
+    'LoRAAdapter.from: adapter.loraB[0][1] must be a number, got null',
+    TypeError,
+    () => LoRAAdapter.from(untyped({ ...adapter, loraB: [[1, null]] })),
+  ],
+  [
+    'LoRAAdapter.from: adapter.scaling must be a finite number, got undefined',
+    TypeError,
+    () => LoRAAdapter.from(untyped({ ...adapter, scaling: undefined })),
+  ],
+  ['LoRAAdapter.from: adapter must be an object, got null', TypeError, () => LoRAAdapter.from(untyped(null))],
+  ['forward: rows[0] has 3 entries, expected 2', RangeError, () => LoRAAdapter.from(adapter).forward([[1, 2, 3]])],
+  ['forward: rows[1][1] must be finite, got NaN', RangeError, () => LoRAAdapter.from(adapter).forward(withNaN)],
+  [
+    'AdamW: adapters must be a Map from name to adapter, got an object',
+    TypeError,
+    () => new AdamW(untyped({ query: adapter })),
+  ],
+  ['AdamW: lr must be a finite number of at least 0, got -1', RangeError, () => new AdamW(adapters, { lr: -1 })],
+  [
+    'AdamW: betas[1] must be a finite number of at least 0 below 1, got 1',
+    RangeError,
+    () => new AdamW(adapters, { betas: [0.9, 1] }),
+  ],
+  ['AdamW: betas must be an array, got 0.9', TypeError, () => new AdamW(adapters, { betas: untyped(0.9) })],
+  [
+    'AdamW: maxGradNorm must be a finite number above 0, got 0',
+    RangeError,
+    () => new AdamW(adapters, { maxGradNorm: 0 }),
+  ],
+  [
+    'AdamW: adapters.get("bad").loraA must be an array, got undefined',
+    TypeError,
+    () => new AdamW(untyped(new Map([['bad', {}]]))),
+  ],
+  [
+    'AdamW.step: grads has "other", which is no adapter',
+    RangeError,
+    () => new AdamW(adapters).step(new Map([['other', grads]])),
+  ],
+  [
+    'AdamW.step: grads.get("query").gradA has 1 rows, the adapter has 2',
+    RangeError,
+    () => new AdamW(adapters).step(new Map([['query', { ...grads, gradA: [[1]] }]])),
+  ],
+  [
+    'AdamW.step: grads.get("query").gradB[0] has 1 entries, expected 2',
+    RangeError,
+    () => new AdamW(adapters).step(new Map([['query', { ...grads, gradB: [[1]] }]])),
+  ],
+  [
+    'AdamW.step: lr must be a finite number of at least 0, got NaN',
+    RangeError,
+    () => new AdamW(adapters).step(new Map([['query', grads]]), Number.NaN),
+  ],
+  [
+    'SGD: momentum must be a finite number of at least 0 below 1, got 1',
+    RangeError,
+    () => new SGD(adapters, { momentum: 1 }),
+  ],
+  ['linear: step must be a finite number, got NaN', RangeError, () => LRSchedulers.linear(1, Number.NaN, 10)],
+  [
+    'cosine: totalSteps must be a finite number of at least 0, got undefined',
+    TypeError,
+    () => LRSchedulers.cosine(1, 1, untyped(undefined)),
+  ],
+  ['constant: baseLR must be a finite number of at least 0, got -0.1', RangeError, () => LRSchedulers.constant(-0.1)],
+  [
+    'cosineWarmRestarts: restartPeriod must be a finite number above 0, got 0',
+    RangeError,
+    () => LRSchedulers.cosineWarmRestarts(1, 1, 1, { restartPeriod: 0 }),
+  ],
+  [
+    'cosineWarmRestarts: restartMultiplier must be an integer of at least 1, got 0.5',
+    RangeError,
+    () => LRSchedulers.cosineWarmRestarts(1, 1, 1, { restartMultiplier: 0.5 }),
+  ],
+  [
+    'exponential: gamma must be a finite number above 0, got -1',
+    RangeError,
+    () => LRSchedulers.exponential(1, 1, 1, { gamma: -1 }),
+  ],
+  [
+    'warmupCosine: warmupSteps must be a finite number of at least 0, got -1',
+    RangeError,
+    () => LRSchedulers.warmupCosine(1, 1, 1, { warmupSteps: -1 }),
+  ],
+  [
+    'oneCycle: maxLR must be a finite number of at least 0, got Infinity',
+    RangeError,
+    () => LRSchedulers.oneCycle(1, 1, 1, { maxLR: Infinity }),
+  ],
+  [
+    'readJsonl: source must be a path or a readable stream, got undefined',
+    TypeError,
+    () => readJsonl(untyped(undefined)),
+  ],
+  [
+    "readJsonl: onError must be 'throw' | 'skip', got \"ignore\"",
+    RangeError,
+    () => readJsonl('x', { onError: untyped('ignore') }),
+  ],
+];
+
+const ewc: Row[] = [
+  ['computeFisher: data is empty', RangeError, () => new EWCManager().computeFisher(adapters, [])],
+  [
+    'computeFisher: data must be an array, got undefined',
+    TypeError,
+    () => new EWCManager().computeFisher(adapters, untyped(undefined)),
+  ],
+  [
+    'computeFisher: adapters must be a Map from name to adapter, got an object',
+    TypeError,
+    () => new EWCManager().computeFisher(untyped({}), data),
+  ],
+  [
+    'computeFisher: data[0].inputEmb has 1 entries, adapters.get("query").loraA has 2 rows',
+    RangeError,
+    () => new EWCManager().computeFisher(adapters, [{ inputEmb: [1], outputEmb: [1, 2] }]),
+  ],
+  [
+    'computeFisher: data[0].outputEmb must be a Float32Array, Float64Array or number[], got undefined',
+    TypeError,
+    () => new EWCManager().computeFisher(adapters, untyped([{ inputEmb: [1, 2] }])),
+  ],
+  [
+    'computeFisher: inputEmb of data[0][1] must be finite, got NaN',
+    RangeError,
+    () => new EWCManager().computeFisher(adapters, [{ inputEmb: [1, Number.NaN], outputEmb: [1, 2] }]),
+  ],
+  [
+    'computeFisher: gradients must be a function, got 3',
+    TypeError,
+    () => new EWCManager().computeFisher(adapters, data, { gradients: untyped(3) }),
+  ],
+  [
+    'computeFisher: gradients of example 0 for "query": gradA has 1 rows, the adapter has 2',
+    RangeError,
+    () => new EWCManager().computeFisher(adapters, data, { gradients: () => ({ ...grads, gradA: [[1]] }) }),
+  ],
+  [
+    'computeFisher: gradients of example 0 for "query": gradB[0][1] must be finite, got NaN',
+    RangeError,
+    () => new EWCManager().computeFisher(adapters, data, { gradients: () => ({ ...grads, gradB: [[1, Number.NaN]] }) }),
+  ],
+  [
+    'computeFisher: adapters.get("query").scaling must be a finite number, got undefined',
+    TypeError,
+    () => new EWCManager().computeFisher(new Map([['query', untyped({ ...adapter, scaling: undefined })]]), data),
+  ],
+];
+
+describe.each([
+  ['losses', losses],
+  ['options', options],
+  ['ewc', ewc],
+])('%s', (_, table) => {
+  it.each(table)('%s', (message, kind, call) => {
+    expect(call).toThrow(kind);
+    expect(call).toThrow(message);
+  });
+});
+
+describe('what is refused changes nothing', () => {
+  const taught = (): EWCManager => {
+    const manager = new EWCManager();
+    manager.computeFisher(adapters, data);
+    return manager;
+  };
+  const state = (): Record<string, Record<string, unknown>> => JSON.parse(JSON.stringify(taught().export()));
+  const imports: [string, (good: ReturnType<typeof state>) => unknown][] = [
+    ['import: data must be an object, got null', () => null],
+    ['import: data must be an object, got "{}"', () => '{}'],
+    ['import: fisherInfo must be an object, got an array of 0', good => ({ ...good, fisherInfo: [] })],
+    ['import: fisherInfo.query must be an object, got 3', good => ({ ...good, fisherInfo: { query: 3 } })],
+    ['import: fisherInfo has "query", optimalParams lacks it', good => ({ ...good, optimalParams: {} })],
+    ['import: optimalParams has "query", fisherInfo lacks it', good => ({ ...good, fisherInfo: {} })],
+    [
+      'import: fisherInfo.query.fisherA[1][0] must be finite, got Infinity',
+      good => ({ ...good, fisherInfo: { query: { fisherA: [[1], [Infinity]], fisherB: [[1, 1]] } } }),
+    ],
+    [
+      'import: fisherInfo.query.fisherA[0][0] must not be negative, got -1',
+      good => ({ ...good, fisherInfo: { query: { fisherA: [[-1], [1]], fisherB: [[1, 1]] } } }),
+    ],
+    [
+      'import: fisherInfo.query.fisherA[1] has 2 entries, fisherInfo.query.fisherA[0] has 1',
+      good => ({ ...good, fisherInfo: { query: { fisherA: [[1], [1, 1]], fisherB: [[1, 1]] } } }),
+    ],
+    [
+      'import: fisherInfo.query.fisherB is 2 × 2, expected 1 × 2',
+      good => ({
+        ...good,
+        fisherInfo: {
+          query: {
+            fisherA: [[1], [1]],
+            fisherB: [
+              [1, 1],
+              [1, 1],
+            ],
+          },
+        },
+      }),
+    ],
+    [
+      'import: optimalParams.query.loraA is 1 × 1, expected 2 × 1',
+      good => ({ ...good, optimalParams: { query: { loraA: [[1]], loraB: [[1, 1]] } } }),
+    ],
+    [
+      'import: optimalParams.query.loraB[0][0] must be a number, got "1"',
+      good => ({ ...good, optimalParams: { query: { loraA: [[1], [1]], loraB: [['1', 1]] } } }),
+    ],
+    [
+      'import: config.lambda must be a finite number of at least 0, got -1',
+      good => ({ ...good, config: { lambda: -1 } }),
+    ],
+    [
+      'import: config.sampleSize must be an integer of at least 1 or Infinity, got 0',
+      good => ({ ...good, config: { sampleSize: 0 } }),
+    ],
+    [
+      'import: stats.tasksLearned must be an integer of at least 0, got 0.5',
+      good => ({ ...good, stats: { tasksLearned: 0.5, totalPenalties: 0 } }),
+    ],
+  ];
+  it.each(imports)('%s', (message, spoil) => {
+    const manager = taught();
+    const before = manager.export();
+    expect(() => manager.import(spoil(state()))).toThrow(message);
+    expect(manager.export()).toEqual(before);
+  });
+
+  it('of a second computeFisher', () => {
+    const manager = taught();
+    const before = manager.export();
+    const two = new Map([...adapters, ['later', { ...adapter, loraA: [[1], [Number.NaN]] }]]);
+    expect(() => manager.computeFisher(two, data)).toThrow(
+      'computeFisher: adapters.get("later").loraA[1][0] must be finite, got NaN',
+    );
+    expect(manager.export()).toEqual(before);
+    const online = new EWCManager({ online: true });
+    online.computeFisher(adapters, data);
+    const wider = new Map([
+      [
+        'query',
+        {
+          loraA: [
+            [1, 1],
+            [1, 1],
+          ],
+          loraB: rows,
+          scaling: 1,
+        },
+      ],
+    ]);
+    expect(() => online.computeFisher(wider, data)).toThrow(
+      'fisherA of "query" from the task before[0] has 1 entries, expected 2',
+    );
+    expect(online.export()).toEqual(
+      before.config.online ? before : { ...before, config: { ...before.config, online: true } },
+    );
+  });
+
+  it('of the penalty and its gradient', () => {
+    const manager = taught();
+    const otherShape = new Map([['query', { loraA: [[1], [1], [1]], loraB: [[1, 1, 1]], scaling: 1 }]]);
+    expect(() => manager.computePenalty(otherShape)).toThrow(
+      'computePenalty: adapters.get("query").loraA is 3 × 1, the remembered one is 2 × 1',
+    );
+    const broken = new Map([['query', { ...structuredClone(adapter), loraB: [[1, Number.NaN]] }]]);
+    for (const call of [
+      () => manager.computePenalty(broken),
+      () => manager.penaltyGradient(broken),
+      () => manager.applyGradient(broken, 0.1),
+      () => manager.addPenaltyGradient(broken, new Map([['query', grads]])),
+    ]) {
+      expect(call).toThrow('adapters.get("query").loraB[0][1] must be finite, got NaN');
+    }
+    expect(broken.get('query')!.loraA).toEqual(adapter.loraA);
+    expect(grads).toEqual({ gradA: [[1], [1]], gradB: [[1, 1]] });
+    expect(() => manager.applyGradient(adapters, -1)).toThrow(
+      'applyGradient: learningRate must be a finite number of at least 0, got -1',
+    );
+    expect(() => manager.addPenaltyGradient(adapters, new Map([['value', grads]]))).toThrow(
+      'addPenaltyGradient: grads has "value", which is no adapter',
+    );
+    expect(manager.stats.totalPenalties).toBe(0);
+  });
+
+  it('of a backward that does not fit its forward', () => {
+    const lora = LoRAAdapter.from(adapter);
+    lora.forward(rows);
+    expect(() => lora.backward(one)).toThrow('backward: gradRows has 1 rows, the last forward has 2');
+    expect(() => lora.backward(withNaN)).toThrow('backward: gradRows[1][1] must be finite, got NaN');
+    expect(lora.backward(rows).gradA).toHaveLength(2);
+  });
+
+  it('of an optimizer whose Map has grown', () => {
+    const growing = new Map([['query', adapter]]);
+    const optimizer = new AdamW(growing);
+    growing.set('later', structuredClone(adapter));
+    expect(() => optimizer.step(new Map([['later', grads]]))).toThrow(
+      'AdamW.step: adapter "later" was added after the optimizer was made',
+    );
+  });
+
+  it('of a generator whose batch size was spoiled afterwards', () => {
+    const generator = new BatchGenerator(data);
+    generator.config.batchSize = 0;
+    expect(() => generator.next()).toThrow('BatchGenerator: batchSize must be an integer of at least 1, got 0');
+  });
+});
+
+describe('process', () => {
+  const bad: [string, typeof TypeError | typeof RangeError, unknown][] = [
+    ['process: examples must be an array or an (async) iterable, got undefined', TypeError, undefined],
+    ['process: examples must be an array or an (async) iterable, got "text"', TypeError, 'text'],
+    ['process: examples[0] must be an object, got "text"', TypeError, ['text']],
+    [
+      'process: examples[1].input must be a string, got undefined',
+      TypeError,
+      [{ input: 'a', output: 'b' }, { output: 'b' }],
+    ],
+    [
+      'process: examples[0].quality must be a finite number, got NaN',
+      RangeError,
+      [{ input: 'a', output: 'b', quality: Number.NaN }],
+    ],
+    [
+      'process: examples[0].quality must be a finite number, got "high"',
+      TypeError,
+      new Set([{ input: 'a', output: 'b', quality: 'high' }]),
+    ],
+  ];
+  it.each(bad)('%s', async (message, kind, examples) => {
+    const preprocessor = new DataPreprocessor();
+    const result = preprocessor.process(untyped(examples));
+    await expect(result).rejects.toBeInstanceOf(kind);
+    await expect(result).rejects.toThrow(message);
+    expect(preprocessor.getStats()).toMatchObject({ processed: 0, vocabSize: 0, cacheSize: 0 });
+  });
+
+  const embedders: [string, unknown][] = [
+    ['process: embedder: its result must be an array, got undefined', undefined],
+    ['process: embedder returned 1 rows for 2 texts', [[1]]],
+    ['process: embedder: row 1 ("b") has 1 entries, expected 2', [[1, 2], [3]]],
+    ['process: embedder: row 1 ("b")[0] must be finite, got NaN', [[1], [Number.NaN]]],
+    ['process: embedder: row 0 ("a") is empty', [[], []]],
+    ['process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got null', [null, null]],
+  ];
+  it.each(embedders)('%s', async (message, returned) => {
+    const preprocessor = new DataPreprocessor({ embedder: () => untyped(returned) });
+    await expect(preprocessor.process([{ input: 'a', output: 'b' }])).rejects.toThrow(message);
+    expect(preprocessor.getStats()).toMatchObject({ processed: 0, vocabSize: 0, cacheSize: 0 });
+  });
+
+  it('holds an embedder function to a given embeddingDim', async () => {
+    const preprocessor = new DataPreprocessor({ embedder: texts => texts.map(() => [1, 2]), embeddingDim: 3 });
+    await expect(preprocessor.process([{ input: 'a', output: 'b' }])).rejects.toThrow(
+      'row 0 ("a") has 2 entries, expected 3',
+    );
+  });
+});

@@ -1,0 +1,343 @@
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
+import {
+  DataPreprocessor,
+  type DataPreprocessorOptions,
+  type ProcessedExample,
+  type TrainingExample,
+} from '../src/index.js';
+import { readGolden, withMathRandom } from './support/golden.js';
+
+interface OriginalCase {
+  config: DataPreprocessorOptions;
+  seed: number;
+  examples: TrainingExample[];
+  processed: (Omit<ProcessedExample, 'inputEmb' | 'outputEmb'> & { inputEmb: number[]; outputEmb: number[] })[];
+  events: unknown[];
+  stats: object;
+  vocab: [string, number][];
+}
+
+interface CappedCase {
+  capped: true;
+  text: string;
+  tokens: number[];
+  vocabSize: number;
+}
+
+describe('the original’s answers', () => {
+  const { cases } = readGolden<{ cases: (OriginalCase | CappedCase)[] }>('data-preprocessor');
+
+  it.each(cases.filter(each => 'processed' in each))(
+    'config $config',
+    async ({ config, seed, examples, ...golden }) => {
+      await withMathRandom(seed, async () => {
+        const preprocessor = new DataPreprocessor(config);
+        const events: unknown[] = [];
+        preprocessor.on('process:complete', event => events.push(structuredClone(event)));
+        const processed = await preprocessor.process(examples);
+        const plain = processed.map(each => ({
+          ...each,
+          inputEmb: Array.from(each.inputEmb),
+          outputEmb: Array.from(each.outputEmb),
+        }));
+        expect(JSON.parse(JSON.stringify(plain))).toEqual(golden.processed);
+        expect(processed.every(each => each.inputEmb instanceof Float32Array)).toBe(true);
+        expect(events).toEqual(golden.events);
+        expect(preprocessor.getStats()).toEqual(golden.stats);
+        expect([...preprocessor.vocab]).toEqual(golden.vocab);
+      });
+    },
+  );
+
+  it('spells words in character codes once the vocabulary is full', () => {
+    const capped = cases.find(each => 'capped' in each)!;
+    const preprocessor = new DataPreprocessor();
+    for (let i = 0; i < 50_000; i++) preprocessor._tokenize(`w${i}`);
+    expect(preprocessor._tokenize(capped.text)).toEqual(capped.tokens);
+    expect(preprocessor.vocabSize).toBe(capped.vocabSize);
+  });
+
+  it('draws as often as the original, and not at all without augmentation', async () => {
+    const examples = [{ input: 'write code', output: 'x' }];
+    await withMathRandom(1, async draws => {
+      await new DataPreprocessor().process(examples);
+      expect(draws()).toBe(0);
+      await new DataPreprocessor({ augmentation: true, seed: 5 }).process(examples);
+      expect(draws()).toBe(0);
+      await new DataPreprocessor({ augmentation: true }).process(examples);
+      // Three decisions, and for each variation one draw, or two where a word is inserted.
+      expect(draws()).toBeGreaterThanOrEqual(3);
+    });
+  });
+});
+
+describe('subclasses', () => {
+  it('heeds an overridden _embed, _tokenize, _augmentExample and _processExample, in the original’s order', async () => {
+    const calls: string[] = [];
+    class Mine extends DataPreprocessor {
+      override _tokenize(text: string): number[] {
+        calls.push(`tokenize ${text}`);
+        return [text.length];
+      }
+      override _embed(text: string): Float32Array {
+        calls.push(`embed ${text}`);
+        return Float32Array.of(Math.random());
+      }
+      override async _augmentExample(example: TrainingExample): Promise<TrainingExample[]> {
+        calls.push(`augment ${example.input}`);
+        return [{ ...example, input: `${example.input}!` }];
+      }
+    }
+    await withMathRandom(7, async draws => {
+      const processed = await new Mine({ augmentation: true }).process([{ input: 'a', output: 'b' }]);
+      expect(processed.map(each => [each.input, each.inputTokens])).toEqual([
+        ['a', [1]],
+        ['a!', [2]],
+      ]);
+      expect(draws()).toBe(4);
+    });
+    const ofExample = (input: string): string[] => [`tokenize ${input}`, 'tokenize b', `embed ${input}`, 'embed b'];
+    expect(calls).toEqual([...ofExample('a'), 'augment a', ...ofExample('a!')]);
+  });
+
+  it('leaves out what an overridden _processExample returns nothing for', async () => {
+    class Picky extends DataPreprocessor {
+      override async _processExample(example: TrainingExample): Promise<ProcessedExample> {
+        return example.input === 'no' ? (null as unknown as ProcessedExample) : super._processExample(example);
+      }
+    }
+    const preprocessor = new Picky({ embedder: texts => texts.map(() => [1, 2]), cacheBytes: 0 });
+    const processed = await preprocessor.process([
+      { input: 'no', output: 'x' },
+      { input: 'yes', output: 'x' },
+    ]);
+    expect(processed.map(each => each.input)).toEqual(['yes']);
+    expect(preprocessor.stats.processed).toBe(1);
+  });
+});
+
+describe('quality', () => {
+  const at = (quality?: number): TrainingExample => ({
+    input: 'a',
+    output: 'b',
+    ...(quality !== undefined && { quality }),
+  });
+
+  it('counts 0 as 0 and absence as 1', async () => {
+    const preprocessor = new DataPreprocessor({ qualityThreshold: 0.5 });
+    const processed = await preprocessor.process([at(0), at(), at(0.5)]);
+    expect(processed.map(each => each.quality)).toEqual([1, 0.5]);
+    expect(preprocessor.stats).toMatchObject({ processed: 2, filtered: 1 });
+    expect((await new DataPreprocessor().process([at(0)])).map(each => each.quality)).toEqual([0]);
+  });
+});
+
+describe('sources', () => {
+  const examples = Array.from({ length: 600 }, (_, i) => ({ input: `text ${i}`, output: `answer ${i}` }));
+
+  it('takes arrays, iterables and async iterables alike', async () => {
+    const run = (source: Iterable<TrainingExample> | AsyncIterable<TrainingExample>): Promise<ProcessedExample[]> =>
+      new DataPreprocessor({ embeddingDim: 8 }).process(source);
+    const expected = await run(examples);
+    expect(expected).toHaveLength(600);
+    expect(await run(new Set(examples))).toEqual(expected);
+    expect(await run(asyncFrom(examples))).toEqual(expected);
+  });
+
+  it('changes nothing when an array holds a bad example at its end', async () => {
+    const preprocessor = new DataPreprocessor();
+    const bad = [...examples.slice(0, 5), { input: 'x' }] as TrainingExample[];
+    await expect(preprocessor.process(bad)).rejects.toThrow(
+      'process: examples[5].output must be a string, got undefined',
+    );
+    expect(preprocessor.getStats()).toEqual({
+      processed: 0,
+      filtered: 0,
+      augmented: 0,
+      cacheHits: 0,
+      vocabSize: 0,
+      cacheSize: 0,
+    });
+  });
+
+  it('closes a source that yields a bad example', async () => {
+    let closed = false;
+    async function* source(): AsyncGenerator<TrainingExample> {
+      try {
+        yield* examples.slice(0, 3);
+        yield { input: 3, output: 'x' } as unknown as TrainingExample;
+      } finally {
+        closed = true;
+      }
+    }
+    await expect(new DataPreprocessor().process(source())).rejects.toThrow('examples[3].input must be a string, got 3');
+    expect(closed).toBe(true);
+  });
+});
+
+describe('the cache', () => {
+  it('hands out the same row for the same text, and counts the hits', async () => {
+    const preprocessor = new DataPreprocessor({ embeddingDim: 4 });
+    expect(preprocessor._embed('a')).toBe(preprocessor._embed('a'));
+    expect(preprocessor.stats.cacheHits).toBe(1);
+    preprocessor.clearCache();
+    expect(preprocessor.getStats()).toMatchObject({ cacheHits: 0, cacheSize: 0 });
+  });
+
+  it('keeps the most recently used texts within cacheBytes', () => {
+    // A row of 4 floats and a one-letter text take 18 bytes.
+    const preprocessor = new DataPreprocessor({ embeddingDim: 4, cacheBytes: 36 });
+    for (const text of ['a', 'b', 'a', 'c']) preprocessor._embed(text);
+    expect([...preprocessor.embeddingCache.keys()]).toEqual(['a', 'c']);
+    preprocessor.embeddingCache.set('a', Float32Array.of(1, 2, 3, 4));
+    preprocessor.embeddingCache.delete('c');
+    for (const text of ['d', 'e']) preprocessor._embed(text);
+    expect([...preprocessor.embeddingCache.keys()]).toEqual(['d', 'e']);
+    expect(preprocessor.embeddingCache.delete('x')).toBe(false);
+  });
+
+  it('needs no room to work', async () => {
+    const preprocessor = new DataPreprocessor({ embeddingDim: 4, cacheBytes: 0 });
+    const processed = await preprocessor.process([{ input: 'a', output: 'a' }]);
+    expect(processed[0]!.inputEmb).toEqual(processed[0]!.outputEmb);
+    expect(preprocessor.embeddingCache.size).toBe(0);
+  });
+});
+
+describe("embedder: 'ngram'", () => {
+  const embed = (text: string, options: DataPreprocessorOptions = {}): Float32Array =>
+    new DataPreprocessor({ embedder: 'ngram', ...options })._embed(text);
+  const cosine = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+
+  it('has unit length, whatever the text', () => {
+    const withLetter = fc.string({ unit: 'binary', minLength: 1 }).map(text => `x${text}`);
+    fc.assert(fc.property(withLetter, text => Math.abs(cosine(embed(text), embed(text)) - 1) < 1e-5));
+  });
+
+  it('is the zero row for a text without letters or digits', () => {
+    for (const text of ['', '  \n', '!?…', '🙂', '\u0301']) expect(embed(text).every(value => value === 0)).toBe(true);
+  });
+
+  it('puts similar texts near each other and others apart', () => {
+    const similar = cosine(embed('Returns the length of the array'), embed('return the lengths of arrays'));
+    const other = cosine(embed('Returns the length of the array'), embed('open a TCP socket'));
+    expect(similar).toBeGreaterThan(0.5);
+    expect(Math.abs(other)).toBeLessThan(0.25);
+  });
+
+  it('does not tell apart case, compatibility forms and punctuation', () => {
+    expect(embed('ﬁle-Name')).toEqual(embed('FILE name'));
+    expect(embed('数据')).not.toEqual(embed('数居'));
+  });
+
+  it('counts the features of a plain count, unscaled, on request', () => {
+    // One word, and of " ab " the 3-grams " ab", "ab " and the 4-gram " ab ".
+    const row = embed('ab', { normalizeEmbeddings: false, embeddingDim: 4096 });
+    expect(row.reduce((sum, value) => sum + Math.abs(value), 0)).toBe(4);
+  });
+
+  it('gives the same row on every machine', () => {
+    const row = embed('Array.prototype.map', { embeddingDim: 8, normalizeEmbeddings: false });
+    expect(Array.from(row)).toMatchInlineSnapshot(`
+      [
+        0,
+        5,
+        0,
+        5,
+        2,
+        0,
+        0,
+        3,
+      ]
+    `);
+  });
+});
+
+describe('an embedder function', () => {
+  const examples = Array.from({ length: 300 }, (_, i) => ({ input: `in ${i}`, output: `out ${i % 3}` }));
+
+  it('gets batches of distinct texts that are not cached', async () => {
+    const embedder = vi.fn(async (texts: readonly string[]) => texts.map(text => [text.length, 1]));
+    const preprocessor = new DataPreprocessor({ embedder, embedBatchSize: 100 });
+    const processed = await preprocessor.process(examples);
+    expect(processed.map(each => Array.from(each.inputEmb))).toEqual(examples.map(each => [each.input.length, 1]));
+    const texts = embedder.mock.calls.flatMap(([batch]) => batch);
+    expect(new Set(texts).size).toBe(303);
+    expect(texts).toHaveLength(303);
+    expect(Math.max(...embedder.mock.calls.map(([batch]) => batch.length))).toBe(100);
+    await preprocessor.process(examples);
+    expect(embedder.mock.calls.flatMap(([batch]) => batch)).toHaveLength(303);
+    expect(preprocessor.config.embeddingDim).toBe(2);
+  });
+
+  it('sees the variations too', async () => {
+    const embedder = (texts: readonly string[]): number[][] => texts.map(text => [text.length]);
+    const preprocessor = new DataPreprocessor({
+      embedder,
+      augmentation: true,
+      augmentationFactor: 4,
+      seed: 3,
+      cacheBytes: 0,
+    });
+    const processed = await preprocessor.process(examples);
+    expect(preprocessor.stats.augmented).toBeGreaterThan(100);
+    expect(processed.every(each => each.inputEmb[0] === each.input.length)).toBe(true);
+  });
+
+  it('keeps rows as they are unless asked', async () => {
+    const embedder = (texts: readonly string[]): Float64Array[] => texts.map(() => Float64Array.of(3, 4));
+    const run = async (options: DataPreprocessorOptions): Promise<number[]> =>
+      Array.from(
+        (await new DataPreprocessor({ embedder, ...options }).process([{ input: 'a', output: 'b' }]))[0]!.inputEmb,
+      );
+    expect(await run({})).toEqual([3, 4]);
+    expect(await run({ normalizeEmbeddings: true })).toEqual(Array.from(Float32Array.of(0.6, 0.8)));
+  });
+
+  it('serves calls that run at the same time', async () => {
+    const embedder = async (texts: readonly string[]): Promise<number[][]> => {
+      await new Promise(resolve => setTimeout(resolve, texts.length % 3));
+      return texts.map(text => [text.length]);
+    };
+    const preprocessor = new DataPreprocessor({ embedder, cacheBytes: 0 });
+    const runs = await Promise.all([preprocessor.process(examples), preprocessor.process(examples.slice(50))]);
+    expect(runs.map(each => each.length)).toEqual([300, 250]);
+  });
+
+  it('passes on what it throws, and works on', async () => {
+    let broken = true;
+    const embedder = async (texts: readonly string[]): Promise<number[][]> => {
+      if (broken) throw new Error('model not loaded');
+      return texts.map(() => [1]);
+    };
+    const preprocessor = new DataPreprocessor({ embedder });
+    await expect(preprocessor.process(examples)).rejects.toThrow('model not loaded');
+    expect(preprocessor.getStats()).toMatchObject({ processed: 0, vocabSize: 0 });
+    broken = false;
+    expect(await preprocessor.process(examples)).toHaveLength(300);
+  });
+
+  it('is not called by _embed', () => {
+    const preprocessor = new DataPreprocessor({ embedder: texts => texts.map(() => [1]) });
+    expect(() => preprocessor._embed('a')).toThrow('_embed: "a" is not embedded yet');
+  });
+});
+
+describe('seed', () => {
+  const examples = Array.from({ length: 50 }, (_, i) => ({ input: `please write code ${i}`, output: 'x' }));
+  const inputs = async (seed: number): Promise<string[]> =>
+    (await new DataPreprocessor({ augmentation: true, seed }).process(examples)).map(each => each.input);
+
+  it('makes augmentation repeat itself', async () => {
+    expect(await inputs(1)).toEqual(await inputs(1));
+    expect(await inputs(1)).not.toEqual(await inputs(2));
+  });
+});
+
+async function* asyncFrom<T>(values: readonly T[]): AsyncGenerator<T> {
+  for (const value of values) {
+    await null;
+    yield value;
+  }
+}

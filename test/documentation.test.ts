@@ -1,0 +1,69 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, describe, expect, it } from 'vitest';
+
+/** The scripts of README and of the doc comments run as printed, in a folder that has the built package installed. */
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+
+const folder = mkdtempSync(join(tmpdir(), 'documentation-'));
+mkdirSync(join(folder, 'node_modules'));
+symlinkSync(root, join(folder, 'node_modules', 'microlora-training-utils'), 'junction');
+writeFileSync(join(folder, 'pairs.jsonl'), fenced(readme, 'jsonl')[0]!);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const scripts = [
+  ...fenced(readme, 'js').map((code, i) => [`README, script ${i + 1}`, code] as const),
+  ...readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.ts'))
+    .flatMap(file => {
+      const comments = readFileSync(join(root, 'src', file), 'utf8').replaceAll(/^ *\* ?/gm, '');
+      return fenced(comments, 'js').map(code => [`src/${file}`, code] as const);
+    }),
+];
+
+describe('scripts print what they say', () => {
+  it('there are some', () => {
+    expect(scripts.length).toBeGreaterThan(10);
+  });
+
+  it.concurrent.each(scripts)('%s', async (_, code) => {
+    const printed = await run(code);
+    const expected = Array.from(code.matchAll(/^ *console\.log\(.*\); \/\/ (.*)$/gm), match => match[1]!);
+    const lines = printed.trimEnd().split('\n');
+    for (const line of expected) expect(lines).toContain(line);
+  });
+});
+
+describe('the first script', () => {
+  const code = fenced(readme, 'js')[0]!;
+
+  it('has at most thirty lines, and lowers the loss', async () => {
+    expect(code.trim().split('\n').length).toBeLessThanOrEqual(30);
+    const [first, last] = Array.from((await run(code)).matchAll(/loss ([\d.]+)/g), match => Number(match[1]));
+    expect(last).toBeLessThan(first!);
+  });
+
+  it('writes the same bytes twice', async () => {
+    await run(code);
+    const once = readFileSync(join(folder, 'adapter.json'));
+    await run(code);
+    expect(readFileSync(join(folder, 'adapter.json')).equals(once)).toBe(true);
+  });
+});
+
+async function run(code: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', code], {
+    cwd: folder,
+  });
+  return stdout;
+}
+
+function fenced(text: string, language: string): string[] {
+  return Array.from(text.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms')), match => match[1]!);
+}

@@ -1,0 +1,40 @@
+import fc from 'fast-check';
+import { expectCloseToLargest } from '../support/close.js';
+
+/** A loss as a function of one argument's rows, the others held. */
+type LossOf = (rows: number[][]) => number;
+
+const STEP = 1e-2;
+
+/** Central differences of fourth order, so that a step wide enough for float32 kernels still has a small error. */
+export function finiteDifferences(loss: LossOf, rows: readonly ArrayLike<number>[]): number[][] {
+  return rows.map((row, i) =>
+    Array.from(row, (value, j) => {
+      const at = (offset: number): number => {
+        const moved = rows.map(each => Array.from(each));
+        moved[i]![j] = value + offset;
+        return loss(moved);
+      };
+      return (8 * (at(STEP) - at(-STEP)) - (at(2 * STEP) - at(-2 * STEP))) / (12 * STEP);
+    }),
+  );
+}
+
+/** The gradient law: what a loss returns as gradient is how it changes. */
+export function expectGradient(
+  loss: LossOf,
+  rows: readonly ArrayLike<number>[],
+  gradient: readonly ArrayLike<number>[],
+): void {
+  const scale = Math.max(...gradient.flatMap(row => Array.from(row, Math.abs)), 1e-3);
+  const expected = finiteDifferences(loss, rows);
+  // One entry of the common scale keeps rows without any gradient comparable.
+  expectCloseToLargest([...gradient, [scale]], [...expected, [scale]], 2e-3);
+}
+
+/** n rows of `dim` numbers of ordinary size; none is near 0, so that no part of a row is near the zero row. */
+export function arbitraryRows(n: number, dim: number): fc.Arbitrary<number[][]> {
+  const entry = fc.integer({ min: -900, max: 900 }).map(value => (value + Math.sign(value || 1) * 100) / 500);
+  const row = fc.array(entry, { minLength: dim, maxLength: dim });
+  return fc.array(row, { minLength: n, maxLength: n });
+}

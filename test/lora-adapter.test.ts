@@ -1,0 +1,139 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Adapter, LoRAAdapter } from '../src/index.js';
+import { arbitraryRows, expectGradient } from './laws/gradients.js';
+import { expectClose } from './support/close.js';
+import { withMathRandom } from './support/golden.js';
+
+const problem = fc
+  .record({
+    n: fc.integer({ min: 1, max: 5 }),
+    dim: fc.integer({ min: 1, max: 9 }),
+    outDim: fc.integer({ min: 1, max: 9 }),
+    isSquare: fc.boolean(),
+    rank: fc.integer({ min: 1, max: 5 }),
+  })
+  .map(shape => ({ ...shape, outDim: shape.isSquare ? shape.dim : shape.outDim }))
+  .chain(({ n, dim, outDim, rank }) =>
+    fc.record({
+      plain: fc.record({
+        loraA: arbitraryRows(dim, rank),
+        loraB: arbitraryRows(rank, outDim),
+        scaling: fc.constantFrom(0.5, 2),
+      }),
+      rows: arbitraryRows(n, dim),
+      weights: arbitraryRows(n, outDim),
+    }),
+  );
+
+describe('forward', () => {
+  it('is x + scaling · x · A · B by the plain loop, without x when the map is not square', () => {
+    fc.assert(
+      fc.property(problem, ({ plain, rows }) => {
+        expectClose(LoRAAdapter.from(plain).forward(rows), plainForward(plain, rows), 1e-5, 1);
+      }),
+    );
+  });
+
+  it('starts as the identity', () => {
+    const adapter = new LoRAAdapter({ dim: 5, rank: 2, seed: 1 });
+    expect(adapter.forward([[1, 2, 3, 4, 5]])).toEqual([Float32Array.of(1, 2, 3, 4, 5)]);
+  });
+});
+
+describe('backward', () => {
+  it('equals finite differences of a weighted sum of the outputs', () => {
+    fc.assert(
+      fc.property(problem, ({ plain, rows, weights }) => {
+        const adapter = LoRAAdapter.from(plain);
+        adapter.forward(rows);
+        const { gradA, gradB, gradInputs } = adapter.backward(weights);
+        const loss = (loraA: number[][], loraB: number[][], inputs: number[][]): number =>
+          plainForward({ loraA, loraB, scaling: plain.scaling }, inputs).reduce(
+            (sum, row, i) => sum + row.reduce((s, value, j) => s + value * weights[i]![j]!, 0),
+            0,
+          );
+        expectGradient(moved => loss(moved, plain.loraB, rows), plain.loraA, gradA);
+        expectGradient(moved => loss(plain.loraA, moved, rows), plain.loraB, gradB);
+        expectGradient(moved => loss(plain.loraA, plain.loraB, moved), rows, gradInputs);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('is for the rows of the last forward, though the caller has changed them since', () => {
+    const adapter = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
+    const rows = [[1, 1]];
+    adapter.forward(rows);
+    const before = adapter.backward([[1, 0]]);
+    rows[0]![0] = 99;
+    expect(adapter.backward([[1, 0]])).toEqual(before);
+  });
+
+  it('needs a forward first', () => {
+    expect(() => new LoRAAdapter({ dim: 2 }).backward([[1, 2]])).toThrow('backward: call forward first');
+  });
+});
+
+describe('a new adapter', () => {
+  it('has Gaussian A with standard deviation √(2 / (dim + rank)) and zero B, as MicroLoRA', () => {
+    const { loraA, loraB, scaling, dim, outDim, rank, alpha } = new LoRAAdapter({
+      dim: 400,
+      rank: 8,
+      alpha: 16,
+      seed: 3,
+    });
+    const entries = loraA.flatMap(row => Array.from(row));
+    const mean = entries.reduce((sum, value) => sum + value) / entries.length;
+    const variance = entries.reduce((sum, value) => sum + value * value, 0) / entries.length;
+    const expected = 2 / 408;
+    expect(Math.abs(mean)).toBeLessThan(5 * Math.sqrt(expected / entries.length));
+    expect(Math.abs(variance / expected - 1)).toBeLessThan(5 * Math.sqrt(2 / entries.length));
+    expect(loraB.every(row => row.every(value => value === 0))).toBe(true);
+    expect({ scaling, dim, outDim, rank, alpha }).toEqual({ scaling: 2, dim: 400, outDim: 400, rank: 8, alpha: 16 });
+    expect([loraA.length, loraA[0]!.length, loraB.length, loraB[0]!.length]).toEqual([400, 8, 8, 400]);
+  });
+
+  it('draws as MicroLoRA does, or from its seed', async () => {
+    const draw = (seed?: number): Promise<Float32Array[]> =>
+      withMathRandom(9, () => new LoRAAdapter({ dim: 4, ...(seed !== undefined && { seed }) }).loraA);
+    expect(await draw()).toEqual(await draw());
+    expect(await draw(1)).toEqual(await draw(1));
+    expect(await draw(1)).not.toEqual(await draw(2));
+    await withMathRandom(9, draws => {
+      new LoRAAdapter({ dim: 4, rank: 2 });
+      expect(draws()).toBe(16);
+      new LoRAAdapter({ dim: 4, rank: 2, seed: 1 });
+      expect(draws()).toBe(16);
+    });
+  });
+});
+
+describe('saved form', () => {
+  it('round-trips through JSON', () => {
+    const adapter = new LoRAAdapter({ dim: 3, outDim: 2, rank: 2, alpha: 3, seed: 1 });
+    adapter.loraB[1]![0] = 0.1;
+    const saved = JSON.parse(JSON.stringify(adapter)) as Adapter;
+    expect(Object.keys(saved)).toEqual(['loraA', 'loraB', 'scaling']);
+    const restored = LoRAAdapter.from(saved);
+    expect(restored.loraA).toEqual(adapter.loraA);
+    expect(restored.loraB).toEqual(adapter.loraB);
+    expect(restored.scaling).toBe(adapter.scaling);
+  });
+
+  it('is copied by from', () => {
+    const plain = { loraA: [[1]], loraB: [[2]], scaling: 1 };
+    LoRAAdapter.from(plain).loraA[0]![0] = 9;
+    expect(plain.loraA).toEqual([[1]]);
+  });
+});
+
+function plainForward({ loraA, loraB, scaling }: Adapter, rows: readonly ArrayLike<number>[]): number[][] {
+  return rows.map(row => {
+    const hidden = loraB.map((_, k) => loraA.reduce((sum, a, i) => sum + row[i]! * a[k]!, 0));
+    return Array.from(loraB[0]!, (_, j) => {
+      const delta = hidden.reduce((sum, h, k) => sum + h * loraB[k]![j]!, 0);
+      return (loraA.length === loraB[0]!.length ? row[j]! : 0) + scaling * delta;
+    });
+  });
+}

@@ -1,0 +1,294 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { LossComputer } from '../src/index.js';
+import type { LossResult, Rows } from '../src/types.js';
+import { arbitraryRows, expectGradient } from './laws/gradients.js';
+import { expectClose, expectCloseToLargest } from './support/close.js';
+import { float32, readGolden } from './support/golden.js';
+
+interface OriginalCase {
+  method: keyof typeof LossComputer & string;
+  args: unknown[];
+  result: LossResult | number;
+}
+
+interface TorchCase {
+  name: string;
+  loss: number;
+  grads: number[][][];
+  temperature?: number;
+}
+
+describe('the original’s answers', () => {
+  const { cases } = readGolden<{ cases: OriginalCase[] }>('loss-computer');
+  it.each(cases.map((each, index) => ({ index, ...each })))('$index: $method', ({ method, args, result }) => {
+    const isRows = (value: unknown): value is number[][] => Array.isArray(value) && Array.isArray(value[0]);
+    const typed = args.map((arg, i) => {
+      if (method === 'crossEntropy') return arg;
+      if (method.startsWith('_')) return Float32Array.from(arg as number[]);
+      return isRows(arg) && i < 3 ? float32(arg) : arg;
+    });
+    const call = LossComputer[method] as (...args: unknown[]) => LossResult | number;
+    const actual = call(...typed);
+    if (typeof result === 'number') return expectClose(actual as number, result);
+    const { loss, components } = actual as LossResult;
+    expectClose(loss, result.loss);
+    expect(Object.keys(components)).toEqual(Object.keys(result.components));
+    expectClose(Object.values(components), Object.values(result.components));
+  });
+});
+
+describe('PyTorch’s answers', () => {
+  const { inputs, cases } = readGolden<{ inputs: Record<'A' | 'P' | 'N', number[][]>; cases: TorchCase[] }>(
+    'losses-torch',
+  );
+  const { A, P, N } = inputs;
+  const byName = new Map(cases.map(each => [each.name, each]));
+  const expectCase = (name: string, result: LossResult): void => {
+    const { loss, grads } = byName.get(name)!;
+    expectClose(result.loss, loss, 1e-5);
+    const gradients = [result.gradients, result.targetGradients, result.negativeGradients];
+    grads.forEach((expected, i) => {
+      if (gradients[i]) expectCloseToLargest(gradients[i], expected, 1e-4);
+    });
+  };
+
+  it.each([0.07, 0.05, 0.01, 0.001])('contrastive at temperature %s', temperature => {
+    const result = LossComputer.contrastive(A, P, null, { temperature, gradients: true });
+    expect(result.targetGradients).toHaveLength(3);
+    expectCase(`infonce pairs T=${temperature}`, result);
+  });
+  it('contrastive with explicit negatives', () => {
+    const result = LossComputer.contrastive(A, P, N, { gradients: true });
+    expect(result.negativeGradients).toHaveLength(3);
+    expectCase('infonce original semantics: explicit negatives only T=0.07', result);
+  });
+  it.each([[[0, 1, 0]], [['a', 'b', 'a']]])('contrastive with ids %j', ids => {
+    expectCase(
+      'infonce same-id masking ids=[0,1,0] T=0.07',
+      LossComputer.contrastive(A, P, null, { ids, gradients: true }),
+    );
+  });
+  it('mse', () => {
+    expectCase('mse', LossComputer.mse(A, P, { gradients: true }));
+  });
+  it('triplet, cosine embedding', () => {
+    expectCase('triplet euclid margin=.5 no eps', LossComputer.triplet(A, P, N));
+    for (const margin of [0, 0.3]) {
+      const name = `cosineEmbedding labels [1,-1,1] margin=${margin.toFixed(1)} (no eps)`;
+      expectCase(name, LossComputer.cosineEmbedding(A, P, [1, -1, 1], { margin }));
+    }
+  });
+});
+
+describe('gradients equal finite differences', () => {
+  const shape = fc.record({ n: fc.integer({ min: 1, max: 5 }), dim: fc.integer({ min: 1, max: 7 }) });
+
+  it('contrastive, in-batch, with and without ids', () => {
+    const problem = shape.chain(({ n, dim }) =>
+      fc.record({
+        a: arbitraryRows(n, dim),
+        p: arbitraryRows(n, dim),
+        ids: fc.option(fc.array(fc.integer({ min: 0, max: 2 }), { minLength: n, maxLength: n }), { nil: undefined }),
+        temperature: fc.constantFrom(0.3, 1),
+      }),
+    );
+    fc.assert(
+      fc.property(problem, ({ a, p, ids, temperature }) => {
+        const options = { temperature, ...(ids && { ids }) };
+        const { gradients, targetGradients } = LossComputer.contrastive(a, p, null, { ...options, gradients: true });
+        expectGradient(rows => LossComputer.contrastive(rows, p, null, options).loss, a, gradients!);
+        expectGradient(rows => LossComputer.contrastive(a, rows, null, options).loss, p, targetGradients!);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('contrastive with explicit negatives, of unequal lengths too', () => {
+    const problem = fc
+      .tuple(shape, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 0, max: 2 }))
+      .chain(([{ n, dim }, m, extra]) =>
+        fc.tuple(arbitraryRows(n, dim + extra), arbitraryRows(n, dim), arbitraryRows(m, dim + 1)),
+      );
+    fc.assert(
+      fc.property(problem, ([a, p, negatives]) => {
+        const options = { temperature: 0.5 };
+        const result = LossComputer.contrastive(a, p, negatives, { ...options, gradients: true });
+        expectGradient(rows => LossComputer.contrastive(rows, p, negatives, options).loss, a, result.gradients!);
+        expectGradient(rows => LossComputer.contrastive(a, rows, negatives, options).loss, p, result.targetGradients!);
+        expectGradient(
+          rows => LossComputer.contrastive(a, p, rows, options).loss,
+          negatives,
+          result.negativeGradients!,
+        );
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('mse, of unequal lengths too', () => {
+    const problem = fc
+      .tuple(shape, fc.integer({ min: 0, max: 2 }))
+      .chain(([{ n, dim }, extra]) => fc.tuple(arbitraryRows(n, dim), arbitraryRows(n, dim + extra)));
+    fc.assert(
+      fc.property(problem, ([p, t]) => {
+        const { gradients, targetGradients } = LossComputer.mse(p, t, { gradients: true });
+        expectGradient(rows => LossComputer.mse(rows, t).loss, p, gradients!);
+        expectGradient(rows => LossComputer.mse(p, rows).loss, t, targetGradients!);
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('contrastive', () => {
+  const a = [
+    [1, 0, 0],
+    [0, 1, 0],
+    [1, 1, 0],
+  ];
+  const p = [
+    [0.8, 0.6, 0],
+    [0.6, 0.8, 0],
+    [0, 0.6, 0.8],
+  ];
+
+  it('equals the plain loop over all pairs', () => {
+    fc.assert(
+      fc.property(fc.tuple(arbitraryRows(4, 3), arbitraryRows(4, 3)), ([anchors, positives]) => {
+        expectClose(
+          LossComputer.contrastive(anchors, positives, null, { temperature: 0.2 }).loss,
+          plainInfoNCE(anchors, positives, 0.2),
+        );
+      }),
+    );
+  });
+
+  it('does not care for the order of rows, nor for the margin', () => {
+    const { loss } = LossComputer.contrastive(a, p);
+    expectClose(LossComputer.contrastive([a[2]!, a[0]!, a[1]!], [p[2]!, p[0]!, p[1]!]).loss, loss, 1e-6);
+    expect(LossComputer.contrastive(a, p, null, { margin: 0.7 }).loss).toBe(loss);
+  });
+
+  it('is 0, with gradient 0, for one pair without negatives, and for no negatives at all', () => {
+    const alone = LossComputer.contrastive([a[0]!], [p[0]!], null, { gradients: true });
+    expect(alone.loss).toBe(0);
+    expectClose(
+      [...alone.gradients!, ...alone.targetGradients!],
+      [
+        [0, 0, 0],
+        [0, 0, 0],
+      ],
+    );
+    expect(LossComputer.contrastive(a, p, []).loss).toBe(0);
+    expect(LossComputer.contrastive(a, p, null, { ids: [7, 7, 7] }).loss).toBe(0);
+  });
+
+  it('gives a zero row cosine 0 and gradient exactly 0', () => {
+    const zero = [0, 0, 0];
+    const { loss, gradients, targetGradients } = LossComputer.contrastive([zero, a[1]!], [p[0]!, zero], null, {
+      gradients: true,
+    });
+    expect(Number.isFinite(loss)).toBe(true);
+    expect(Array.from(gradients![0]!)).toEqual(zero);
+    expect(Array.from(targetGradients![1]!)).toEqual(zero);
+  });
+
+  it('stays finite at a temperature where a plain softmax overflows', () => {
+    const { loss, gradients } = LossComputer.contrastive(a, p, null, { temperature: 1e-3, gradients: true });
+    expectClose(loss, 188.7928573765993, 1e-5);
+    expect(gradients!.every(row => row.every(Number.isFinite))).toBe(true);
+  });
+
+  it('takes entries whose squares overflow', () => {
+    expectClose(
+      LossComputer.contrastive(
+        [
+          [1e200, 0],
+          [0, 1],
+        ],
+        [
+          [1, 0],
+          [0, 1],
+        ],
+      ).loss,
+      LossComputer.contrastive(
+        [
+          [1, 0],
+          [0, 1],
+        ],
+        [
+          [1, 0],
+          [0, 1],
+        ],
+      ).loss,
+    );
+  });
+
+  it('takes rows of every kind', () => {
+    const { loss } = LossComputer.contrastive(a, p);
+    expect(
+      LossComputer.contrastive(
+        a.map(row => Float64Array.from(row)),
+        p,
+      ).loss,
+    ).toBe(loss);
+    expectClose(LossComputer.contrastive(float32(a), float32(p)).loss, loss, 1e-6);
+  });
+});
+
+describe('crossEntropy', () => {
+  it('takes more classes than a call may have arguments, in rows of every kind', () => {
+    const classes = 150_000;
+    const row = Array.from({ length: classes }, (_, c) => Math.sin(c));
+    const expected = Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - row[17]!;
+    expectClose(LossComputer.crossEntropy([row], [17]).loss, expected, 1e-6);
+    expectClose(LossComputer.crossEntropy([Float32Array.from(row)], Int32Array.of(17)).loss, expected, 1e-6);
+  });
+
+  it('does not cancel at large logits, and is 0 when all else is impossible', () => {
+    expectClose(LossComputer.crossEntropy([[1e6, 1e6 + 1]], [0]).loss, Math.log(1 + Math.E), 1e-9);
+    expect(LossComputer.crossEntropy([[1000, 0]], [0]).loss).toBe(0);
+    expect(LossComputer.crossEntropy([[3]], [0], { labelSmoothing: 0.5 }).loss).toBe(0);
+  });
+});
+
+describe('LossComputer', () => {
+  it('works with methods taken off the class', () => {
+    const { mse, combine } = LossComputer;
+    const loss = mse([[1, 2]], [[3, 2]]);
+    expect(loss.loss).toBe(2);
+    expect(
+      combine([
+        { loss, weight: 0.5 },
+        { loss: { loss: 4 }, weight: 0.25 },
+      ]),
+    ).toEqual({ loss: 2, components: { mse: 1 } });
+  });
+
+  it('returns gradients only when asked', () => {
+    expect(Object.keys(LossComputer.mse([[1]], [[2]]))).toEqual(['loss', 'components']);
+    expect(Object.keys(LossComputer.contrastive([[1]], [[2]]))).toEqual(['loss', 'components']);
+  });
+
+  it('keeps a component named like a prototype key as data', () => {
+    const components = JSON.parse('{"__proto__": 2}') as Record<string, number>;
+    const combined = LossComputer.combine([{ loss: { loss: 1, components }, weight: 3 }]);
+    expect(Object.entries(combined.components)).toEqual([['__proto__', 6]]);
+    expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+  });
+});
+
+/** InfoNCE as a script would write it. */
+function plainInfoNCE(anchors: Rows, positives: Rows, temperature: number): number {
+  const cosine = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
+    const dot = (x: ArrayLike<number>, y: ArrayLike<number>): number =>
+      Array.from(x).reduce((sum, value, i) => sum + value * y[i]!, 0);
+    return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+  };
+  const losses = anchors.map((anchor, i) => {
+    const exponentials = positives.map(positive => Math.exp(cosine(anchor, positive) / temperature));
+    return -Math.log(exponentials[i]! / exponentials.reduce((sum, value) => sum + value));
+  });
+  return losses.reduce((sum, loss) => sum + loss) / losses.length;
+}
