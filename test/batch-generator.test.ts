@@ -37,7 +37,7 @@ describe('the original’s answers', () => {
           expect(batch.positives).toEqual(batch.examples.map(each => each.outputEmb));
           batches.push({
             order: batch.examples.map(each => data.indexOf(each)),
-            negatives: batch.negatives?.map(negative => data.findIndex(each => each.outputEmb === negative)),
+            negatives: batch.negatives?.map(negative => data.findIndex(each => each.outputEmb === negative)) ?? null,
             size: batch.size,
           });
         }

@@ -1,4 +1,4 @@
-import type { Float32Row, MutableVector, Rows, Vector } from '../types.js';
+import type { Float32Row, Rows, Vector } from '../types.js';
 
 /** `height` rows of zeros, views of one buffer in row order. */
 export function float32Rows(height: number, width: number): Float32Row[] {
@@ -42,15 +42,6 @@ export function zerosLike(rows: Rows): (Float32Array | Float64Array)[] {
 /** Plain nested arrays, as JSON wants them. */
 export function toNestedArrays(rows: Rows): number[][] {
   return rows.map(row => Array.from(row));
-}
-
-/** Adds `source` to `target` entry by entry. */
-export function addInPlace(target: readonly MutableVector[], source: Rows): void {
-  for (let i = 0; i < target.length; i++) {
-    const to = target[i]!;
-    const from = source[i]!;
-    for (let j = 0; j < to.length; j++) to[j]! += from[j]!;
-  }
 }
 
 function isFloat32(row: Vector): boolean {
