@@ -1,0 +1,85 @@
+import utilities, {
+  AdamW,
+  type Adapter,
+  type AdapterGradients,
+  type Batch,
+  BatchGenerator,
+  DataPreprocessor,
+  type Embedder,
+  EWCManager,
+  LoRAAdapter,
+  LossComputer,
+  type LossResult,
+  LRSchedulers,
+  type ProcessedExample,
+  readJsonl,
+  type Schedule,
+  type TrainingExample,
+} from './reexport.js';
+
+// The default object has the six classes, with their types.
+export const scheduled: number = utilities.LRSchedulers.cosine(0.01, 5, 100);
+export const manager: EWCManager = new utilities.EWCManager({ lambda: 1 });
+// @ts-expect-error: what the original did not have has a name of its own only
+export const unknown: unknown = utilities.LoRAAdapter;
+// @ts-expect-error: options are checked
+export const misspelt = new EWCManager({ lamda: 1 });
+// @ts-expect-error: lambda is a number
+export const mistyped = new EWCManager({ lambda: '1' });
+
+// Losses take rows of any kind and give typed rows.
+export const result: LossResult = LossComputer.mse([[1, 2]], [new Float32Array(2)], { gradients: true });
+export const mean: number = result.loss + (result.components['mse'] ?? 0);
+export const gradient: Float32Array | undefined = result.gradients?.[0];
+// @ts-expect-error: gradients are there on request only
+export const rows: Float32Array[] = result.gradients;
+// @ts-expect-error: a loss is a number
+export const text: string = result.loss;
+// @ts-expect-error: rows, not one row
+LossComputer.mse([1, 2], [3, 4]);
+
+// Batches carry what the examples are.
+const example: TrainingExample = { input: 'question', output: 'answer', quality: 0.5, metadata: { line: 1 } };
+const embedder: Embedder = async texts => texts.map(value => [value.length, 1]);
+const processed: ProcessedExample[] = await new DataPreprocessor({ embedder }).process([example]);
+for (const batch of new BatchGenerator(processed, { batchSize: 8 })) {
+  const inputs: string[] = batch.examples.map(({ input }) => input);
+  const anchors: Float32Array[] = batch.anchors;
+  const mined: Float32Array[] | null = batch.negatives;
+  console.log(inputs, anchors, mined);
+}
+const plain = [{ inputEmb: [1, 0], outputEmb: [0, 1], label: 'first' }];
+for (const { epoch, step, batch } of new BatchGenerator(plain).epochs(2)) {
+  const labels: string[] = batch.examples.map(({ label }) => label);
+  const first: number | undefined = batch.anchors[0]?.[0];
+  console.log(epoch + step, labels, first);
+}
+// @ts-expect-error: an example needs both embeddings
+export const halves = new BatchGenerator([{ inputEmb: [1, 0] }]);
+export const accepts = (batch: Batch): number => batch.size;
+
+// Adapters are plain data; the class is one of them.
+const microLora: Adapter = { loraA: [[0.1], [0.2]], loraB: [[0, 0]], scaling: 2 };
+const adapter = LoRAAdapter.from(microLora);
+const adapters: Map<string, Adapter> = new Map<string, Adapter>([['query', adapter]]).set('plain', microLora);
+const outputs: Float32Array[] = adapter.forward([[1, 2]]);
+const grads: AdapterGradients = adapter.backward(outputs);
+new AdamW(adapters, { betas: [0.9, 0.99] }).step(new Map([['query', grads]]), 0.01);
+manager.computeFisher(adapters, plain, {
+  gradients: ({ label }, of) => ({ gradA: of.loraA, gradB: [[label.length, 0]] }),
+});
+export const saved: { loraA: number[][] } = JSON.parse(JSON.stringify(adapter));
+// @ts-expect-error: dim has no default
+export const shapeless = new LoRAAdapter({ rank: 8 });
+// @ts-expect-error: the matrices are the adapter's for good
+adapter.loraA = [];
+
+// Schedules can be passed about.
+export const schedules: Schedule[] = [LRSchedulers.constant, LRSchedulers.linear, LRSchedulers.cosine];
+// @ts-expect-error: the misspelt option
+LRSchedulers.warmupCosine(0.01, 1, 100, { warmup: 10 });
+
+// Records are typed by the caller.
+for await (const { score } of readJsonl<{ score: number }>('scores.jsonl')) console.log(score.toFixed());
+// @ts-expect-error: the two ways to meet a bad line
+readJsonl('scores.jsonl', { onError: 'ignore' });

@@ -1,0 +1,2 @@
+export * from 'microlora-training-utils';
+export { default } from 'microlora-training-utils';

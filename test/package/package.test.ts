@@ -1,0 +1,154 @@
+import { cp, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { beforeAll, describe, expect, test } from 'vitest';
+import {
+  commitProjectTo,
+  copyConsumerTo,
+  type InstalledPackage,
+  installPackage,
+  ROOT,
+  removePackage,
+  run,
+} from './installed-package.js';
+
+let pkg: InstalledPackage;
+beforeAll(async () => {
+  pkg = await installPackage();
+  return () => removePackage(pkg);
+});
+
+describe('the tarball', () => {
+  test('holds the bundle, its declarations and the texts, and nothing else', () => {
+    expect(pkg.files).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'dist/index.d.ts',
+      'dist/index.js',
+      'dist/index.js.map',
+      'package.json',
+    ]);
+  });
+
+  test('is an ES module without side effects for Node 18 and later', async () => {
+    const manifest = JSON.parse(await pkg.read('package.json'));
+    expect(manifest).toMatchObject({ type: 'module', sideEffects: false, engines: { node: '>=18' } });
+    expect(manifest.exports).toEqual({
+      '.': { types: './dist/index.d.ts', default: './dist/index.js' },
+      './package.json': './package.json',
+    });
+    expect(Object.keys(manifest.exports['.'])[0]).toBe('types');
+  });
+
+  test('needs no other package', async () => {
+    const { packages } = JSON.parse(await readFile(join(pkg.consumer, 'package-lock.json'), 'utf8'));
+    expect(Object.keys(packages)).toEqual(['', 'node_modules/microlora-training-utils']);
+    const manifest = JSON.parse(await pkg.read('package.json'));
+    expect(Object.keys(manifest).filter(field => /dependencies/i.test(field))).toEqual(['devDependencies']);
+  });
+
+  test('has a source map that holds its sources', async () => {
+    const { sources, sourcesContent } = JSON.parse(await pkg.read('dist/index.js.map'));
+    expect(sources).toContain('../src/index.ts');
+    expect(sources.filter((source: string) => !source.startsWith('../src/'))).toEqual([]);
+    expect(sourcesContent).toHaveLength(sources.length);
+    expect(await pkg.read('dist/index.js')).toMatch(/^\/\/# sourceMappingURL=index\.js\.map\s*$/m);
+  });
+
+  test('does not tell where it was built', async () => {
+    for (const file of pkg.files.filter(path => path.startsWith('dist/')))
+      expect((await pkg.read(file)).includes(ROOT), file).toBe(false);
+  });
+
+  test('leaves publint nothing to say', async () => {
+    const tarball = Uint8Array.from(await readFile(pkg.tarball)).buffer;
+    const { messages, pkg: manifest } = await publint({ pack: { tarball }, strict: true });
+    expect(messages.map(message => formatMessage(message, manifest))).toEqual([]);
+  });
+
+  test('resolves to the right types wherever ES modules are understood', async () => {
+    const attw = join(ROOT, 'node_modules', '.bin', 'attw');
+    await run(attw, [pkg.tarball, '--profile', 'esm-only', '--no-emoji', '--no-color'], pkg.consumer);
+  });
+});
+
+/** Compiles the consumer project; what it marks with `@ts-expect-error` must not compile. */
+function compile(typescript: string, ...options: string[]): Promise<string> {
+  const compiler = join(ROOT, 'node_modules', typescript, 'bin', 'tsc');
+  return run(process.execPath, [compiler, '--project', pkg.consumer, ...options], pkg.consumer);
+}
+
+describe('a strict consumer', () => {
+  for (const typescript of ['typescript-5.6', 'typescript', 'typescript-7'])
+    test.each([
+      ['nodenext', 'nodenext'],
+      ['esnext', 'bundler'],
+    ])(`compiles with ${typescript}, module %s, moduleResolution %s`, async (module, moduleResolution) => {
+      await compile(typescript, '--noEmit', '--module', module, '--moduleResolution', moduleResolution);
+    });
+});
+
+describe('a program', () => {
+  let losses: number[];
+  beforeAll(async () => {
+    await compile('typescript', '--noCheck', '--module', 'nodenext');
+    losses = JSON.parse(await run(process.execPath, ['out/train.js'], pkg.consumer)).losses;
+  });
+
+  test('imports the six classes by name and as the default object, re-exported too', async () => {
+    const six = [
+      'BatchGenerator',
+      'DataPreprocessor',
+      'EWCManager',
+      'GradientCheckpointer',
+      'LRSchedulers',
+      'LossComputer',
+    ];
+    const imports = JSON.parse(await run(process.execPath, ['out/imports.js'], pkg.consumer));
+    expect(imports.original.sort()).toEqual(six);
+    expect(imports.named).toEqual(expect.arrayContaining([...six, 'AdamW', 'LoRAAdapter', 'SGD', 'readJsonl']));
+    expect(imports.isSame).toBe(true);
+  });
+
+  test('can find package.json but no file of the bundle', async () => {
+    const find = (path: string): Promise<string> => {
+      const program = `console.log(import.meta.resolve('microlora-training-utils/${path}'))`;
+      return run(process.execPath, ['--input-type=module', '--eval', program], pkg.consumer);
+    };
+    await expect(find('package.json')).resolves.toContain('node_modules/microlora-training-utils/package.json');
+    await expect(find('dist/index.js')).rejects.toThrow('ERR_PACKAGE_PATH_NOT_EXPORTED');
+  });
+
+  test('trains', () => {
+    expect(losses).toHaveLength(10);
+    expect(losses.at(-1)).toBeLessThan(0.9 * losses[0]!);
+  });
+
+  test.each([18, 20, 22, 24])('trains alike on Node %i', async version => {
+    const trained = await run('npx', ['--yes', '--package', `node@${version}`, 'node', 'out/train.js'], pkg.consumer);
+    expectSameTraining(trained, `v${version}.`);
+  });
+
+  test('trains alike without a just-in-time compiler and so without WebAssembly', async () => {
+    expectSameTraining(await run(process.execPath, ['--jitless', 'out/train.js'], pkg.consumer), process.version);
+  });
+
+  test('trains alike with the package installed from git, which builds it', async () => {
+    const repository = join(pkg.folder, 'repository');
+    const project = join(pkg.folder, 'git-consumer');
+    await commitProjectTo(repository);
+    await copyConsumerTo(project);
+    await cp(join(pkg.consumer, 'out'), join(project, 'out'), { recursive: true });
+    await run('npm', ['install', '--no-audit', '--no-fund', `git+${pathToFileURL(repository)}`], project);
+    expectSameTraining(await run(process.execPath, ['out/train.js'], project), process.version);
+  });
+
+  function expectSameTraining(output: string, version: string): void {
+    const trained = JSON.parse(output);
+    expect(trained.node).toContain(version);
+    expect(trained.losses).toEqual(losses.map(loss => expect.closeTo(loss, 3)));
+  }
+});
