@@ -21,7 +21,7 @@ export interface AdamWOptions {
   lr?: number;
   /** Decay of the mean of gradients and of their squares, each from 0 to below 1. Default [0.9, 0.999]. */
   betas?: readonly [number, number];
-  /** Added to the root of the second moment, 0 or more. Default 1e-8. */
+  /** Added to the root of the second moment, above 0. Default 1e-8. */
   eps?: number;
   /** Decoupled weight decay. Default 0.01. */
   weightDecay?: number;
@@ -125,7 +125,7 @@ export class AdamW extends Optimizer<{
     checkArray(call, 'betas', rest.betas);
     checkNumber(call, 'betas[0]', rest.betas[0], { min: 0, below: 1 });
     checkNumber(call, 'betas[1]', rest.betas[1], { min: 0, below: 1 });
-    checkNumber(call, 'eps', rest.eps, { min: 0 });
+    checkNumber(call, 'eps', rest.eps, { above: 0 });
     checkNumber(call, 'weightDecay', rest.weightDecay, { min: 0 });
     if (rest.maxGradNorm !== undefined) checkNumber(call, 'maxGradNorm', rest.maxGradNorm, { above: 0 });
     super(call, adapters, values => ({

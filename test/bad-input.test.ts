@@ -426,6 +426,34 @@ const options: Row[] = [
   ],
 ];
 
+const nonNumbers: Row[] = [
+  ['mse: predictions[0][0] must be a number, got "1"', TypeError, () => LossComputer.mse(untyped([['1', '2']]), one)],
+  ['mse: predictions[0][0] must be a number, got 1n', TypeError, () => LossComputer.mse(untyped([[1n]]), one)],
+  [
+    'mse: predictions[0][0] must be a number, got 1n',
+    TypeError,
+    () => LossComputer.mse(untyped([BigInt64Array.of(1n)]), one),
+  ],
+  ['mse: options must be an object, got null', TypeError, () => LossComputer.mse(one, one, untyped(null))],
+  [
+    'triplet: options must be an object, got 0.5',
+    TypeError,
+    () => LossComputer.triplet(rows, rows, rows, untyped(0.5)),
+  ],
+  [
+    'contrastive: ids must be an array of strings or numbers, got an object',
+    TypeError,
+    () => LossComputer.contrastive(rows, rows, null, { ids: untyped({ length: 2 }) }),
+  ],
+  [
+    'combine: losses[0].loss.components.a must be a finite number, got NaN',
+    RangeError,
+    () => LossComputer.combine([{ loss: { loss: 1, components: { a: Number.NaN } }, weight: 1 }]),
+  ],
+  ['AdamW: eps must be a finite number above 0, got 0', RangeError, () => new AdamW(adapters, { eps: 0 })],
+  ['LoRAAdapter.from: adapter must be an object, got 3n', TypeError, () => LoRAAdapter.from(untyped(3n))],
+];
+
 const ewc: Row[] = [
   ['computeFisher: data is empty', RangeError, () => new EWCManager().computeFisher(adapters, [])],
   [
@@ -479,6 +507,7 @@ describe.each([
   ['losses', losses],
   ['options', options],
   ['ewc', ewc],
+  ['what is no number', nonNumbers],
 ])('%s', (_, table) => {
   it.each(table)('%s', (message, kind, call) => {
     expect(call).toThrow(kind);

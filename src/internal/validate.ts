@@ -46,6 +46,11 @@ export function checkSeed(call: string, seed: unknown): number | undefined {
   });
 }
 
+/** The options of a call: an object, maybe of a class, but nothing else. */
+export function checkOptions(call: string, options: unknown): void {
+  if (typeof options !== 'object' || options === null) throw wrongType(call, 'options', 'an object', options);
+}
+
 export function checkFunction(call: string, name: string, value: unknown): void {
   if (typeof value !== 'function') throw wrongType(call, name, 'a function', value);
 }
@@ -74,15 +79,14 @@ export function checkOneOf<T extends string>(call: string, name: string, value: 
 
 /** Whether a value is a row of numbers; its entries are looked at only when a result is not finite. */
 export function isVector(value: unknown): value is Vector {
-  return (
-    Array.isArray(value) ||
-    (ArrayBuffer.isView(value) && !(value instanceof DataView) && typeof at(value, 0) !== 'bigint')
-  );
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
 export function checkVector(call: string, name: string, value: unknown): asserts value is Vector {
   if (!isVector(value)) throw wrongType(call, name, 'a Float32Array, Float64Array or number[]', value);
   if (value.length === 0) throw new RangeError(`${call}: ${name} is empty`);
+  // Strings would pass as the numbers they spell: the first entry tells what the others are.
+  if (typeof value[0] !== 'number') throw wrongType(call, `${name}[0]`, 'a number', value[0]);
 }
 
 /** A matrix of at least one row, no row empty. Entries are not read: see {@link throwNonFinite}. */
@@ -90,7 +94,7 @@ export function checkRows(call: string, name: string, rows: unknown): asserts ro
   checkArray(call, name, rows);
   if (rows.length === 0) throw new RangeError(`${call}: ${name} has no rows`);
   for (let i = 0; i < rows.length; i++) {
-    if (!isVector(rows[i]) || (rows[i] as Vector).length === 0) checkVector(call, `${name}[${i}]`, rows[i]);
+    if (!isVector(rows[i]) || typeof (rows[i] as Vector)[0] !== 'number') checkVector(call, `${name}[${i}]`, rows[i]);
   }
 }
 
@@ -150,10 +154,11 @@ export function wrongValue(call: string, name: string, expected: string, value: 
 export function describe(value: unknown): string {
   if (typeof value === 'string') return value.length > 40 ? `"${value.slice(0, 40)}…"` : `"${value}"`;
   if (typeof value === 'function') return 'a function';
+  if (typeof value === 'bigint') return `${value}n`;
   if (typeof value !== 'object' || value === null) return String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
   const name = (Object.getPrototypeOf(value) as object | null)?.constructor?.name;
-  return name === undefined || name === 'Object' ? 'an object' : `a ${name}`;
+  return !name || name === 'Object' ? 'an object' : `a ${name}`;
 }
 
 function expectation({ min, max, above, below, integer, infinity }: NumberRule): string {
@@ -165,8 +170,4 @@ function expectation({ min, max, above, below, integer, infinity }: NumberRule):
   if (above !== undefined) bounds.push(`above ${above}`);
   if (below !== undefined) bounds.push(`below ${below}`);
   return [noun, ...bounds].join(' ') + (infinity ? ' or Infinity' : '');
-}
-
-function at(view: ArrayBufferView, index: number): unknown {
-  return (view as unknown as ArrayLike<unknown>)[index];
 }

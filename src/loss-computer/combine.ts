@@ -21,8 +21,11 @@ export function combine(losses: readonly WeightedLoss[]): LossResult {
     checkObject(CALL, `losses[${i}].loss`, part.loss);
     const weight = checkNumber(CALL, `losses[${i}].weight`, part.weight);
     total += weight * checkNumber(CALL, `losses[${i}].loss.loss`, part.loss.loss);
-    for (const [name, value] of Object.entries(part.loss.components ?? {})) {
-      components.set(name, (components.get(name) ?? 0) + value * weight);
+    const ofPart = part.loss.components ?? {};
+    checkObject(CALL, `losses[${i}].loss.components`, ofPart);
+    for (const [name, value] of Object.entries(ofPart)) {
+      const number = checkNumber(CALL, `losses[${i}].loss.components.${name}`, value);
+      components.set(name, (components.get(name) ?? 0) + number * weight);
     }
   });
   return { loss: total, components: Object.fromEntries(components) };

@@ -1,9 +1,10 @@
 import {
-  checkArray,
   checkNumber,
+  checkOptions,
   checkRows,
   checkSameCount,
   describe,
+  isVector,
   throwNonFinite,
   wrongType,
 } from '../internal/validate.js';
@@ -17,7 +18,7 @@ export interface ContrastiveOptions {
   /** Subtracted from every similarity, the positive's too, and so without effect; kept from the original. Default 0. */
   margin?: number;
   /** One label a row; rows with equal ids are never each other's in-batch negatives. Default: none are equal. */
-  ids?: readonly (string | number)[];
+  ids?: readonly (string | number)[] | ArrayLike<number>;
   /** Whether to compute gradients. Default false. */
   gradients?: boolean;
 }
@@ -30,6 +31,7 @@ export function contrastive(
   negatives: Rows | null | undefined,
   options: ContrastiveOptions,
 ): LossResult {
+  checkOptions(CALL, options);
   const { temperature = 0.07, margin = 0, ids, gradients = false } = options;
   checkRows(CALL, 'anchors', anchors);
   checkRows(CALL, 'positives', positives);
@@ -61,8 +63,8 @@ export function contrastive(
 }
 
 /** Numbers the distinct ids, so that kernels compare integers. */
-function groupsOf(ids: readonly (string | number)[], count: number): Int32Array {
-  checkArray(CALL, 'ids', ids);
+function groupsOf(ids: ArrayLike<string | number>, count: number): Int32Array {
+  if (!isVector(ids)) throw wrongType(CALL, 'ids', 'an array of strings or numbers', ids);
   checkSameCount(CALL, 'ids', ids.length, 'anchors', count);
   const numbers = new Map<string | number, number>();
   return Int32Array.from(ids, (id, i) => {

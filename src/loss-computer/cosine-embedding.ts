@@ -1,6 +1,7 @@
 import {
   checkFinite,
   checkNumber,
+  checkOptions,
   checkRows,
   checkSameCount,
   isVector,
@@ -24,6 +25,7 @@ export function cosineEmbedding(
   labels: ArrayLike<number> | null,
   options: CosineEmbeddingOptions,
 ): LossResult {
+  checkOptions(CALL, options);
   const { margin = 0 } = options;
   checkRows(CALL, 'predictions', predictions);
   checkRows(CALL, 'targets', targets);

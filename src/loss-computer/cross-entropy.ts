@@ -1,4 +1,12 @@
-import { checkNumber, checkRows, checkSameCount, isVector, throwNonFinite, wrongType } from '../internal/validate.js';
+import {
+  checkNumber,
+  checkOptions,
+  checkRows,
+  checkSameCount,
+  isVector,
+  throwNonFinite,
+  wrongType,
+} from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { meanCoefficients } from './reduction.js';
@@ -11,6 +19,7 @@ export interface CrossEntropyOptions {
 const CALL = 'crossEntropy';
 
 export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, options: CrossEntropyOptions): LossResult {
+  checkOptions(CALL, options);
   const { labelSmoothing = 0 } = options;
   checkRows(CALL, 'predictions', predictions);
   checkTargets(targets, predictions);

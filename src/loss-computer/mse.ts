@@ -1,4 +1,4 @@
-import { checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
+import { checkOptions, checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
 import { meanCoefficients } from './reduction.js';
@@ -11,6 +11,7 @@ export interface MseOptions {
 const CALL = 'mse';
 
 export function mse(predictions: Rows, targets: Rows, options: MseOptions): LossResult {
+  checkOptions(CALL, options);
   checkRows(CALL, 'predictions', predictions);
   checkRows(CALL, 'targets', targets);
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);

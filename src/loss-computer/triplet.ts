@@ -1,4 +1,4 @@
-import { checkNumber, checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
+import { checkNumber, checkOptions, checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
 import { meanCoefficients } from './reduction.js';
@@ -11,6 +11,7 @@ export interface TripletOptions {
 const CALL = 'triplet';
 
 export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options: TripletOptions): LossResult {
+  checkOptions(CALL, options);
   const { margin = 0.5 } = options;
   checkRows(CALL, 'anchors', anchors);
   checkRows(CALL, 'positives', positives);
