@@ -1,8 +1,9 @@
 import { withDefaults } from './internal/options.js';
 import { randomFor } from './internal/random.js';
 import {
-  checkArray,
   checkCount,
+  checkFinite,
+  checkIterable,
   checkNumber,
   checkObject,
   checkSeed,
@@ -134,7 +135,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /**
    * Batches of all epochs from where the generator stands until `total` epochs, counted from epoch 0, are done. The
-   * generator then stands at the start of epoch `total`, so a later call with a greater total goes on from there.
+   * generator then stands at the start of epoch `total`, so a later call with a greater total goes on from there. Without a
+   * single batch an epoch there are none at all.
    *
    * @param total Number of epochs.
    * @throws RangeError for a `total` that is not a count.
@@ -144,7 +146,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   }
 
   *#epochs(total: number): Generator<TrainingStep<E>, void, undefined> {
-    while (this.epoch < total) {
+    while (this.epoch < total && this.length > 0) {
       const step = this.epoch * this.length + Math.ceil(this.currentIndex / this.config.batchSize);
       const { done, value: batch } = this.next();
       if (done) this.reset();
@@ -197,22 +199,20 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
 function checkConfig(config: BatchGeneratorConfig): void {
   checkCount('BatchGenerator', 'batchSize', config.batchSize);
-  checkNumber('BatchGenerator', 'curriculumEpochs', config.curriculumEpochs, {
-    min: 0,
-    infinity: true,
-  });
+  checkNumber('BatchGenerator', 'curriculumEpochs', config.curriculumEpochs, { infinity: true });
   checkSeed('BatchGenerator', config.seed);
 }
 
 function copyData<E extends EmbeddedExample>(data: Iterable<E>): E[] {
   const call = 'BatchGenerator';
-  const isIterable = typeof data === 'object' && data !== null && Symbol.iterator in data;
-  if (!isIterable) checkArray(call, 'data', data);
+  checkIterable(call, 'data', data);
   const examples = [...data];
   examples.forEach((example, i) => {
     checkObject(call, `data[${i}]`, example);
-    checkVector(call, `data[${i}].inputEmb`, example.inputEmb);
-    checkVector(call, `data[${i}].outputEmb`, example.outputEmb);
+    for (const name of ['inputEmb', 'outputEmb'] as const) {
+      checkVector(call, `data[${i}].${name}`, example[name]);
+      checkFinite(call, `data[${i}].${name}`, example[name]);
+    }
     if (example.quality !== undefined && example.quality !== null)
       checkNumber(call, `data[${i}].quality`, example.quality);
   });

@@ -19,8 +19,8 @@ import {
 } from './internal/validate.js';
 import type { ProcessedExample, TrainingExample, Vector } from './types.js';
 
-/** Turns distinct texts into rows of equal length, one a text, in order; a transformers.js pipeline fits. */
-export type Embedder = (texts: readonly string[]) => readonly Vector[] | Promise<readonly Vector[]>;
+/** Turns distinct texts into rows of equal length, one a text, in order. */
+export type Embedder = (texts: string[]) => readonly Vector[] | Promise<readonly Vector[]>;
 
 export interface DataPreprocessorOptions {
   /** Most tokens kept of a text. Default 512. */
@@ -150,7 +150,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
    *   the embedder throws.
    */
   async process(examples: Iterable<TrainingExample> | AsyncIterable<TrainingExample>): Promise<ProcessedExample[]> {
-    checkIterable(examples);
+    checkSource(examples);
     if (Array.isArray(examples)) examples.forEach(checkExample);
     const processed: ProcessedExample[] = [];
     for await (const chunk of chunksOf(examples)) {
@@ -214,15 +214,18 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     const { embedBatchSize } = this.config;
     for (let start = 0; start < missing.length; start += embedBatchSize) {
       const batch = missing.slice(start, start + embedBatchSize);
-      const rows = checkEmbeddings(await embedder(batch), batch, this.config.embeddingDim);
+      const rows = checkEmbeddings(await embedder([...batch]), batch, this.config.embeddingDim);
       this.config.embeddingDim = rows[0]!.length;
       for (const [i, row] of rows.entries()) embedded.set(batch[i]!, this.#normalized(Float32Array.from(row)));
     }
     return embedded;
   }
 
-  /** Tokens and embeddings of one example. */
-  async _processExample(example: TrainingExample): Promise<ProcessedExample> {
+  /**
+   * Tokens and embeddings of one example. An override may return null to leave the example out. With an embedder function
+   * it must keep the texts, as only those have been embedded.
+   */
+  async _processExample(example: TrainingExample): Promise<ProcessedExample | null> {
     const inputTokens = this._tokenize(example.input).slice(0, this.config.maxLength);
     const outputTokens = this._tokenize(example.output).slice(0, this.config.maxLength);
     const inputEmb = this._embed(example.input);
@@ -378,7 +381,7 @@ function checkConfig(config: DataPreprocessorConfig): void {
   });
 }
 
-function checkIterable(examples: unknown): void {
+function checkSource(examples: unknown): void {
   const isIterable =
     typeof examples === 'object' &&
     examples !== null &&
@@ -409,7 +412,8 @@ function checkEmbeddings(rows: unknown, texts: readonly string[], dim: number | 
   return rows.map((row, i) => {
     const name = `row ${i} (${describe(texts[i])})`;
     checkVector(call, name, row);
-    checkFinite(call, name, row);
+    // As float32, which larger numbers do not survive.
+    checkFinite(call, name, Float32Array.from(row));
     const expected = dim ?? (rows[0] as Vector).length;
     if (row.length !== expected)
       throw new RangeError(`${call}: ${name} has ${row.length} entries, expected ${expected}`);

@@ -1,14 +1,22 @@
 import { mseGradients } from './ewc-manager/mse-gradients.js';
 import { checkSampleSize, type EWCState, exportState, parseState } from './ewc-manager/state.js';
-import { checkAdapters, checkGradients, checkSameShape, describeAdapter } from './internal/adapters.js';
+import {
+  checkAdapters,
+  checkFiniteGradients,
+  checkGradients,
+  checkSameShape,
+  describeAdapter,
+} from './internal/adapters.js';
 import { copyRows, float32Rows, float64Rows } from './internal/matrix.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
 import {
   checkArray,
+  checkFinite,
   checkFunction,
   checkNumber,
   checkObject,
+  checkOptions,
   checkVector,
   describe,
   throwNonFinite,
@@ -125,6 +133,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     options: FisherOptions<E> = {},
   ): void {
     checkAdapters('computeFisher', adapters);
+    checkOptions('computeFisher', options);
     checkArray('computeFisher', 'data', data);
     if (data.length === 0) throw new RangeError('computeFisher: data is empty');
     if (options.gradients !== undefined) checkFunction('computeFisher', 'gradients', options.gradients);
@@ -137,7 +146,9 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       examples.length > this.config.sampleSize ? this._sampleData(examples, this.config.sampleSize) : examples;
     const fishers = new Map<string, FisherInfo>();
     for (const [name, adapter] of adapters) {
-      const fisher = gradients ? fisherOf(gradients, sample, adapter, name) : mseFisherOf(sample, adapter, name);
+      const fisher = gradients
+        ? fisherOf(gradients, sample, adapter, name)
+        : mseFisherOf(sample, adapter, name, examples);
       if (this.#normalize) scaleToMaximumOne(fisher);
       const previous = this.config.online ? this.fisherInfo.get(name) : undefined;
       if (previous) average(name, fisher, previous);
@@ -203,7 +214,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * left out, as are those that were not remembered.
    *
    * @throws TypeError or RangeError, with `grads` unchanged, as {@link computePenalty}, and when `grads` has a name or
-   *   shape that no adapter has.
+   *   shape that no adapter has, or an entry that is not finite.
    */
   addPenaltyGradient(adapters: ReadonlyMap<string, Adapter>, grads: ReadonlyMap<string, AdapterGradients>): void {
     checkAdapters('addPenaltyGradient', adapters);
@@ -218,6 +229,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   ): void {
     const remembered = this.#remembered(call, adapters);
     checkFiniteAdapters(call, remembered);
+    checkFiniteGradients(call, grads);
     const { lambda } = this.config;
     for (const { name, adapter, fisher, optimal } of remembered) {
       const grad = grads.get(name);
@@ -247,6 +259,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
   /** The adapters that have a Fisher, with it; shapes checked. */
   #remembered(call: string, adapters: ReadonlyMap<string, Adapter>): Remembered[] {
+    checkNumber(call, 'config.lambda', this.config.lambda, { min: 0 });
     const remembered: Remembered[] = [];
     for (const [name, adapter] of adapters) {
       const fisher = this.fisherInfo.get(name);
@@ -324,22 +337,22 @@ function checkExamples(data: readonly EmbeddedExample[], adapters: ReadonlyMap<s
   });
 }
 
-function mseFisherOf(sample: readonly EmbeddedExample[], adapter: Adapter, name: string): FisherInfo {
+function mseFisherOf(
+  sample: readonly EmbeddedExample[],
+  adapter: Adapter,
+  name: string,
+  data: readonly EmbeddedExample[],
+): FisherInfo {
   const inputs = sample.map(example => example.inputEmb);
   const targets = sample.map(example => example.outputEmb);
   checkNumber('computeFisher', `${describeAdapter(name)}.scaling`, adapter.scaling);
   const fisher = kernels().mseFisher(adapter, inputs, targets);
   if (!isFiniteFisher(fisher)) {
-    const label = describeAdapter(name);
-    const sources = {
-      [`${label}.loraA`]: adapter.loraA,
-      [`${label}.loraB`]: adapter.loraB,
-    };
-    throwNonFinite('computeFisher', {
-      'inputEmb of data': inputs,
-      'outputEmb of data': targets,
-      ...sources,
+    data.forEach(({ inputEmb, outputEmb }, i) => {
+      checkFinite('computeFisher', `data[${i}].inputEmb`, inputEmb);
+      checkFinite('computeFisher', `data[${i}].outputEmb`, outputEmb);
     });
+    throwNonFiniteAdapter('computeFisher', name, adapter);
   }
   return fisher;
 }
@@ -350,7 +363,9 @@ function fisherOf<E>(gradients: ExampleGradients<E>, sample: readonly E[], adapt
   const fisherB = float64Rows(adapter.loraB.length, adapter.loraB[0]!.length);
   sample.forEach((example, i) => {
     const label = `gradients of example ${i} for ${describe(name)}`;
-    const { gradA, gradB } = gradients(example, adapter, name);
+    const ofExample = gradients(example, adapter, name);
+    checkObject('computeFisher', label, ofExample);
+    const { gradA, gradB } = ofExample;
     checkSameShape('computeFisher', `${label}: gradA`, gradA, adapter.loraA);
     checkSameShape('computeFisher', `${label}: gradB`, gradB, adapter.loraB);
     const allFinite = addSquares(fisherA, gradA, 1 / sample.length) && addSquares(fisherB, gradB, 1 / sample.length);

@@ -128,11 +128,11 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
    * @throws Error for a number of no call.
    */
   recompute(segmentIdx: number): Activation {
+    const call = Number.isInteger(segmentIdx) ? this.forwardFns[segmentIdx] : undefined;
+    if (!call) throw new RangeError(`Cannot recompute segment ${String(segmentIdx)}`);
     const kept = this.checkpoints[segmentIdx];
     if (kept) return kept;
-    const call = this.forwardFns[segmentIdx];
-    if (!call) throw new RangeError(`Cannot recompute segment ${String(segmentIdx)}`);
-    const output = call.fn(call.input);
+    const output = call.fn(this._shallowCopy(call.input));
     this.stats.recomputations++;
     return { input: call.input, output };
   }
@@ -143,12 +143,12 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
     this.forwardFns = [];
   }
 
-  /** A copy of an array, a typed array or an object, one level deep; anything else as it is. */
+  /** A copy of an array, a typed array or a plain object, one level deep; anything else as it is. */
   _shallowCopy<T>(obj: T): T {
     if (Array.isArray(obj)) return [...obj] as T;
     if (ArrayBuffer.isView(obj) && !(obj instanceof DataView)) return (obj as unknown as Float32Array).slice() as T;
-    if (typeof obj === 'object' && obj !== null) return { ...obj };
-    return obj;
+    const prototype: unknown = typeof obj === 'object' && obj !== null ? Object.getPrototypeOf(obj) : undefined;
+    return prototype === Object.prototype || prototype === null ? { ...obj } : obj;
   }
 
   /**

@@ -52,8 +52,9 @@ export type {
   GradientCheckpointerOptions,
   MemoryEstimate,
 } from './gradient-checkpointer.js';
-// What the port adds.
 export { type ReadJsonlOptions, readJsonl } from './jsonl.js';
+// What the port adds.
+export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernels/index.js';
 export {
   LoRAAdapter,
   type LoRAAdapterOptions,
@@ -85,6 +86,7 @@ export type {
   EmbeddedExample,
   Float32Row,
   LossResult,
+  LossWithGradients,
   MutableVector,
   ProcessedExample,
   Rows,

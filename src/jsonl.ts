@@ -72,6 +72,7 @@ async function* linesOf(stream: AsyncIterable<Uint8Array | string>): AsyncGenera
   let parts: Uint8Array[] = [];
   for await (const chunk of stream) {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    if (!(bytes instanceof Uint8Array)) throw wrongType('readJsonl', 'each chunk of source', 'bytes or text', chunk);
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
       parts.push(bytes.subarray(start, end));

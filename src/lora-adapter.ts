@@ -88,11 +88,12 @@ export class LoRAAdapter implements Adapter {
     checkAdapter(call, 'adapter', plain);
     const { loraA, loraB } = plain;
     const scaling = checkNumber(call, 'adapter.scaling', plain.scaling);
+    // As float32, which larger numbers do not survive.
     loraA.forEach((row, i) => {
-      checkFinite(call, `adapter.loraA[${i}]`, row);
+      checkFinite(call, `adapter.loraA[${i}]`, Float32Array.from(row));
     });
     loraB.forEach((row, i) => {
-      checkFinite(call, `adapter.loraB[${i}]`, row);
+      checkFinite(call, `adapter.loraB[${i}]`, Float32Array.from(row));
     });
     const rank = loraB.length;
     const adapter = new LoRAAdapter({

@@ -5,7 +5,7 @@ import { type CosineEmbeddingOptions, cosineEmbedding } from './loss-computer/co
 import { type CrossEntropyOptions, crossEntropy } from './loss-computer/cross-entropy.js';
 import { type MseOptions, mse } from './loss-computer/mse.js';
 import { type TripletOptions, triplet } from './loss-computer/triplet.js';
-import type { LossResult, Rows, Vector } from './types.js';
+import type { LossResult, LossWithGradients, Rows, Vector } from './types.js';
 
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`, averaged over
@@ -40,6 +40,13 @@ export class LossComputer {
   static contrastive(
     anchors: Rows,
     positives: Rows,
+    negatives: Rows | null | undefined,
+    options: ContrastiveOptions & { gradients: true },
+  ): LossWithGradients;
+  static contrastive(anchors: Rows, positives: Rows, negatives?: Rows | null, options?: ContrastiveOptions): LossResult;
+  static contrastive(
+    anchors: Rows,
+    positives: Rows,
     negatives: Rows | null = null,
     options: ContrastiveOptions = {},
   ): LossResult {
@@ -61,7 +68,7 @@ export class LossComputer {
   /**
    * Softmax cross-entropy of logits against class indices.
    *
-   * @param predictions n rows of logits, any number of classes each.
+   * @param predictions n rows of logits, any number of classes each; -Infinity rules a class out.
    * @param targets n class indices, from 0 to the row's length - 1.
    * @returns The mean loss.
    */
@@ -76,6 +83,8 @@ export class LossComputer {
    * @param targets n rows.
    * @returns The mean loss; with `gradients: true` also `gradients` (predictions) and `targetGradients` (targets).
    */
+  static mse(predictions: Rows, targets: Rows, options: MseOptions & { gradients: true }): LossWithGradients;
+  static mse(predictions: Rows, targets: Rows, options?: MseOptions): LossResult;
   static mse(predictions: Rows, targets: Rows, options: MseOptions = {}): LossResult {
     return mse(predictions, targets, options);
   }
@@ -102,7 +111,7 @@ export class LossComputer {
    *
    * @param losses Results of the other losses with their weights. None at all is loss 0.
    */
-  static combine(losses: readonly WeightedLoss[]): LossResult {
+  static combine(losses: Iterable<WeightedLoss>): LossResult {
     return combine(losses);
   }
 

@@ -9,7 +9,7 @@ export interface CosineWarmRestartsOptions {
 }
 
 export interface ExponentialOptions {
-  /** Factor on the rate every `stepSize` steps, above 0. Default 0.95. */
+  /** Factor on the rate every `stepSize` steps, 0 or more. Default 0.95. */
   gamma?: number;
   /** Steps between two factors. Default 100. */
   stepSize?: number;
@@ -30,7 +30,7 @@ export interface OneCycleOptions {
 }
 
 /** A learning rate as a function of the step. */
-export type Schedule<Options = unknown> = (baseLR: number, step: number, totalSteps: number, opts?: Options) => number;
+export type Schedule<Options = object> = (baseLR: number, step: number, totalSteps: number, opts?: Options) => number;
 
 /**
  * Learning-rate schedules: pure functions `(baseLR, step, totalSteps, opts)` of a step from 0. Schedules that end at
@@ -48,16 +48,17 @@ export type Schedule<Options = unknown> = (baseLR: number, step: number, totalSt
  */
 export const LRSchedulers = {
   /** `baseLR` throughout. `totalSteps` is not read. */
-  constant: (baseLR: number, _step?: number, _totalSteps?: number): number => checkRate('constant', 'baseLR', baseLR),
+  constant: (baseLR: number, _step?: number, _totalSteps?: number, _opts?: object): number =>
+    checkRate('constant', 'baseLR', baseLR),
 
   /** A straight line from `baseLR` to 0. */
-  linear: (baseLR: number, step: number, totalSteps: number): number => {
+  linear: (baseLR: number, step: number, totalSteps: number, _opts?: object): number => {
     checkRate('linear', 'baseLR', baseLR);
     return baseLR * (1 - progressOf('linear', step, totalSteps));
   },
 
   /** Half a cosine from `baseLR` to 0 (Loshchilov and Hutter 2017, "SGDR"). */
-  cosine: (baseLR: number, step: number, totalSteps: number): number => {
+  cosine: (baseLR: number, step: number, totalSteps: number, _opts?: object): number => {
     checkRate('cosine', 'baseLR', baseLR);
     return baseLR * halfCosine(progressOf('cosine', step, totalSteps));
   },
@@ -89,7 +90,7 @@ export const LRSchedulers = {
     const call = 'exponential';
     const { gamma, stepSize } = withDefaults(call, { gamma: 0.95, stepSize: 100 }, opts);
     checkRate(call, 'baseLR', baseLR);
-    checkNumber(call, 'gamma', gamma, { above: 0 });
+    checkNumber(call, 'gamma', gamma, { min: 0 });
     checkNumber(call, 'stepSize', stepSize, { above: 0 });
     if (baseLR === 0) return 0;
     return Math.min(baseLR * gamma ** Math.floor(checkStep(call, step) / stepSize), Number.MAX_VALUE);

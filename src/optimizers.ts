@@ -1,7 +1,7 @@
-import { checkAdapters, checkGradients } from './internal/adapters.js';
+import { checkAdapters, checkFiniteGradients, checkGradients } from './internal/adapters.js';
 import { zerosLike } from './internal/matrix.js';
 import { withDefaults } from './internal/options.js';
-import { checkArray, checkNumber, describe, throwNonFinite } from './internal/validate.js';
+import { checkArray, checkNumber, describe } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import type { Adapter, AdapterGradients, MutableVector, Rows } from './types.js';
 
@@ -28,6 +28,9 @@ export interface AdamWOptions {
   /** Gradients are scaled down together to at most this global norm. Default: no limit. */
   maxGradNorm?: number;
 }
+
+/** The second moment holds squares in float32. */
+const LARGEST_NORM = 1e19;
 
 /** One parameter matrix, its gradient and the optimizer's state for it. */
 interface Parameter<State> {
@@ -61,27 +64,21 @@ abstract class Optimizer<State> {
     checkGradients(call, grads, this.#adapters);
     checkNumber(call, 'lr', lr, { min: 0 });
     const parameters: Parameter<State>[] = [];
-    let squares = 0;
+    const norm = Math.sqrt(checkFiniteGradients(call, grads));
+    const gradientScale = maxGradNorm !== undefined && norm > maxGradNorm ? maxGradNorm / norm : 1;
+    if (norm * gradientScale > LARGEST_NORM) {
+      throw new RangeError(
+        `${call}: grads have norm ${norm}, whose square float32 state cannot hold; pass maxGradNorm`,
+      );
+    }
     for (const [name, { gradA, gradB }] of grads) {
       const { loraA, loraB } = this.#adapters.get(name)!;
       const state = this.#states.get(name);
       if (!state) throw new RangeError(`${call}: adapter ${describe(name)} was added after the optimizer was made`);
-      const ofAdapter = kernels().sumOfSquares(gradA) + kernels().sumOfSquares(gradB);
-      if (!Number.isFinite(ofAdapter)) {
-        throwNonFinite(call, {
-          [`grads.get(${describe(name)}).gradA`]: gradA,
-          [`grads.get(${describe(name)}).gradB`]: gradB,
-        });
-      }
-      squares += ofAdapter;
       parameters.push({ values: loraA, gradients: gradA, state: state.loraA });
       parameters.push({ values: loraB, gradients: gradB, state: state.loraB });
     }
-    const norm = Math.sqrt(squares);
-    return {
-      parameters,
-      gradientScale: maxGradNorm !== undefined && norm > maxGradNorm ? maxGradNorm / norm : 1,
-    };
+    return { parameters, gradientScale };
   }
 }
 

@@ -82,6 +82,9 @@ export interface LossResult {
   negativeGradients?: Float32Row[];
 }
 
+/** A loss computed with `gradients: true`. */
+export type LossWithGradients = LossResult & Required<Pick<LossResult, 'gradients' | 'targetGradients'>>;
+
 /** A low-rank adapter as edge-net's MicroLoRA holds it: `y = x + scaling · x · loraA · loraB`. */
 export interface Adapter {
   /** dim × rank. */

@@ -142,7 +142,7 @@ const losses: Row[] = [
   [
     'crossEntropy: predictions[0][1] must be finite, got -Infinity',
     RangeError,
-    () => LossComputer.crossEntropy([[0, -Infinity]], [0]),
+    () => LossComputer.crossEntropy([[0, -Infinity]], [1]),
   ],
   [
     'crossEntropy: labelSmoothing must be a finite number from 0 to 1, got 2',
@@ -171,7 +171,11 @@ const losses: Row[] = [
     RangeError,
     () => LossComputer.cosineEmbedding(rows, withInfinity),
   ],
-  ['combine: losses must be an array, got an object', TypeError, () => LossComputer.combine(untyped({}))],
+  [
+    'combine: losses must be an array or another iterable, got an object',
+    TypeError,
+    () => LossComputer.combine(untyped({})),
+  ],
   [
     'combine: losses[0].weight must be a finite number, got undefined',
     TypeError,
@@ -247,16 +251,20 @@ const options: Row[] = [
     () => new BatchGenerator(data, { batchSize: untyped('8') }),
   ],
   [
-    'BatchGenerator: curriculumEpochs must be a finite number of at least 0 or Infinity, got -1',
+    'BatchGenerator: curriculumEpochs must be a finite number or Infinity, got NaN',
     RangeError,
-    () => new BatchGenerator(data, { curriculumEpochs: -1 }),
+    () => new BatchGenerator(data, { curriculumEpochs: Number.NaN }),
   ],
   [
     'BatchGenerator: seed must be an integer from 0 to 4294967295, got 0.5',
     RangeError,
     () => new BatchGenerator(data, { seed: 0.5 }),
   ],
-  ['BatchGenerator: data must be an array, got undefined', TypeError, () => new BatchGenerator(untyped(undefined))],
+  [
+    'BatchGenerator: data must be an array or another iterable, got undefined',
+    TypeError,
+    () => new BatchGenerator(untyped(undefined)),
+  ],
   ['BatchGenerator: data[0] must be an object, got null', TypeError, () => new BatchGenerator(untyped([null]))],
   [
     'BatchGenerator: data[0].inputEmb must be a Float32Array, Float64Array or number[], got undefined',
@@ -400,7 +408,7 @@ const options: Row[] = [
     () => LRSchedulers.cosineWarmRestarts(1, 1, 1, { restartMultiplier: 0.5 }),
   ],
   [
-    'exponential: gamma must be a finite number above 0, got -1',
+    'exponential: gamma must be a finite number of at least 0, got -1',
     RangeError,
     () => LRSchedulers.exponential(1, 1, 1, { gamma: -1 }),
   ],
@@ -427,6 +435,53 @@ const options: Row[] = [
 ];
 
 const nonNumbers: Row[] = [
+  ['mse: predictions[0][1] must be a number, got null', TypeError, () => LossComputer.mse(untyped([[1, null]]), one)],
+  [
+    'addPenaltyGradient: grads.get("query").gradB[0][0] must be a number, got "1"',
+    TypeError,
+    () => new EWCManager().addPenaltyGradient(adapters, new Map([['query', { ...grads, gradB: untyped([['1', 1]]) }]])),
+  ],
+  [
+    'AdamW: adapters.get("query").loraB[0][0] must be a number, got null',
+    TypeError,
+    () => new AdamW(new Map([['query', { ...adapter, loraB: untyped([[null, 1]]) }]])),
+  ],
+  [
+    'BatchGenerator: data[0].outputEmb[1] must be finite, got NaN',
+    RangeError,
+    () => new BatchGenerator([{ inputEmb: [1], outputEmb: [1, Number.NaN] }]),
+  ],
+  [
+    'computeFisher: gradients of example 0 for "query" must be an object, got undefined',
+    TypeError,
+    () => new EWCManager().computeFisher(adapters, data, { gradients: untyped(() => undefined) }),
+  ],
+  [
+    'computeFisher: options must be an object, got null',
+    TypeError,
+    () => new EWCManager().computeFisher(adapters, data, untyped(null)),
+  ],
+  [
+    'contrastive: negatives must be an array, got a function',
+    TypeError,
+    () =>
+      LossComputer.contrastive(
+        one,
+        one,
+        untyped(() => 1),
+      ),
+  ],
+  ['Cannot recompute segment __proto__', RangeError, () => new GradientCheckpointer().recompute(untyped('__proto__'))],
+  [
+    'LoRAAdapter.from: adapter.loraA[0][0] must be finite, got Infinity',
+    RangeError,
+    () => LoRAAdapter.from({ ...adapter, loraA: [[1e300], [1]] }),
+  ],
+  [
+    'AdamW.step: grads have norm 1e+30, whose square float32 state cannot hold',
+    RangeError,
+    () => new AdamW(adapters).step(new Map([['query', { gradA: [[1e30], [0]], gradB: [[0, 0]] }]])),
+  ],
   ['mse: predictions[0][0] must be a number, got "1"', TypeError, () => LossComputer.mse(untyped([['1', '2']]), one)],
   ['mse: predictions[0][0] must be a number, got 1n', TypeError, () => LossComputer.mse(untyped([[1n]]), one)],
   [
@@ -477,7 +532,7 @@ const ewc: Row[] = [
     () => new EWCManager().computeFisher(adapters, untyped([{ inputEmb: [1, 2] }])),
   ],
   [
-    'computeFisher: inputEmb of data[0][1] must be finite, got NaN',
+    'computeFisher: data[0].inputEmb[1] must be finite, got NaN',
     RangeError,
     () => new EWCManager().computeFisher(adapters, [{ inputEmb: [1, Number.NaN], outputEmb: [1, 2] }]),
   ],
@@ -632,6 +687,11 @@ describe('what is refused changes nothing', () => {
     }
     expect(broken.get('query')!.loraA).toEqual(adapter.loraA);
     expect(grads).toEqual({ gradA: [[1], [1]], gradB: [[1, 1]] });
+    const bad = { gradA: [[1], [1]], gradB: [[1, Infinity]] };
+    expect(() => manager.addPenaltyGradient(adapters, new Map([['query', bad]]))).toThrow(
+      'grads.get("query").gradB[0][1] must be finite, got Infinity',
+    );
+    expect(bad.gradA).toEqual([[1], [1]]);
     expect(() => manager.applyGradient(adapters, -1)).toThrow(
       'applyGradient: learningRate must be a finite number of at least 0, got -1',
     );

@@ -72,7 +72,7 @@ describe('one epoch', () => {
     const generator = new BatchGenerator([], { batchSize: 2 });
     expect([...generator]).toEqual([]);
     expect([generator.length, generator.remaining]).toEqual([0, 0]);
-    expect([...generator.epochs(3)]).toEqual([]);
+    expect([...generator.epochs(1e9)]).toEqual([]);
   });
 
   it('sorts by quality, 0 below all, and keeps the shuffle’s order in ties', () => {
@@ -147,8 +147,8 @@ describe('hard negatives', () => {
 
   it('refuse rows that are not finite', () => {
     const data = examples(3);
-    data[1]!.outputEmb = [Number.NaN, 1];
     const generator = new BatchGenerator(data, { hardNegatives: true, shuffle: false });
+    data[1]!.outputEmb[0] = Number.NaN;
     expect(() => generator.next()).toThrow('BatchGenerator: positives[1][0] must be finite, got NaN');
     expect(generator.currentIndex).toBe(0);
   });

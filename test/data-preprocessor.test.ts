@@ -103,8 +103,8 @@ describe('subclasses', () => {
 
   it('leaves out what an overridden _processExample returns nothing for', async () => {
     class Picky extends DataPreprocessor {
-      override async _processExample(example: TrainingExample): Promise<ProcessedExample> {
-        return example.input === 'no' ? (null as unknown as ProcessedExample) : super._processExample(example);
+      override async _processExample(example: TrainingExample): Promise<ProcessedExample | null> {
+        return example.input === 'no' ? null : super._processExample(example);
       }
     }
     const preprocessor = new Picky({ embedder: texts => texts.map(() => [1, 2]), cacheBytes: 0 });

@@ -12,7 +12,15 @@ describe('the barrel', () => {
       'GradientCheckpointer',
       'LRSchedulers',
     ];
-    const added = ['AdamW', 'LoRAAdapter', 'SGD', 'readJsonl'];
+    const added = [
+      'AdamW',
+      'LoRAAdapter',
+      'SGD',
+      'kernelBackend',
+      'readJsonl',
+      'releaseKernelMemory',
+      'useKernelBackend',
+    ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());
     expect(Object.keys(library.default)).toEqual(original);
     for (const name of original) expect(Reflect.get(library.default, name)).toBe(Reflect.get(library, name));

@@ -246,6 +246,14 @@ describe('crossEntropy', () => {
     expectClose(LossComputer.crossEntropy([Float32Array.from(row)], Int32Array.of(17)).loss, expected, 1e-6);
   });
 
+  it('takes -Infinity for a class that is ruled out', () => {
+    expectClose(
+      LossComputer.crossEntropy([[-Infinity, 1, 2]], [1]).loss,
+      LossComputer.crossEntropy([[1, 2]], [0]).loss,
+      1e-6,
+    );
+  });
+
   it('does not cancel at large logits, and is 0 when all else is impossible', () => {
     expectClose(LossComputer.crossEntropy([[1e6, 1e6 + 1]], [0]).loss, Math.log(1 + Math.E), 1e-9);
     expect(LossComputer.crossEntropy([[1000, 0]], [0]).loss).toBe(0);

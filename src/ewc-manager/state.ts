@@ -134,7 +134,7 @@ function parseStats(stats: unknown): EWCStats | undefined {
   if (stats === undefined || stats === null) return undefined;
   checkObject(CALL, 'stats', stats);
   return {
-    tasksLearned: checkCount(CALL, 'stats.tasksLearned', stats['tasksLearned'], 0),
-    totalPenalties: checkCount(CALL, 'stats.totalPenalties', stats['totalPenalties'], 0),
+    tasksLearned: checkCount(CALL, 'stats.tasksLearned', stats['tasksLearned'] ?? 0, 0),
+    totalPenalties: checkCount(CALL, 'stats.totalPenalties', stats['totalPenalties'] ?? 0, 0),
   };
 }

@@ -1,5 +1,6 @@
+import { kernels } from '../kernels/index.js';
 import type { Adapter, AdapterGradients, Rows } from '../types.js';
-import { checkMap, checkMatrix, checkNumber, checkObject, checkRows, describe } from './validate.js';
+import { checkMap, checkMatrix, checkNumber, checkObject, checkRows, describe, throwNonFinite } from './validate.js';
 
 /** Checks the shapes of every adapter of a Map. Entries are not read: a bad one shows in the result. */
 export function checkAdapters(call: string, adapters: ReadonlyMap<string, Adapter>): void {
@@ -46,6 +47,18 @@ export function checkGradients(
     checkSameShape(call, `grads.get(${describe(name)}).gradA`, gradient.gradA, adapter.loraA);
     checkSameShape(call, `grads.get(${describe(name)}).gradB`, gradient.gradB, adapter.loraB);
   }
+}
+
+/** Checks the entries of gradients; returns the sum of their squares. */
+export function checkFiniteGradients(call: string, gradients: ReadonlyMap<string, AdapterGradients>): number {
+  let squares = 0;
+  for (const [name, { gradA, gradB }] of gradients) {
+    const ofAdapter = kernels().sumOfSquares(gradA) + kernels().sumOfSquares(gradB);
+    const label = `grads.get(${describe(name)})`;
+    if (!Number.isFinite(ofAdapter)) throwNonFinite(call, { [`${label}.gradA`]: gradA, [`${label}.gradB`]: gradB });
+    squares += ofAdapter;
+  }
+  return squares;
 }
 
 export function describeAdapter(name: string): string {

@@ -1,4 +1,4 @@
-import { checkArray, checkNumber, checkObject } from '../internal/validate.js';
+import { checkIterable, checkNumber, checkObject } from '../internal/validate.js';
 import type { LossResult } from '../types.js';
 
 /** A loss and what it counts in a sum. */
@@ -11,12 +11,12 @@ export interface WeightedLoss {
 
 const CALL = 'combine';
 
-export function combine(losses: readonly WeightedLoss[]): LossResult {
-  checkArray(CALL, 'losses', losses);
+export function combine(losses: Iterable<WeightedLoss>): LossResult {
+  checkIterable(CALL, 'losses', losses);
   let total = 0;
   // A Map, as a component may bear any name, '__proto__' too.
   const components = new Map<string, number>();
-  (losses as readonly WeightedLoss[]).forEach((part, i) => {
+  Array.from(losses).forEach((part, i) => {
     checkObject(CALL, `losses[${i}]`, part);
     checkObject(CALL, `losses[${i}].loss`, part.loss);
     const weight = checkNumber(CALL, `losses[${i}].weight`, part.weight);
@@ -28,5 +28,6 @@ export function combine(losses: readonly WeightedLoss[]): LossResult {
       components.set(name, (components.get(name) ?? 0) + number * weight);
     }
   });
+  checkNumber(CALL, 'the sum', total);
   return { loss: total, components: Object.fromEntries(components) };
 }

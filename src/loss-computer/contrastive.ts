@@ -37,7 +37,7 @@ export function contrastive(
   checkRows(CALL, 'positives', positives);
   checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
   // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
-  if (negatives && (negatives as unknown[]).length !== 0) checkRows(CALL, 'negatives', negatives);
+  if (negatives && !(Array.isArray(negatives) && negatives.length === 0)) checkRows(CALL, 'negatives', negatives);
   checkNumber(CALL, 'temperature', temperature, { above: 0 });
   checkNumber(CALL, 'margin', margin);
 

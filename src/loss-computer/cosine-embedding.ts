@@ -4,6 +4,7 @@ import {
   checkOptions,
   checkRows,
   checkSameCount,
+  checkVector,
   isVector,
   throwNonFinite,
   wrongType,
@@ -33,7 +34,8 @@ export function cosineEmbedding(
   if (labels !== null) {
     if (!isVector(labels as Vector)) throw wrongType(CALL, 'labels', 'an array of numbers', labels);
     checkSameCount(CALL, 'labels', labels.length, 'predictions', predictions.length);
-    checkFinite(CALL, 'labels', labels as Vector);
+    checkVector(CALL, 'labels', labels);
+    checkFinite(CALL, 'labels', labels);
   }
   checkNumber(CALL, 'margin', margin);
 

@@ -39,10 +39,10 @@ export function crossEntropy(
     let exponentials = 0;
     for (let c = 0; c < row.length; c++) exponentials += Math.exp(row[c]! - highest);
     // Cross-entropy against (1 - s) · one-hot + s · uniform, relative to the highest logit so that nothing cancels.
-    // The mean takes part even at s = 0 so that a bad logit always shows.
+    // A logit of -Infinity rules its class out; without smoothing the mean over all classes must not count then.
     const ownGap = highest - row[targets[i]!]!;
-    const meanGap = highest - sum / row.length;
-    loss += coefficients[i]! * (Math.log(exponentials) + (1 - labelSmoothing) * ownGap + labelSmoothing * meanGap);
+    const smoothGap = labelSmoothing === 0 ? 0 : labelSmoothing * (highest - sum / row.length);
+    loss += coefficients[i]! * (Math.log(exponentials) + (1 - labelSmoothing) * ownGap + smoothGap);
   }
   return loss;
 }

@@ -1,0 +1,207 @@
+/** InfoNCE, a block of anchors at a time; src/kernels/simd/contrastive.ts puts the steps together. */
+
+import { addWide, expNonPositive, maxLane, scaleWide, sumWide } from './math';
+
+/** Stands for "no candidate": below every cosine, and finite, so that 0 times it is 0. */
+const MASKED: f32 = -1e30;
+
+/**
+ * The softmax over the candidates of each anchor of a block, without the anchor's own. Rows of cosines come as dot
+ * products of normalised rows and leave as cosines; rows of weights leave as exponentials relative to the highest.
+ * For each row `results` gets three float64s: the highest cosine, the sum of the weights, the own cosine.
+ *
+ * @param columns Candidates, those of padding included: a multiple of 4.
+ * @param candidates Candidates, without padding.
+ * @param firstOwn Column of the first anchor's own candidate, the next anchor's is the next; or -1: then `owns` has them.
+ * @param owns Own cosines, one float a row, where `firstOwn` is -1.
+ * @param quotients ε/|a| for each row, or 0 for a row whose cosines need no damping.
+ * @param norms Norms of the candidates.
+ * @param anchorGroups Group of each row, or null pointer: no groups.
+ */
+export function softmaxBlock(
+  rows: i32, columns: i32, candidates: i32,
+  cosines: usize, weights: usize, stride: usize,
+  firstOwn: i32, owns: usize, quotients: usize, norms: usize, anchorGroups: usize, groups: usize,
+  inverseTemperature: f32, results: usize,
+): void {
+  for (let i = 0; i < rows; i++, cosines += stride, weights += stride, results += 24) {
+    const quotient = load<f32>(quotients + (<usize>i << 2));
+    if (quotient > 0) damp(columns, cosines, norms, quotient);
+    let own: f32;
+    if (firstOwn >= 0) {
+      const place = cosines + (<usize>(firstOwn + i) << 2);
+      own = load<f32>(place);
+      store<f32>(place, MASKED);
+    } else {
+      own = load<f32>(owns + (<usize>i << 2));
+    }
+    if (anchorGroups != 0) maskGroup(columns, cosines, groups, load<i32>(anchorGroups + (<usize>i << 2)));
+    for (let j = candidates; j < columns; j++) store<f32>(cosines + (<usize>j << 2), MASKED);
+
+    let most = f32x4.splat(own);
+    const end = cosines + (<usize>columns << 2);
+    for (let c = cosines; c < end; c += 16) most = f32x4.max(most, v128.load(c));
+    const highest = maxLane(most);
+
+    const shift = f32x4.splat(highest), scale = f32x4.splat(inverseTemperature);
+    let sum = f64x2.splat(0);
+    for (let c = cosines, w = weights; c < end; c += 16, w += 16) {
+      const weight = expNonPositive(f32x4.mul(f32x4.sub(v128.load(c), shift), scale));
+      v128.store(w, weight);
+      sum = addWide(sum, weight);
+    }
+    store<f64>(results, highest);
+    store<f64>(results, sumWide(sum), 8);
+    store<f64>(results, own, 16);
+  }
+}
+
+/**
+ * From the weights of `softmaxBlock` to the gradient with respect to the dot products of normalised rows, in place:
+ * weight · scale for the candidates, `-ownScale` for the anchor's own. `radials` gets for each row Σ gradient · cosine,
+ * `columnRadials` the same sum for each column, added up over blocks.
+ */
+export function gradientBlock(
+  rows: i32, columns: i32, cosines: usize, weights: usize, stride: usize,
+  firstOwn: i32, quotients: usize, norms: usize,
+  scales: usize, ownScales: usize, results: usize, radials: usize, columnRadials: usize,
+): void {
+  for (let i = 0; i < rows; i++, cosines += stride, weights += stride, results += 24) {
+    const scale = f32x4.splat(load<f32>(scales + (<usize>i << 2)));
+    const end = weights + (<usize>columns << 2);
+    for (let w = weights; w < end; w += 16) v128.store(w, f32x4.mul(v128.load(w), scale));
+    if (firstOwn >= 0) {
+      const place = <usize>(firstOwn + i) << 2;
+      store<f32>(weights + place, -load<f32>(ownScales + (<usize>i << 2)));
+      store<f32>(cosines + place, <f32>load<f64>(results, 16));
+    }
+    const quotient = load<f32>(quotients + (<usize>i << 2));
+    if (quotient > 0) damp(columns, weights, norms, quotient);
+    let sum = f64x2.splat(0);
+    let column = columnRadials;
+    for (let w = weights, c = cosines; w < end; w += 16, c += 16, column += 16) {
+      const product = f32x4.mul(v128.load(w), v128.load(c));
+      v128.store(column, f32x4.add(v128.load(column), product));
+      sum = addWide(sum, product);
+    }
+    store<f64>(radials + (<usize>i << 3), sumWide(sum));
+  }
+}
+
+/**
+ * Multiplies by |b| / (|b| + ε/|a|): what dividing by |a||b| + ε instead of |a||b| does to a cosine, and to a gradient
+ * with respect to it.
+ */
+function damp(columns: i32, values: usize, norms: usize, quotient: f32): void {
+  const q = f32x4.splat(quotient);
+  const end = values + (<usize>columns << 2);
+  for (; values < end; values += 16, norms += 16) {
+    const norm = v128.load(norms);
+    v128.store(values, f32x4.mul(v128.load(values), f32x4.div(norm, f32x4.add(norm, q))));
+  }
+}
+
+function maskGroup(columns: i32, cosines: usize, groups: usize, group: i32): void {
+  const own = i32x4.splat(group);
+  const end = cosines + (<usize>columns << 2);
+  for (; cosines < end; cosines += 16, groups += 16) {
+    const isOwn = i32x4.eq(v128.load(groups), own);
+    v128.store(cosines, v128.bitselect(f32x4.splat(MASKED), v128.load(cosines), isOwn));
+  }
+}
+
+/**
+ * From gradients with respect to normalised rows to those with respect to the rows themselves, in place:
+ * `(gradient - radial · row) / norm`; 0 for a zero row.
+ */
+export function projectRows(
+  rows: i32, width: i32, gradients: usize, normalized: usize, stride: usize, radials: usize, norms: usize,
+): void {
+  for (let i = 0; i < rows; i++, gradients += stride, normalized += stride) {
+    const norm = load<f64>(norms + (<usize>i << 3));
+    if (norm == 0) {
+      memory.fill(gradients, 0, <usize>width << 2);
+      continue;
+    }
+    const inverse = f64x2.splat(1.0 / norm);
+    const radial = f32x4.splat(<f32>load<f64>(radials + (<usize>i << 3)));
+    const end = gradients + (<usize>width << 2);
+    for (let g = gradients, r = normalized; g < end; g += 16, r += 16) {
+      const tangent = f32x4.sub(v128.load(g), f32x4.mul(radial, v128.load(r)));
+      v128.store(g, scaleWide(tangent, inverse));
+    }
+  }
+}
+
+/** Cosine of each row of a with the same row of b, both normalised, as float32. */
+export function pairCosines(
+  rows: i32, width: i32, a: usize, b: usize, stride: usize, quotients: usize, norms: usize, cosines: usize,
+): void {
+  for (let i = 0; i < rows; i++, a += stride, b += stride) {
+    let sum = f64x2.splat(0);
+    for (let k: usize = 0, end = <usize>width << 2; k < end; k += 16) {
+      sum = addWide(sum, f32x4.mul(v128.load(a + k), v128.load(b + k)));
+    }
+    store<f32>(cosines + (<usize>i << 2), <f32>(sumWide(sum) * pairDamping(i, quotients, norms)));
+  }
+}
+
+/**
+ * The share of the pairs (row i of a, row i of b) in the gradients: `-ownScales[i]` is that with respect to the cosine.
+ * Adds to the gradients of normalised a and to their radials; b's gradients are with respect to the rows themselves.
+ */
+export function pairGradients(
+  rows: i32, width: i32, a: usize, b: usize, stride: usize, quotients: usize, norms: usize, cosines: usize,
+  ownScales: usize, aGradients: usize, aRadials: usize, bGradients: usize,
+): void {
+  const end = <usize>width << 2;
+  for (let i = 0; i < rows; i++, a += stride, b += stride, aGradients += stride, bGradients += stride) {
+    const norm = load<f64>(norms + (<usize>i << 3));
+    if (norm == 0) {
+      memory.fill(bGradients, 0, end);
+      continue;
+    }
+    const inverse = f64x2.splat(1.0 / norm);
+    const gradient = -<f64>load<f32>(ownScales + (<usize>i << 2)) * pairDamping(i, quotients, norms);
+    const radial = gradient * <f64>load<f32>(cosines + (<usize>i << 2));
+    const radials = aRadials + (<usize>i << 3);
+    store<f64>(radials, load<f64>(radials) + radial);
+    const cross4 = f32x4.splat(<f32>gradient), radial4 = f32x4.splat(<f32>radial);
+    for (let k: usize = 0; k < end; k += 16) {
+      const x = v128.load(a + k), y = v128.load(b + k);
+      v128.store(aGradients + k, f32x4.add(v128.load(aGradients + k), f32x4.mul(cross4, y)));
+      v128.store(bGradients + k, scaleWide(f32x4.sub(f32x4.mul(cross4, x), f32x4.mul(radial4, y)), inverse));
+    }
+  }
+}
+
+function pairDamping(i: i32, quotients: usize, norms: usize): f64 {
+  const quotient = <f64>load<f32>(quotients + (<usize>i << 2));
+  const norm = load<f64>(norms + (<usize>i << 3));
+  return quotient > 0 ? norm / (norm + quotient) : 1;
+}
+
+/**
+ * Indices of the candidates, but for `own`, whose cosine is within `tolerance` of the highest, in order; returns how many.
+ * None when a cosine is not a number. `cosines` are dot products of normalised rows, padded to a multiple of 16.
+ */
+export function nearHighest(
+  candidates: i32, cosines: usize, norms: usize, quotient: f32, own: i32, tolerance: f32, indices: usize,
+): i32 {
+  const columns = (candidates + 15) & ~15;
+  if (quotient > 0) damp(columns, cosines, norms, quotient);
+  if (own < candidates) store<f32>(cosines + (<usize>own << 2), MASKED);
+  for (let j = candidates; j < columns; j++) store<f32>(cosines + (<usize>j << 2), MASKED);
+  let most = f32x4.splat(MASKED);
+  const end = cosines + (<usize>columns << 2);
+  for (let c = cosines; c < end; c += 16) most = f32x4.max(most, v128.load(c));
+  const least = f32x4.splat(maxLane(most) - tolerance);
+  let count = 0;
+  for (let c = cosines; c < end; c += 16) {
+    let lanes = i32x4.bitmask(f32x4.ge(v128.load(c), least));
+    for (; lanes != 0; lanes &= lanes - 1, count++) {
+      store<i32>(indices + (<usize>count << 2), <i32>((c - cosines) >> 2) + ctz(lanes));
+    }
+  }
+  return count;
+}

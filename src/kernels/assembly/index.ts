@@ -1,0 +1,8 @@
+/**
+ * The SIMD kernels, compiled by `build.mjs` into one WebAssembly module. The memory belongs to the host, which lays out
+ * operands and results; nothing here allocates. Pointers and strides are in bytes, rows are padded with zeros to a
+ * multiple of 16 floats, missing rows of a padded matrix are zero.
+ */
+export { gradientBlock, nearHighest, pairCosines, pairGradients, projectRows, softmaxBlock } from './contrastive';
+export { gemm } from './gemm';
+export { normalizeRows, packPanels } from './rows';

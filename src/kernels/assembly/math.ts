@@ -1,0 +1,45 @@
+/** exp(x) for x ≤ 0 in four lanes, to about 1e-7; 0 below -87, where float32 has no normal numbers left. */
+@inline
+export function expNonPositive(x: v128): v128 {
+  const isNormal = f32x4.ge(x, f32x4.splat(-87.0));
+  const clamped = f32x4.max(x, f32x4.splat(-87.0));
+  // x = n·ln2 + r with |r| ≤ ln2/2; ln2 in two parts keeps r exact (Cody and Waite).
+  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504)));
+  let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375)));
+  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
+  // Taylor's series to the sixth power: its remainder at ln2/2 is 1.2e-7 of the value.
+  let p = f32x4.splat(1.0 / 720.0);
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 120.0));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 24.0));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 6.0));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0));
+  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0));
+  const exponent = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  return v128.and(f32x4.mul(p, exponent), isNormal);
+}
+
+/** Sum of four float32 lanes as float64, added to two float64 lanes. */
+@inline
+export function addWide(sum: v128, x: v128): v128 {
+  const high = v128.shuffle<i64>(x, x, 1, 0);
+  return f64x2.add(sum, f64x2.add(f64x2.promote_low_f32x4(x), f64x2.promote_low_f32x4(high)));
+}
+
+/** Four float32 lanes times two equal float64 lanes, computed in float64. */
+@inline
+export function scaleWide(x: v128, scale: v128): v128 {
+  const low = f64x2.mul(f64x2.promote_low_f32x4(x), scale);
+  const high = f64x2.mul(f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0)), scale);
+  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
+}
+
+@inline
+export function sumWide(x: v128): f64 {
+  return f64x2.extract_lane(x, 0) + f64x2.extract_lane(x, 1);
+}
+
+@inline
+export function maxLane(x: v128): f32 {
+  return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
+}

@@ -1,0 +1,51 @@
+import { scaleWide, sumWide } from './math';
+
+/** Euclidean norms into float64s, and the rows scaled to length 1 in place; a zero row stays. */
+export function normalizeRows(rows: i32, width: i32, data: usize, stride: usize, norms: usize): void {
+  for (let i = 0; i < rows; i++, data += stride, norms += 8) {
+    const end = data + (<usize>width << 2);
+    // Squares in float64: those of 1e20 would overflow float32, those of 1e-25 vanish.
+    let sum0 = f64x2.splat(0), sum1 = sum0;
+    for (let p = data; p < end; p += 16) {
+      const x = v128.load(p);
+      const low = f64x2.promote_low_f32x4(x);
+      const high = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0));
+      sum0 = f64x2.add(sum0, f64x2.mul(low, low));
+      sum1 = f64x2.add(sum1, f64x2.mul(high, high));
+    }
+    const norm = Math.sqrt(sumWide(f64x2.add(sum0, sum1)));
+    store<f64>(norms, norm);
+    if (norm == 0) continue;
+    const inverse = f64x2.splat(1.0 / norm);
+    for (let p = data; p < end; p += 16) v128.store(p, scaleWide(v128.load(p), inverse));
+  }
+}
+
+/**
+ * Rows into panels of 16 columns, as `gemm` reads a transposed B: entry k of rows 16·p … 16·p+15 becomes the line
+ * `panels + (p·width + k)·64`. `rows` and `width` are multiples of 16 and 4; missing rows are zero.
+ */
+export function packPanels(rows: i32, width: i32, data: usize, stride: usize, panels: usize): void {
+  for (let i = 0; i < rows; i += 16, data += stride << 4) {
+    for (let k = 0; k < width; k += 4) {
+      const source = data + (<usize>k << 2);
+      for (let group = 0; group < 4; group++) {
+        transpose4(source + <usize>(group << 2) * stride, stride, panels + (<usize>group << 4));
+      }
+      panels += 256;
+    }
+  }
+}
+
+/** Four floats of four rows into four lines, 64 bytes apart. */
+@inline
+function transpose4(source: usize, stride: usize, target: usize): void {
+  const r0 = v128.load(source), r1 = v128.load(source + stride);
+  const r2 = v128.load(source + 2 * stride), r3 = v128.load(source + 3 * stride);
+  const low01 = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5), high01 = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7);
+  const low23 = v128.shuffle<i32>(r2, r3, 0, 4, 1, 5), high23 = v128.shuffle<i32>(r2, r3, 2, 6, 3, 7);
+  v128.store(target, v128.shuffle<i64>(low01, low23, 0, 2));
+  v128.store(target, v128.shuffle<i64>(low01, low23, 1, 3), 64);
+  v128.store(target, v128.shuffle<i64>(high01, high23, 0, 2), 128);
+  v128.store(target, v128.shuffle<i64>(high01, high23, 1, 3), 192);
+}

@@ -1,0 +1,57 @@
+import type { Rows } from '../../types.js';
+import * as scalar from '../scalar/contrastive.js';
+import { cosine } from '../scalar/vector.js';
+import { commonWidth, type KernelMemory } from './memory.js';
+import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
+
+/** Float32 cosines are this close to the truth: what comes nearer to the highest is compared again in float64. */
+const COSINE_ERROR = 4e-6;
+
+/** Finds the candidates near the highest cosine in float32 and decides among them in float64, so that ties fall as ever. */
+export function hardestNegatives(memory: KernelMemory, anchors: Rows, positives: Rows): Int32Array {
+  const width = anchors.length === 0 || positives.length < 2 ? 0 : commonWidth(anchors, positives);
+  if (width === 0) return scalar.hardestNegatives(anchors, positives);
+
+  const shape = shapeOf(width, anchors.length, positives.length);
+  memory.begin();
+  const candidates = takeCandidates(memory, shape, positives.length);
+  const block = takeBlock(memory, shape);
+  const near = memory.take(4 * candidates.padded);
+  memory.commit();
+
+  writeCandidates(memory, shape, candidates, positives);
+  const hardest = new Int32Array(anchors.length);
+  for (let first = 0; first < anchors.length; first += shape.blockRows) {
+    compareBlock(memory, shape, block, anchors, first, candidates);
+    for (let i = 0; i < block.rows; i++) {
+      const count = memory.call.nearHighest(
+        candidates.count,
+        block.cosines + 4 * i * shape.blockStride,
+        candidates.norms32,
+        memory.f32[block.quotients / 4 + i]!,
+        first + i,
+        COSINE_ERROR,
+        near,
+      );
+      // Numbers beyond float32, or none at all.
+      if (count === 0) return scalar.hardestNegatives(anchors, positives);
+      const indices = memory.i32.subarray(near / 4, near / 4 + count);
+      hardest[first + i] = count === 1 ? indices[0]! : firstHighest(anchors[first + i]!, positives, indices);
+    }
+  }
+  return hardest;
+}
+
+/** The first of the most similar positives. */
+function firstHighest(anchor: Rows[number], positives: Rows, indices: Int32Array): number {
+  let hardest = -1;
+  let highest = -Infinity;
+  for (const j of indices) {
+    const similarity = cosine(anchor, positives[j]!);
+    if (similarity > highest) {
+      highest = similarity;
+      hardest = j;
+    }
+  }
+  return hardest;
+}

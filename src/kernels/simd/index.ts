@@ -1,0 +1,32 @@
+import type { Kernels } from '../kernels.js';
+import { scalarKernels } from '../scalar/index.js';
+import { contrastive } from './contrastive.js';
+import { hardestNegatives } from './hardest-negatives.js';
+import { compileKernels, KernelMemory } from './memory.js';
+
+let compiled: object | undefined;
+let memory: KernelMemory | undefined;
+
+/** The kernels' memory, made at the first call that needs it. */
+function kernelMemory(): KernelMemory {
+  memory ??= new KernelMemory(compiled!);
+  return memory;
+}
+
+/** Gives the memory back: WebAssembly's never shrinks, so the next call starts with a new one. */
+export function releaseMemory(): void {
+  memory = undefined;
+}
+
+/** The SIMD backend, compiled at the first call, or undefined where WebAssembly SIMD is missing. */
+export function simdKernels(): Kernels | undefined {
+  compiled ??= compileKernels();
+  return compiled && kernels;
+}
+
+const kernels: Kernels = {
+  ...scalarKernels,
+  name: 'simd',
+  contrastive: problem => contrastive(kernelMemory(), problem),
+  hardestNegatives: (anchors, positives) => hardestNegatives(kernelMemory(), anchors, positives),
+};

@@ -1,0 +1,128 @@
+import type { Rows } from '../../types.js';
+import { COSINE_EPSILON } from '../scalar/vector.js';
+import { type KernelMemory, roundUp, strideOf } from './memory.js';
+
+/** Most anchors handled at a time, and most entries of their block of cosines, so that memory grows with n + m only. */
+const BLOCK_ROWS = 64;
+const BLOCK_ENTRIES = 2 ** 19;
+/** ε/(|a||b|) below which dividing by |a||b| + ε is, in float32, dividing by |a||b|. */
+const NO_DAMPING = 5e-8;
+
+/** Sizes of one problem: n anchors against m candidates of `width` floats. Strides are in floats. */
+export interface Shape {
+  width: number;
+  stride: number;
+  blockRows: number;
+  blockStride: number;
+}
+
+/** Candidates, ready for block after block of anchors. Pointers into the kernels' memory. */
+export interface Candidates {
+  count: number;
+  /** `count` rounded up to a multiple of 16; the rows between are zero. */
+  padded: number;
+  /** Normalised rows. */
+  data: number;
+  /** The same in panels, as `gemm` reads a transposed matrix. */
+  panels: number;
+  /** Norms in float64 and float32. */
+  norms: number;
+  norms32: number;
+  /** The smallest norm but 0. */
+  smallestNorm: number;
+}
+
+/** A block of anchors and its cosines with all candidates. Pointers into the kernels' memory. */
+export interface Block {
+  first: number;
+  rows: number;
+  /** Normalised rows. */
+  data: number;
+  /** Norms in float64. */
+  norms: number;
+  /** ε/|a| for each anchor; 0 where it does not count. */
+  quotients: number;
+  /** One row an anchor, one column a candidate. */
+  cosines: number;
+}
+
+export function shapeOf(width: number, anchors: number, candidates: number): Shape {
+  const blockStride = strideOf(candidates);
+  const fitting = Math.max(8, Math.floor(BLOCK_ENTRIES / blockStride));
+  return { width, stride: strideOf(width), blockStride, blockRows: Math.min(BLOCK_ROWS, fitting, anchors) };
+}
+
+export function takeCandidates(memory: KernelMemory, { stride }: Shape, count: number): Candidates {
+  const padded = roundUp(count, 16);
+  return {
+    count,
+    padded,
+    data: memory.take(4 * padded * stride),
+    panels: memory.take(4 * padded * stride),
+    norms: memory.take(8 * padded),
+    norms32: memory.take(4 * padded),
+    smallestNorm: 0,
+  };
+}
+
+export function takeBlock(memory: KernelMemory, { stride, blockRows, blockStride }: Shape): Block {
+  return {
+    first: 0,
+    rows: 0,
+    data: memory.take(4 * blockRows * stride),
+    norms: memory.take(8 * blockRows),
+    quotients: memory.take(4 * blockRows),
+    cosines: memory.take(4 * blockRows * blockStride),
+  };
+}
+
+export function writeCandidates(memory: KernelMemory, { stride }: Shape, candidates: Candidates, rows: Rows): void {
+  const { call, f32, f64 } = memory;
+  const { data, padded, panels } = candidates;
+  memory.writeRows(rows, data, stride, padded);
+  call.normalizeRows(padded, stride, data, 4 * stride, candidates.norms);
+  call.packPanels(padded, stride, data, 4 * stride, panels);
+  let smallest = Infinity;
+  for (let j = 0, from = candidates.norms / 8, to = candidates.norms32 / 4; j < padded; j++) {
+    const norm = f64[from + j]!;
+    f32[to + j] = norm;
+    if (norm > 0 && norm < smallest) smallest = norm;
+  }
+  candidates.smallestNorm = smallest;
+}
+
+/** Moves the block to the anchors from `first` on and compares them with all candidates. */
+export function compareBlock(
+  memory: KernelMemory,
+  { stride, blockRows, blockStride }: Shape,
+  block: Block,
+  anchors: Rows,
+  first: number,
+  candidates: Candidates,
+): void {
+  const { call, f32, f64 } = memory;
+  const rows = Math.min(blockRows, anchors.length - first);
+  block.first = first;
+  block.rows = rows;
+  memory.writeRows(rows === anchors.length ? anchors : anchors.slice(first, first + rows), block.data, stride);
+  call.normalizeRows(rows, stride, block.data, 4 * stride, block.norms);
+  for (let i = 0, from = block.norms / 8, to = block.quotients / 4; i < rows; i++) {
+    const quotient = COSINE_EPSILON / f64[from + i]!;
+    f32[to + i] = quotient < NO_DAMPING * candidates.smallestNorm ? 0 : quotient;
+  }
+  const { padded, panels } = candidates;
+  call.gemm(
+    rows,
+    padded,
+    stride,
+    block.data,
+    4 * stride,
+    4,
+    panels,
+    64,
+    64 * stride,
+    block.cosines,
+    4 * blockStride,
+    0,
+  );
+}
