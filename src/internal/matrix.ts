@@ -15,7 +15,9 @@ export function viewRows(flat: Float32Row, height: number, width: number): Float
 /** `height` rows of float64 zeros, views of one buffer in row order. */
 export function float64Rows(height: number, width: number): Float64Array[] {
   const flat = new Float64Array(height * width);
-  return Array.from({ length: height }, (_, i) => flat.subarray(i * width, (i + 1) * width));
+  const rows = new Array<Float64Array>(height);
+  for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
+  return rows;
 }
 
 /** The rows in float32. */
@@ -27,10 +29,13 @@ export function toFloat32Rows(rows: Rows): Float32Row[] {
 export function copyRows(rows: Rows): (Float32Array | Float64Array)[] {
   const make = rows.every(isFloat32) ? float32Rows : float64Rows;
   const copy = make(rows.length, rows[0]?.length ?? 0);
-  rows.forEach((row, i) => {
-    copy[i]!.set(row);
-  });
+  for (let i = 0; i < rows.length; i++) copyRow(rows[i]!, copy[i]!);
   return copy;
+}
+
+/** For the short rows of adapters a loop takes a third of the time of `set`. */
+function copyRow(from: Vector, to: Float32Array | Float64Array): void {
+  for (let j = 0; j < to.length; j++) to[j] = from[j]!;
 }
 
 /** Zero rows with the shape and precision of `rows`, for state that belongs to them. */

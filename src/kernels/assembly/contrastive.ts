@@ -10,7 +10,7 @@ const MASKED: f32 = -1e30;
  * products of normalised rows and leave as cosines; rows of weights leave as exponentials relative to the highest.
  * For each row `results` gets three float64s: the highest cosine, the sum of the weights, the own cosine.
  *
- * @param columns Candidates, those of padding included: a multiple of 4.
+ * @param columns Candidates, those of padding included: a multiple of 16.
  * @param candidates Candidates, without padding.
  * @param firstOwn Column of the first anchor's own candidate, the next anchor's is the next; or -1: then `owns` has them.
  * @param owns Own cosines, one float a row, where `firstOwn` is -1.
@@ -40,18 +40,27 @@ export function softmaxBlock(
 
     let most = f32x4.splat(own);
     const end = cosines + (<usize>columns << 2);
-    for (let c = cosines; c < end; c += 16) most = f32x4.max(most, v128.load(c));
+    for (let c = cosines; c < end; c += 16) most = f32x4.pmax(most, v128.load(c));
     const highest = maxLane(most);
 
     const shift = f32x4.splat(highest), scale = f32x4.splat(inverseTemperature);
-    let sum = f64x2.splat(0);
-    for (let c = cosines, w = weights; c < end; c += 16, w += 16) {
-      const weight = expNonPositive(f32x4.mul(f32x4.sub(v128.load(c), shift), scale));
-      v128.store(w, weight);
-      sum = addWide(sum, weight);
+    // Sums in float32 over 64 columns at a time, then in float64: as exact as need be, and half the work.
+    let total = f64x2.splat(0);
+    for (let c = cosines, w = weights; c < end; ) {
+      const stop = min(c + 256, end);
+      let sum0 = f32x4.splat(0), sum1 = sum0;
+      for (; c < stop; c += 32, w += 32) {
+        const w0 = expNonPositive(f32x4.mul(f32x4.sub(v128.load(c), shift), scale));
+        const w1 = expNonPositive(f32x4.mul(f32x4.sub(v128.load(c, 16), shift), scale));
+        v128.store(w, w0);
+        v128.store(w, w1, 16);
+        sum0 = f32x4.add(sum0, w0);
+        sum1 = f32x4.add(sum1, w1);
+      }
+      total = addWide(total, f32x4.add(sum0, sum1));
     }
     store<f64>(results, highest);
-    store<f64>(results, sumWide(sum), 8);
+    store<f64>(results, sumWide(total), 8);
     store<f64>(results, own, 16);
   }
 }
@@ -77,14 +86,19 @@ export function gradientBlock(
     }
     const quotient = load<f32>(quotients + (<usize>i << 2));
     if (quotient > 0) damp(columns, weights, norms, quotient);
-    let sum = f64x2.splat(0);
+    let total = f64x2.splat(0);
     let column = columnRadials;
-    for (let w = weights, c = cosines; w < end; w += 16, c += 16, column += 16) {
-      const product = f32x4.mul(v128.load(w), v128.load(c));
-      v128.store(column, f32x4.add(v128.load(column), product));
-      sum = addWide(sum, product);
+    for (let w = weights, c = cosines; w < end; ) {
+      const stop = min(w + 256, end);
+      let sum = f32x4.splat(0);
+      for (; w < stop; w += 16, c += 16, column += 16) {
+        const product = f32x4.mul(v128.load(w), v128.load(c));
+        v128.store(column, f32x4.add(v128.load(column), product));
+        sum = f32x4.add(sum, product);
+      }
+      total = addWide(total, sum);
     }
-    store<f64>(radials + (<usize>i << 3), sumWide(sum));
+    store<f64>(radials + (<usize>i << 3), sumWide(total));
   }
 }
 

@@ -4,5 +4,7 @@
  * multiple of 16 floats, missing rows of a padded matrix are zero.
  */
 export { gradientBlock, nearHighest, pairCosines, pairGradients, projectRows, softmaxBlock } from './contrastive';
+export { logitSums } from './cross-entropy';
+export { addCombination, addScaled, demoteRows, dotRows, promoteRows, squareAll, subtractRows } from './fisher';
 export { gemm } from './gemm';
 export { normalizeRows, packPanels } from './rows';

@@ -1,24 +1,50 @@
-import { scaleWide, sumWide } from './math';
+import { scaleWide, sumLanes, sumWide } from './math';
+
+/** Sums of squares outside of this range are taken in float64: float32 would overflow or lose small entries. */
+const SMALLEST_SQUARES: f32 = 1e-20;
+const LARGEST_SQUARES: f32 = 1e30;
 
 /** Euclidean norms into float64s, and the rows scaled to length 1 in place; a zero row stays. */
 export function normalizeRows(rows: i32, width: i32, data: usize, stride: usize, norms: usize): void {
   for (let i = 0; i < rows; i++, data += stride, norms += 8) {
     const end = data + (<usize>width << 2);
-    // Squares in float64: those of 1e20 would overflow float32, those of 1e-25 vanish.
-    let sum0 = f64x2.splat(0), sum1 = sum0;
-    for (let p = data; p < end; p += 16) {
-      const x = v128.load(p);
-      const low = f64x2.promote_low_f32x4(x);
-      const high = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0));
-      sum0 = f64x2.add(sum0, f64x2.mul(low, low));
-      sum1 = f64x2.add(sum1, f64x2.mul(high, high));
+    let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+    for (let p = data; p < end; p += 64) {
+      const x0 = v128.load(p), x1 = v128.load(p, 16), x2 = v128.load(p, 32), x3 = v128.load(p, 48);
+      sum0 = f32x4.add(sum0, f32x4.mul(x0, x0));
+      sum1 = f32x4.add(sum1, f32x4.mul(x1, x1));
+      sum2 = f32x4.add(sum2, f32x4.mul(x2, x2));
+      sum3 = f32x4.add(sum3, f32x4.mul(x3, x3));
     }
-    const norm = Math.sqrt(sumWide(f64x2.add(sum0, sum1)));
-    store<f64>(norms, norm);
-    if (norm == 0) continue;
-    const inverse = f64x2.splat(1.0 / norm);
-    for (let p = data; p < end; p += 16) v128.store(p, scaleWide(v128.load(p), inverse));
+    const squares = sumLanes(f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3)));
+    if (squares > SMALLEST_SQUARES && squares < LARGEST_SQUARES) {
+      const norm = Math.sqrt(squares);
+      store<f64>(norms, norm);
+      const inverse = f32x4.splat(<f32>(1.0 / norm));
+      for (let p = data; p < end; p += 64) {
+        v128.store(p, f32x4.mul(v128.load(p), inverse));
+        v128.store(p, f32x4.mul(v128.load(p, 16), inverse), 16);
+        v128.store(p, f32x4.mul(v128.load(p, 32), inverse), 32);
+        v128.store(p, f32x4.mul(v128.load(p, 48), inverse), 48);
+      }
+    } else {
+      store<f64>(norms, normalizeWide(data, end));
+    }
   }
+}
+
+function normalizeWide(data: usize, end: usize): f64 {
+  let sum = f64x2.splat(0);
+  for (let p = data; p < end; p += 16) {
+    const x = v128.load(p);
+    const low = f64x2.promote_low_f32x4(x), high = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0));
+    sum = f64x2.add(sum, f64x2.add(f64x2.mul(low, low), f64x2.mul(high, high)));
+  }
+  const norm = Math.sqrt(sumWide(sum));
+  if (norm == 0) return 0;
+  const inverse = f64x2.splat(1.0 / norm);
+  for (let p = data; p < end; p += 16) v128.store(p, scaleWide(v128.load(p), inverse));
+  return norm;
 }
 
 /**

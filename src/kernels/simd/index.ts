@@ -1,7 +1,10 @@
 import type { Kernels } from '../kernels.js';
 import { scalarKernels } from '../scalar/index.js';
 import { contrastive } from './contrastive.js';
+import { crossEntropy } from './cross-entropy.js';
+import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
+import { loraBackward, loraForward } from './lora.js';
 import { compileKernels, KernelMemory } from './memory.js';
 
 let compiled: object | undefined;
@@ -29,4 +32,10 @@ const kernels: Kernels = {
   name: 'simd',
   contrastive: problem => contrastive(kernelMemory(), problem),
   hardestNegatives: (anchors, positives) => hardestNegatives(kernelMemory(), anchors, positives),
+  crossEntropy: (logits, targets, labelSmoothing, coefficients) =>
+    crossEntropy(kernelMemory(), logits, targets, labelSmoothing, coefficients),
+  mseFisher: (adapter, inputs, targets) => mseFisher(kernelMemory(), adapter, inputs, targets),
+  loraForward: (adapter, inputs) => loraForward(kernelMemory(), adapter, inputs),
+  loraBackward: (adapter, inputs, hidden, gradOutputs) =>
+    loraBackward(kernelMemory(), adapter, inputs, hidden, gradOutputs),
 };

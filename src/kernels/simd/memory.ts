@@ -4,15 +4,23 @@ import { BINARY } from './binary.js';
 
 /** The functions of the module; see src/kernels/assembly for what they do. All arguments are numbers or pointers. */
 type KernelFunctions = Record<
+  | 'addCombination'
+  | 'addScaled'
+  | 'demoteRows'
+  | 'dotRows'
   | 'gemm'
   | 'gradientBlock'
+  | 'logitSums'
   | 'nearHighest'
   | 'normalizeRows'
   | 'packPanels'
   | 'pairCosines'
   | 'pairGradients'
   | 'projectRows'
-  | 'softmaxBlock',
+  | 'promoteRows'
+  | 'softmaxBlock'
+  | 'squareAll'
+  | 'subtractRows',
   (...args: number[]) => number
 >;
 

@@ -1,0 +1,158 @@
+// `npm run bench`: plain loops against both kernel backends, in one process, checked equal before they are timed.
+// `npm run bench -- fisher` runs the rows whose name holds a word.
+
+import { cpus } from 'node:os';
+import {
+  BatchGenerator,
+  EWCManager,
+  LoRAAdapter,
+  LossComputer,
+  releaseKernelMemory,
+  useKernelBackend,
+} from 'microlora-training-utils';
+import { measure } from './measure.mjs';
+import * as plain from './plain.mjs';
+
+const only = process.argv[2] ?? '';
+const DIM = 384;
+
+console.log(
+  `${cpus()[0].model}, Node ${process.version}. Medians of interleaved runs; × is against the plain loops.\n`,
+);
+console.log(['work'.padEnd(54), 'plain ms', 'scalar ms', 'simd ms', 'scalar', 'simd'].map(pad).join(''));
+
+for (const n of [8, 64, 256, 1024]) {
+  const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
+  compare(`contrastive, batch ${n}`, {
+    plain: () => plain.contrastive(anchors, positives),
+    library: () => LossComputer.contrastive(anchors, positives).loss,
+  });
+}
+for (const n of [64, 256]) {
+  const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
+  compare(`contrastive with gradients, batch ${n} (plain: loss alone)`, {
+    plain: () => plain.contrastive(anchors, positives),
+    library: () => LossComputer.contrastive(anchors, positives, null, { gradients: true }).loss,
+  });
+}
+for (const n of [8, 256]) {
+  const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
+  const generator = new BatchGenerator([]);
+  compare(`hardest negatives, ${n}`, {
+    plain: () => plain.hardestNegatives(anchors, positives),
+    library: () => generator._mineHardNegatives(anchors, positives),
+  });
+}
+for (const [kind, convert] of [
+  ['number[][]', row => Array.from(row)],
+  ['Float32Array rows', row => row],
+]) {
+  const logits = rows(32, 32_000).map(convert);
+  const targets = logits.map((_, i) => i * 7);
+  compare(`cross-entropy 32 × 32,000, ${kind}`, {
+    plain: () => plain.crossEntropy(logits, targets),
+    library: () => LossComputer.crossEntropy(logits, targets).loss,
+  });
+}
+for (const [dim, rank] of [
+  [384, 4],
+  [768, 8],
+  [2048, 8],
+]) {
+  const adapters = new Map(['query', 'key', 'value', 'dense'].map(name => [name, numberAdapter(dim, rank)]));
+  const data = rows(200, dim).map((inputEmb, i, all) => ({ inputEmb, outputEmb: all[(i + 1) % all.length] }));
+  const ewc = new EWCManager();
+  compare(`Fisher, 200 examples, 4 adapters, ${dim} rank ${rank}`, {
+    plain: () => plain.fisher(adapters, data).get('key').fisherA,
+    library: () => {
+      ewc.computeFisher(adapters, data);
+      return ewc.fisherInfo.get('key').fisherA;
+    },
+  });
+}
+for (const [kind, make] of [
+  ['number[][]', numberAdapter],
+  ['LoRAAdapter', (dim, rank) => LoRAAdapter.from(numberAdapter(dim, rank))],
+]) {
+  const adapters = new Map(['query', 'value'].map(name => [name, make(DIM, 8)]));
+  const moved = new Map(['query', 'value'].map(name => [name, make(DIM, 8)]));
+  const ewc = new EWCManager({ lambda: 1 });
+  ewc.computeFisher(
+    adapters,
+    rows(20, DIM).map(row => ({ inputEmb: row, outputEmb: row })),
+  );
+  const { fisherInfo, optimalParams } = nested(ewc.export());
+  compare(`penalty, 2 adapters of 384 rank 8, ${kind}`, {
+    plain: () => plain.penalty(moved, fisherInfo, optimalParams, 1),
+    library: () => ewc.computePenalty(moved),
+  });
+  compare(`applyGradient, 2 adapters of 384 rank 8, ${kind}`, {
+    plain: () => plain.applyGradient(moved, fisherInfo, optimalParams, 1, 1e-9),
+    library: () => ewc.applyGradient(moved, 1e-9),
+  });
+}
+{
+  const [a, b, c] = [rows(64, DIM), rows(64, DIM), rows(64, DIM)];
+  compare('triplet, 64 rows', {
+    plain: () => plain.triplet(a, b, c),
+    library: () => LossComputer.triplet(a, b, c).loss,
+  });
+  compare('cosine embedding, 64 rows', {
+    plain: () => plain.cosineEmbedding(a, b),
+    library: () => LossComputer.cosineEmbedding(a, b).loss,
+  });
+  compare('mse, 64 rows', { plain: () => plain.mse(a, b), library: () => LossComputer.mse(a, b).loss });
+  const adapter = LoRAAdapter.from(numberAdapter(DIM, 8));
+  compare('LoRA forward and backward, 64 rows, rank 8', {
+    plain: () => {
+      plain.loraForward(adapter, a);
+      return plain.loraBackward(adapter, a, b).gradA;
+    },
+    library: () => {
+      adapter.forward(a);
+      return adapter.backward(b).gradA;
+    },
+  });
+}
+
+/** Prints one row: checks that both backends give what the plain loops give, then times all three in turns. */
+function compare(name, { plain: reference, library }) {
+  if (!name.includes(only)) return;
+  const onBackend = backend => () => {
+    useKernelBackend(backend);
+    return library();
+  };
+  const expected = reference();
+  for (const backend of ['scalar', 'simd']) expectEqual(`${name}, ${backend}`, onBackend(backend)(), expected);
+  const ms = measure({ plain: reference, scalar: onBackend('scalar'), simd: onBackend('simd') });
+  const times = [ms.plain, ms.scalar, ms.simd].map(value => value.toFixed(value < 1 ? 4 : 2));
+  const ratios = [ms.scalar, ms.simd].map(value => `×${(ms.plain / value).toFixed(1)}`);
+  console.log([name.padEnd(54), ...times, ...ratios].map(pad).join(''));
+  releaseKernelMemory();
+}
+
+function expectEqual(name, actual, expected) {
+  const numbers = value =>
+    typeof value === 'number' ? [value] : Array.from(value ?? [], row => Array.from(row)).flat();
+  const [a, e] = [numbers(actual), numbers(expected)];
+  const largest = e.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-30);
+  const isEqual = a.length === e.length && a.every((value, i) => Math.abs(value - e[i]) <= 1e-4 * largest);
+  if (!isEqual) throw new Error(`${name}: the results differ`);
+}
+
+function pad(text, column) {
+  return column === 0 ? text : text.padStart(11);
+}
+
+function rows(count, width) {
+  return Array.from({ length: count }, () => Float32Array.from({ length: width }, () => Math.random() - 0.5));
+}
+
+function numberAdapter(dim, rank) {
+  const matrix = (height, width) => rows(height, width).map(row => Array.from(row));
+  return { loraA: matrix(dim, rank), loraB: matrix(rank, dim), scaling: 2 };
+}
+
+function nested({ fisherInfo, optimalParams }) {
+  return { fisherInfo: new Map(Object.entries(fisherInfo)), optimalParams: new Map(Object.entries(optimalParams)) };
+}

@@ -1,0 +1,41 @@
+// Timing side by side: the variants of a row take turns, so that what slows the machine slows all of them.
+
+/** Least time and number of turns spent on a row, in milliseconds. */
+const LEAST_TIME = 400;
+const LEAST_TURNS = 7;
+/** What one sample takes at least, so that the clock's grain does not show. */
+const LEAST_SAMPLE = 0.2;
+
+/**
+ * @param {Record<string, () => unknown>} variants Functions that do the same work.
+ * @returns {Record<string, number>} Median milliseconds by variant.
+ */
+export function measure(variants) {
+  const entries = Object.entries(variants).map(([name, run]) => ({ name, run, repeat: warmUp(run), samples: [] }));
+  const end = performance.now() + LEAST_TIME * entries.length;
+  for (let turn = 0; turn < LEAST_TURNS || performance.now() < end; turn++) {
+    for (const { run, repeat, samples } of entries) {
+      const start = performance.now();
+      for (let i = 0; i < repeat; i++) run();
+      samples.push((performance.now() - start) / repeat);
+    }
+  }
+  return Object.fromEntries(entries.map(({ name, samples }) => [name, median(samples)]));
+}
+
+/** Runs until the compiler has seen enough; returns how often to run for one sample. */
+function warmUp(run) {
+  const start = performance.now();
+  let calls = 0;
+  while (calls < 3 || (performance.now() - start < 100 && calls < 2000)) {
+    run();
+    calls++;
+  }
+  const once = (performance.now() - start) / calls;
+  return Math.max(1, Math.ceil(LEAST_SAMPLE / once));
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}

@@ -1,0 +1,205 @@
+// The computations as a training script would write them without a library: plain loops over rows, one pair at a time.
+
+export function cosine(a, b) {
+  let dot = 0;
+  let squaresA = 0;
+  let squaresB = 0;
+  for (let i = 0; i < a.length; i++) {
+    dot += a[i] * b[i];
+    squaresA += a[i] * a[i];
+    squaresB += b[i] * b[i];
+  }
+  return dot / (Math.sqrt(squaresA) * Math.sqrt(squaresB) + 1e-8);
+}
+
+export function contrastive(anchors, positives, temperature = 0.07) {
+  let total = 0;
+  for (let i = 0; i < anchors.length; i++) {
+    const own = cosine(anchors[i], positives[i]) / temperature;
+    let others = 0;
+    for (let j = 0; j < positives.length; j++) {
+      if (j !== i) others += Math.exp(cosine(anchors[i], positives[j]) / temperature);
+    }
+    total -= Math.log(Math.exp(own) / (Math.exp(own) + others));
+  }
+  return total / anchors.length;
+}
+
+export function hardestNegatives(anchors, positives) {
+  return anchors.map((anchor, i) => {
+    let hardest = -1;
+    let highest = -Infinity;
+    for (let j = 0; j < positives.length; j++) {
+      if (j === i) continue;
+      const similarity = cosine(anchor, positives[j]);
+      if (similarity > highest) {
+        highest = similarity;
+        hardest = j;
+      }
+    }
+    return positives[hardest];
+  });
+}
+
+export function crossEntropy(logits, targets) {
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) {
+    const highest = Math.max(...logits[i]);
+    const sum = logits[i].reduce((all, logit) => all + Math.exp(logit - highest), 0);
+    const logShares = logits[i].map(logit => logit - highest - Math.log(sum));
+    total -= logShares[targets[i]];
+  }
+  return total / logits.length;
+}
+
+export function triplet(anchors, positives, negatives, margin = 0.5) {
+  let total = 0;
+  for (let i = 0; i < anchors.length; i++) {
+    total += Math.max(0, euclidean(anchors[i], positives[i]) - euclidean(anchors[i], negatives[i]) + margin);
+  }
+  return total / anchors.length;
+}
+
+function euclidean(a, b) {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = a[i] - b[i];
+    sum += difference * difference;
+  }
+  return Math.sqrt(sum);
+}
+
+export function mse(predictions, targets) {
+  let total = 0;
+  for (let i = 0; i < predictions.length; i++) {
+    let sum = 0;
+    for (let k = 0; k < predictions[i].length; k++) {
+      const difference = predictions[i][k] - targets[i][k];
+      sum += difference * difference;
+    }
+    total += sum / predictions[i].length;
+  }
+  return total / predictions.length;
+}
+
+export function cosineEmbedding(predictions, targets) {
+  let total = 0;
+  for (let i = 0; i < predictions.length; i++) total += 1 - cosine(predictions[i], targets[i]);
+  return total / predictions.length;
+}
+
+/** Mean squared gradients of the MSE between adapted inputs and targets, one example after the other. */
+export function fisher(adapters, data) {
+  const fishers = new Map();
+  for (const [name, { loraA, loraB, scaling }] of adapters) {
+    const dim = loraA.length;
+    const rank = loraB.length;
+    const fisherA = zeros(dim, rank);
+    const fisherB = zeros(rank, dim);
+    for (const { inputEmb, outputEmb } of data) {
+      const { gradA, gradB } = mseGradients(inputEmb, outputEmb, loraA, loraB, scaling);
+      for (let i = 0; i < dim; i++) for (let k = 0; k < rank; k++) fisherA[i][k] += gradA[i][k] * gradA[i][k];
+      for (let k = 0; k < rank; k++) for (let j = 0; j < dim; j++) fisherB[k][j] += gradB[k][j] * gradB[k][j];
+    }
+    for (const row of [...fisherA, ...fisherB]) for (let j = 0; j < row.length; j++) row[j] /= data.length;
+    fishers.set(name, { fisherA, fisherB });
+  }
+  return fishers;
+}
+
+function mseGradients(input, target, loraA, loraB, scaling) {
+  const dim = loraA.length;
+  const rank = loraB.length;
+  const hidden = new Float64Array(rank);
+  for (let k = 0; k < rank; k++) for (let i = 0; i < dim; i++) hidden[k] += input[i] * loraA[i][k];
+  const output = [...input];
+  for (let j = 0; j < dim; j++) for (let k = 0; k < rank; k++) output[j] += scaling * hidden[k] * loraB[k][j];
+  const gradOutput = output.map((value, j) => (2 * (value - target[j])) / dim);
+  const gradB = zeros(rank, dim);
+  for (let k = 0; k < rank; k++) for (let j = 0; j < dim; j++) gradB[k][j] = hidden[k] * gradOutput[j] * scaling;
+  const gradHidden = new Float64Array(rank);
+  for (let k = 0; k < rank; k++) for (let j = 0; j < dim; j++) gradHidden[k] += gradOutput[j] * loraB[k][j] * scaling;
+  const gradA = zeros(dim, rank);
+  for (let i = 0; i < dim; i++) for (let k = 0; k < rank; k++) gradA[i][k] = input[i] * gradHidden[k];
+  return { gradA, gradB };
+}
+
+export function penalty(adapters, fishers, optima, lambda) {
+  let sum = 0;
+  for (const [name, { loraA, loraB }] of adapters) {
+    const { fisherA, fisherB } = fishers.get(name);
+    const optimum = optima.get(name);
+    for (let i = 0; i < loraA.length; i++) {
+      for (let k = 0; k < loraA[0].length; k++) {
+        const difference = loraA[i][k] - optimum.loraA[i][k];
+        sum += fisherA[i][k] * difference * difference;
+      }
+    }
+    for (let k = 0; k < loraB.length; k++) {
+      for (let j = 0; j < loraB[0].length; j++) {
+        const difference = loraB[k][j] - optimum.loraB[k][j];
+        sum += fisherB[k][j] * difference * difference;
+      }
+    }
+  }
+  return (lambda / 2) * sum;
+}
+
+export function applyGradient(adapters, fishers, optima, lambda, rate) {
+  for (const [name, { loraA, loraB }] of adapters) {
+    const { fisherA, fisherB } = fishers.get(name);
+    const optimum = optima.get(name);
+    for (let i = 0; i < loraA.length; i++) {
+      for (let k = 0; k < loraA[0].length; k++) {
+        loraA[i][k] -= rate * lambda * fisherA[i][k] * (loraA[i][k] - optimum.loraA[i][k]);
+      }
+    }
+    for (let k = 0; k < loraB.length; k++) {
+      for (let j = 0; j < loraB[0].length; j++) {
+        loraB[k][j] -= rate * lambda * fisherB[k][j] * (loraB[k][j] - optimum.loraB[k][j]);
+      }
+    }
+  }
+}
+
+export function loraForward({ loraA, loraB, scaling }, rows) {
+  return rows.map(row => {
+    const hidden = new Float64Array(loraB.length);
+    for (let k = 0; k < loraB.length; k++) for (let i = 0; i < row.length; i++) hidden[k] += row[i] * loraA[i][k];
+    const output = Float32Array.from(row);
+    for (let j = 0; j < output.length; j++) {
+      let delta = 0;
+      for (let k = 0; k < loraB.length; k++) delta += hidden[k] * loraB[k][j];
+      output[j] += scaling * delta;
+    }
+    return output;
+  });
+}
+
+export function loraBackward({ loraA, loraB, scaling }, rows, gradRows) {
+  const dim = loraA.length;
+  const rank = loraB.length;
+  const gradA = zeros(dim, rank);
+  const gradB = zeros(rank, dim);
+  rows.forEach((row, n) => {
+    const hidden = new Float64Array(rank);
+    const gradHidden = new Float64Array(rank);
+    for (let k = 0; k < rank; k++) {
+      for (let i = 0; i < dim; i++) {
+        hidden[k] += row[i] * loraA[i][k];
+        gradHidden[k] += scaling * gradRows[n][i] * loraB[k][i];
+      }
+    }
+    for (let i = 0; i < dim; i++) {
+      for (let k = 0; k < rank; k++) {
+        gradA[i][k] += row[i] * gradHidden[k];
+        gradB[k][i] += scaling * hidden[k] * gradRows[n][i];
+      }
+    }
+  });
+  return { gradA, gradB };
+}
+
+function zeros(rows, columns) {
+  return Array.from({ length: rows }, () => new Array(columns).fill(0));
+}

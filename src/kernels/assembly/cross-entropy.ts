@@ -1,0 +1,38 @@
+import { addWide, expNonPositive, maxLane, sumWide } from './math';
+
+/**
+ * Of one row of logits: the highest, the lowest, the sum of exponentials relative to the highest, and the sum, as four
+ * float64s. `width` is a multiple of 16; padding repeats the row's first logit `padding` times, which is taken off here.
+ */
+export function logitSums(width: i32, padding: i32, logits: usize, results: usize): void {
+  const end = logits + (<usize>width << 2);
+  let highest = v128.load(logits), lowest = highest;
+  for (let p = logits; p < end; p += 16) {
+    const x = v128.load(p);
+    highest = f32x4.pmax(highest, x);
+    lowest = f32x4.pmin(lowest, x);
+  }
+  const most = maxLane(highest);
+  const shift = f32x4.splat(most);
+  let exponentials = f64x2.splat(0), sum = exponentials;
+  // Sums in float32 over 64 logits at a time, then in float64.
+  for (let p = logits; p < end; ) {
+    const stop = min(p + 256, end);
+    let e0 = f32x4.splat(0), e1 = e0, s0 = e0, s1 = e0;
+    for (; p < stop; p += 32) {
+      const x0 = f32x4.sub(v128.load(p), shift), x1 = f32x4.sub(v128.load(p, 16), shift);
+      e0 = f32x4.add(e0, expNonPositive(x0));
+      e1 = f32x4.add(e1, expNonPositive(x1));
+      s0 = f32x4.add(s0, x0);
+      s1 = f32x4.add(s1, x1);
+    }
+    exponentials = addWide(exponentials, f32x4.add(e0, e1));
+    sum = addWide(sum, f32x4.add(s0, s1));
+  }
+  const first = <f64>(load<f32>(logits) - most);
+  const ofFirst = <f64>f32x4.extract_lane(expNonPositive(f32x4.splat(<f32>first)), 0);
+  store<f64>(results, most);
+  store<f64>(results, -<f64>maxLane(f32x4.neg(lowest)), 8);
+  store<f64>(results, sumWide(exponentials) - ofFirst * padding, 16);
+  store<f64>(results, sumWide(sum) - first * padding, 24);
+}

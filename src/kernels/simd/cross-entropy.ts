@@ -1,0 +1,43 @@
+import type { Rows } from '../../types.js';
+import { crossEntropy as scalarCrossEntropy } from '../scalar/rows.js';
+import { type KernelMemory, roundUp } from './memory.js';
+
+/** Logits of float64 beyond this would lose too much as float32. */
+const LARGEST_ROUNDED = 64;
+
+export function crossEntropy(
+  memory: KernelMemory,
+  logits: Rows,
+  targets: ArrayLike<number>,
+  labelSmoothing: number,
+  coefficients: Float64Array,
+): number {
+  let longest = 0;
+  for (let i = 0; i < logits.length; i++) longest = Math.max(longest, logits[i]!.length);
+  memory.begin();
+  const data = memory.take(4 * roundUp(longest, 16));
+  const results = memory.take(32);
+  memory.commit();
+
+  let loss = 0;
+  for (let i = 0; i < logits.length; i++) {
+    const row = logits[i]!;
+    const { f32, f64 } = memory;
+    const at = data / 4;
+    const padded = roundUp(row.length, 16);
+    f32.set(row, at);
+    f32.fill(f32[at]!, at + row.length, at + padded);
+    memory.call.logitSums(padded, padded - row.length, data, results);
+    const [highest, lowest, exponentials, sum] = f64.subarray(results / 8, results / 8 + 4) as unknown as number[];
+    const isExact = row instanceof Float32Array || (highest! < LARGEST_ROUNDED && lowest! > -LARGEST_ROUNDED);
+    if (!isExact || !Number.isFinite(sum!)) {
+      const target = targets[i]!;
+      loss += scalarCrossEntropy([row], [target], labelSmoothing, coefficients.subarray(i, i + 1));
+      continue;
+    }
+    const ownGap = highest! - row[targets[i]!]!;
+    const smoothGap = labelSmoothing === 0 ? 0 : (-labelSmoothing * sum!) / row.length;
+    loss += coefficients[i]! * (Math.log(exponentials!) + (1 - labelSmoothing) * ownGap + smoothGap);
+  }
+  return loss;
+}
