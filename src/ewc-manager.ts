@@ -7,7 +7,7 @@ import {
   checkSameShape,
   describeAdapter,
 } from './internal/adapters.js';
-import { copyRows, float32Rows, float64Rows } from './internal/matrix.js';
+import { copyRows, float32Matrix, float64Matrix } from './internal/matrix.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
 import {
@@ -196,9 +196,11 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *
    * @throws RangeError as {@link computePenalty}.
    */
-  penaltyGradient(adapters: ReadonlyMap<string, Adapter>): Map<string, { gradA: Float32Row[]; gradB: Float32Row[] }> {
+  penaltyGradient(
+    adapters: ReadonlyMap<string, Adapter>,
+  ): Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }> {
     checkAdapters('penaltyGradient', adapters);
-    const gradients = new Map<string, { gradA: Float32Row[]; gradB: Float32Row[] }>();
+    const gradients = new Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>();
     for (const { name, adapter } of this.#remembered('penaltyGradient', adapters)) {
       gradients.set(name, {
         gradA: zeros(adapter.loraA),
@@ -359,8 +361,8 @@ function mseFisherOf(
 
 /** Mean squared gradients by the caller's own function. */
 function fisherOf<E>(gradients: ExampleGradients<E>, sample: readonly E[], adapter: Adapter, name: string): FisherInfo {
-  const fisherA = float64Rows(adapter.loraA.length, adapter.loraA[0]!.length);
-  const fisherB = float64Rows(adapter.loraB.length, adapter.loraB[0]!.length);
+  const fisherA = float64Matrix(adapter.loraA.length, adapter.loraA[0]!.length);
+  const fisherB = float64Matrix(adapter.loraB.length, adapter.loraB[0]!.length);
   sample.forEach((example, i) => {
     const label = `gradients of example ${i} for ${describe(name)}`;
     const ofExample = gradients(example, adapter, name);
@@ -436,6 +438,6 @@ function throwNonFiniteAdapter(call: string, name: string, { loraA, loraB }: Ada
   });
 }
 
-function zeros(rows: Rows): Float32Row[] {
-  return float32Rows(rows.length, rows[0]!.length);
+function zeros(rows: Rows): readonly Float32Row[] {
+  return float32Matrix(rows.length, rows[0]!.length);
 }

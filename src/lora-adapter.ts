@@ -1,5 +1,5 @@
 import { checkAdapter } from './internal/adapters.js';
-import { float32Rows, toNestedArrays } from './internal/matrix.js';
+import { float32Matrix, toNestedArrays } from './internal/matrix.js';
 import { withDefaults } from './internal/options.js';
 import { gaussian, randomFor } from './internal/random.js';
 import {
@@ -51,13 +51,13 @@ export interface SavedAdapter {
  */
 export class LoRAAdapter implements Adapter {
   /** dim × rank; rows are views of one buffer. */
-  readonly loraA: Float32Row[];
+  readonly loraA: readonly Float32Row[];
   /** rank × outDim; rows are views of one buffer. */
-  readonly loraB: Float32Row[];
+  readonly loraB: readonly Float32Row[];
   /** alpha / rank. */
   readonly scaling: number;
 
-  #last: { inputs: Float32Row[]; hidden: Float32Row[] } | undefined;
+  #last: { inputs: Rows; hidden: Rows } | undefined;
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
@@ -71,8 +71,8 @@ export class LoRAAdapter implements Adapter {
     checkCount(call, 'rank', rank);
     checkNumber(call, 'alpha', alpha);
     const random = randomFor(checkSeed(call, rest.seed));
-    this.loraA = float32Rows(dim, rank);
-    this.loraB = float32Rows(rank, outDim);
+    this.loraA = float32Matrix(dim, rank);
+    this.loraB = float32Matrix(rank, outDim);
     this.scaling = alpha / rank;
     const deviation = Math.sqrt(2 / (dim + rank));
     for (const row of this.loraA) for (let k = 0; k < rank; k++) row[k] = deviation * gaussian(random);
@@ -142,7 +142,7 @@ export class LoRAAdapter implements Adapter {
    */
   forward(rows: Rows): Float32Row[] {
     checkWidths('forward', 'rows', rows, this.dim);
-    const inputs = float32Rows(rows.length, this.dim);
+    const inputs = float32Matrix(rows.length, this.dim);
     rows.forEach((row, i) => {
       inputs[i]!.set(row);
     });
@@ -162,8 +162,8 @@ export class LoRAAdapter implements Adapter {
    * @throws Error before the first `forward`; TypeError or RangeError for rows that do not fit it or are not finite.
    */
   backward(gradRows: Rows): {
-    gradA: Float32Row[];
-    gradB: Float32Row[];
+    gradA: readonly Float32Row[];
+    gradB: readonly Float32Row[];
     gradInputs: Float32Row[];
   } {
     if (!this.#last) throw new Error('backward: call forward first');

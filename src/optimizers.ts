@@ -97,8 +97,8 @@ abstract class Optimizer<State> {
  * ```
  */
 export class AdamW extends Optimizer<{
-  first: MutableVector[];
-  second: MutableVector[];
+  first: readonly MutableVector[];
+  second: readonly MutableVector[];
 }> {
   /** The learning rate of a `step` without one. */
   lr: number;
@@ -164,7 +164,7 @@ export class AdamW extends Optimizer<{
 }
 
 /** Stochastic gradient descent with momentum (PyTorch's form), in place on the adapters it was made for. */
-export class SGD extends Optimizer<{ velocity: MutableVector[] | null }> {
+export class SGD extends Optimizer<{ velocity: readonly MutableVector[] | null }> {
   /** The learning rate of a `step` without one. */
   lr: number;
   readonly #options: Required<Omit<SGDOptions, 'lr' | 'maxGradNorm'>> & Pick<SGDOptions, 'maxGradNorm'>;

@@ -95,7 +95,7 @@ describe('a new adapter', () => {
   });
 
   it('draws as MicroLoRA does, or from its seed', async () => {
-    const draw = (seed?: number): Promise<Float32Array[]> =>
+    const draw = (seed?: number): Promise<readonly Float32Array[]> =>
       withMathRandom(9, () => new LoRAAdapter({ dim: 4, ...(seed !== undefined && { seed }) }).loraA);
     expect(await draw()).toEqual(await draw());
     expect(await draw(1)).toEqual(await draw(1));

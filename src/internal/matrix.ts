@@ -1,8 +1,53 @@
-import type { Float32Row, Rows, Vector } from '../types.js';
+import type { Float32Row, MutableVector, Rows, Vector } from '../types.js';
 
-/** `height` rows of zeros, views of one buffer in row order. */
-export function float32Rows(height: number, width: number): Float32Row[] {
-  return viewRows(new Float32Array(height * width), height, width);
+/** The buffer behind the rows of a matrix made here. Such an array of rows is frozen, so that the two stay one. */
+const buffers = new WeakMap<object, Float32Array | Float64Array>();
+
+/** `height` rows of float32 zeros, views of one buffer that kernels read as a whole. */
+export function float32Matrix(height: number, width: number): readonly Float32Row[] {
+  return asMatrix(new Float32Array(height * width), height, width);
+}
+
+/** `height` rows of float64 zeros, views of one buffer that kernels read as a whole. */
+export function float64Matrix(height: number, width: number): readonly Float64Array[] {
+  const flat = new Float64Array(height * width);
+  const rows = new Array<Float64Array>(height);
+  for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
+  buffers.set(rows, flat);
+  return Object.freeze(rows);
+}
+
+/** The rows of a buffer as a matrix that kernels read as a whole. */
+export function asMatrix(flat: Float32Row, height: number, width: number): readonly Float32Row[] {
+  const rows = viewRows(flat, height, width);
+  buffers.set(rows, flat);
+  return Object.freeze(rows);
+}
+
+/** The buffer behind a matrix made here. */
+export function bufferOf(rows: Rows): Float32Array | Float64Array | undefined {
+  return buffers.get(rows);
+}
+
+/** All entries in row order: the buffer of a matrix made here, else a copy. Read only. */
+export function flatten(rows: Rows): Float32Array | Float64Array {
+  const known = buffers.get(rows);
+  if (known) return known;
+  const width = rows[0]!.length;
+  const flat = new Float64Array(rows.length * width);
+  for (let i = 0, k = 0; i < rows.length; i++) {
+    const row = rows[i]!;
+    for (let j = 0; j < width; j++) flat[k++] = row[j]!;
+  }
+  return flat;
+}
+
+/** The rows to loop over: all in one for a matrix made here, else the rows themselves. */
+export function longRows(rows: readonly MutableVector[]): readonly MutableVector[];
+export function longRows(rows: Rows): Rows;
+export function longRows(rows: Rows): Rows {
+  const known = buffers.get(rows);
+  return known ? [known] : rows;
 }
 
 /** The rows of a flat matrix, as views. */
@@ -12,23 +57,14 @@ export function viewRows(flat: Float32Row, height: number, width: number): Float
   return rows;
 }
 
-/** `height` rows of float64 zeros, views of one buffer in row order. */
-export function float64Rows(height: number, width: number): Float64Array[] {
-  const flat = new Float64Array(height * width);
-  const rows = new Array<Float64Array>(height);
-  for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
-  return rows;
-}
-
 /** The rows in float32. */
 export function toFloat32Rows(rows: Rows): Float32Row[] {
   return rows.map(row => Float32Array.from(row));
 }
 
-/** A copy that loses nothing: float32 rows stay float32, all others become float64. Views of one buffer. */
-export function copyRows(rows: Rows): (Float32Array | Float64Array)[] {
-  const make = rows.every(isFloat32) ? float32Rows : float64Rows;
-  const copy = make(rows.length, rows[0]?.length ?? 0);
+/** A copy that loses nothing: float32 rows stay float32, all others become float64. */
+export function copyRows(rows: Rows): readonly (Float32Array | Float64Array)[] {
+  const copy = zerosLike(rows);
   for (let i = 0; i < rows.length; i++) copyRow(rows[i]!, copy[i]!);
   return copy;
 }
@@ -38,9 +74,9 @@ function copyRow(from: Vector, to: Float32Array | Float64Array): void {
   for (let j = 0; j < to.length; j++) to[j] = from[j]!;
 }
 
-/** Zero rows with the shape and precision of `rows`, for state that belongs to them. */
-export function zerosLike(rows: Rows): (Float32Array | Float64Array)[] {
-  const make = rows.every(isFloat32) ? float32Rows : float64Rows;
+/** Zeros with the shape and precision of `rows`, for state that belongs to them. */
+export function zerosLike(rows: Rows): readonly (Float32Array | Float64Array)[] {
+  const make = rows.every(isFloat32) ? float32Matrix : float64Matrix;
   return make(rows.length, rows[0]?.length ?? 0);
 }
 

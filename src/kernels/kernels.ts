@@ -31,7 +31,11 @@ export interface Kernels {
   ): number;
 
   /** Mean squared gradients of the MSE objective over the pairs (`inputs[i]`, `targets[i]`). */
-  mseFisher(adapter: Adapter, inputs: Rows, targets: Rows): { fisherA: Float64Array[]; fisherB: Float64Array[] };
+  mseFisher(
+    adapter: Adapter,
+    inputs: Rows,
+    targets: Rows,
+  ): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
   /** `Σ importance · (values - anchor)²`. */
   quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number;
   /** `target += scale · importance · (values - anchor)`. */
@@ -46,7 +50,7 @@ export interface Kernels {
   pullTowards(values: readonly MutableVector[], anchor: Rows, importance: Rows, rate: number): void;
 
   /** `outputs = [inputs +] scaling · inputs · A · B`; the residual is added when A and B make a square map. */
-  loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Float32Row[] };
+  loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Rows };
   /** Gradients of the adapter and of its inputs for one {@link loraForward}. */
   loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradOutputs: Rows): LoraBackwardResult;
 
@@ -93,8 +97,8 @@ export interface PairResult {
 }
 
 export interface LoraBackwardResult {
-  gradA: Float32Row[];
-  gradB: Float32Row[];
+  gradA: readonly Float32Row[];
+  gradB: readonly Float32Row[];
   gradInputs: Float32Row[];
 }
 

@@ -1,4 +1,4 @@
-import { float32Rows, float64Rows, toFloat32Rows } from '../../internal/matrix.js';
+import { asMatrix, flatten, float32Matrix, float64Matrix, viewRows } from '../../internal/matrix.js';
 import type { Adapter, Float32Row, Rows } from '../../types.js';
 import type { LoraBackwardResult } from '../kernels.js';
 
@@ -10,13 +10,13 @@ export function mseFisher(
   adapter: Adapter,
   inputs: Rows,
   targets: Rows,
-): { fisherA: Float64Array[]; fisherB: Float64Array[] } {
+): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] } {
   const { loraA, loraB, scaling } = adapter;
   const dim = loraA.length;
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
-  const fisherA = float64Rows(dim, rank);
-  const fisherB = float64Rows(rank, outDim);
+  const fisherA = float64Matrix(dim, rank);
+  const fisherB = float64Matrix(rank, outDim);
   const hidden = new Float64Array(rank);
   const gradOutput = new Float64Array(outDim);
 
@@ -53,12 +53,12 @@ export function mseFisher(
   return { fisherA, fisherB };
 }
 
-export function loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Float32Row[] } {
+export function loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Rows } {
   const { loraA, loraB, scaling } = adapter;
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
-  const hidden = float32Rows(inputs.length, rank);
-  const outputs = float32Rows(inputs.length, outDim);
+  const hidden = float32Matrix(inputs.length, rank);
+  const outputs = viewRows(new Float32Array(inputs.length * outDim), inputs.length, outDim);
   const sums = new Float64Array(Math.max(rank, outDim));
 
   for (let n = 0; n < inputs.length; n++) {
@@ -86,9 +86,9 @@ export function loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradO
   const dim = loraA.length;
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
-  const gradA = float64Rows(dim, rank);
-  const gradB = float64Rows(rank, outDim);
-  const gradInputs = float32Rows(inputs.length, dim);
+  const gradA = float64Matrix(dim, rank);
+  const gradB = float64Matrix(rank, outDim);
+  const gradInputs = viewRows(new Float32Array(inputs.length * dim), inputs.length, dim);
   const gradHidden = new Float64Array(rank);
 
   for (let n = 0; n < inputs.length; n++) {
@@ -116,8 +116,13 @@ export function loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradO
     }
   }
   return {
-    gradA: toFloat32Rows(gradA),
-    gradB: toFloat32Rows(gradB),
+    gradA: inFloat32(gradA),
+    gradB: inFloat32(gradB),
     gradInputs,
   };
+}
+
+/** The matrix rounded to float32. */
+function inFloat32(rows: Rows): readonly Float32Row[] {
+  return asMatrix(Float32Array.from(flatten(rows)), rows.length, rows[0]!.length);
 }

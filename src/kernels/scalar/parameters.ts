@@ -1,21 +1,51 @@
-import type { MutableVector, Rows } from '../../types.js';
+import { flatten, longRows } from '../../internal/matrix.js';
+import type { MutableVector, Rows, Vector } from '../../types.js';
 import type { AdamMoments, AdamStep, SgdStep } from '../kernels.js';
+import { specialize } from './specialize.js';
 
-/** Passes over the parameters of an adapter: EWC's penalty and the optimizers. */
+/**
+ * Passes over the parameters of an adapter: EWC's penalty and the optimizers, for both backends. One matrix of the caller's
+ * is read or written row by row; what belongs to it comes as one array. Unrolled by two, such a loop takes 0.6 ns an entry
+ * on `number[][]`, a third of the plain double loop; copying into WebAssembly's memory and back alone would take as long.
+ */
 
-export function quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    const optimum = anchor[i]!;
-    const weight = importance[i]!;
-    for (let j = 0; j < value.length; j++) {
-      const difference = value[j]! - optimum[j]!;
-      sum += weight[j]! * difference * difference;
+type Flat = Float32Array | Float64Array;
+
+const penaltyLoop = specialize(() => (rows: Rows, anchor: Flat, importance: Flat): number => {
+  let even = 0;
+  let odd = 0;
+  let k = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]!;
+    const { length } = row;
+    let j = 0;
+    for (; j + 1 < length; j += 2, k += 2) {
+      const first = row[j]! - anchor[k]!;
+      const second = row[j + 1]! - anchor[k + 1]!;
+      even += importance[k]! * first * first;
+      odd += importance[k + 1]! * second * second;
+    }
+    if (j < length) {
+      const last = row[j]! - anchor[k]!;
+      even += importance[k++]! * last * last;
     }
   }
-  return sum;
+  return even + odd;
+});
+
+export function quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number {
+  return penaltyLoop(values[0]!)(longRows(values), flatten(anchor), flatten(importance));
 }
+
+const penaltyGradientLoop = specialize(
+  () =>
+    (target: readonly MutableVector[], values: Flat, anchor: Flat, importance: Flat, scale: number): void => {
+      for (let i = 0, k = 0; i < target.length; i++) {
+        const row = target[i]!;
+        for (let j = 0; j < row.length; j++, k++) row[j]! += scale * importance[k]! * (values[k]! - anchor[k]!);
+      }
+    },
+);
 
 export function addPenaltyGradient(
   target: readonly MutableVector[],
@@ -24,52 +54,88 @@ export function addPenaltyGradient(
   importance: Rows,
   scale: number,
 ): void {
-  for (let i = 0; i < values.length; i++) {
-    const gradient = target[i]!;
-    const value = values[i]!;
-    const optimum = anchor[i]!;
-    const weight = importance[i]!;
-    for (let j = 0; j < value.length; j++) gradient[j]! += scale * weight[j]! * (value[j]! - optimum[j]!);
-  }
+  const loop = penaltyGradientLoop(target[0]!);
+  loop(longRows(target), flatten(values), flatten(anchor), flatten(importance), scale);
 }
+
+const pullLoop = specialize(
+  () =>
+    (values: readonly MutableVector[], anchor: Flat, importance: Flat, rate: number): void => {
+      for (let i = 0, k = 0; i < values.length; i++) {
+        const row = values[i]!;
+        for (let j = 0; j < row.length; j++, k++) {
+          const share = rate * importance[k]!;
+          const value = row[j]!;
+          row[j] = value - (share < 1 ? share : 1) * (value - anchor[k]!);
+        }
+      }
+    },
+);
 
 export function pullTowards(values: readonly MutableVector[], anchor: Rows, importance: Rows, rate: number): void {
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    const optimum = anchor[i]!;
-    const weight = importance[i]!;
-    for (let j = 0; j < value.length; j++) value[j]! -= Math.min(1, rate * weight[j]!) * (value[j]! - optimum[j]!);
-  }
+  pullLoop(values[0]!)(longRows(values), flatten(anchor), flatten(importance), rate);
 }
+
+const squaresLoop = specialize(() => (rows: readonly Vector[]): number => {
+  let even = 0;
+  let odd = 0;
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]!;
+    const { length } = row;
+    let j = 0;
+    for (; j + 1 < length; j += 2) {
+      even += row[j]! * row[j]!;
+      odd += row[j + 1]! * row[j + 1]!;
+    }
+    if (j < length) even += row[j]! * row[j]!;
+  }
+  return even + odd;
+});
 
 export function sumOfSquares(rows: Rows): number {
-  let sum = 0;
-  for (const row of rows) {
-    for (let j = 0; j < row.length; j++) sum += row[j]! * row[j]!;
-  }
-  return sum;
+  return squaresLoop(rows[0]!)(longRows(rows));
 }
 
+const adamwLoop = specialize(
+  () =>
+    (values: readonly MutableVector[], gradient: Flat, first: Flat, second: Flat, step: AdamStep): void => {
+      const { lr, beta1, beta2, eps, weightDecay, correction1, correction2, gradientScale } = step;
+      const keep = 1 - lr * weightDecay;
+      const rate = lr / correction1;
+      const rootCorrection2 = Math.sqrt(correction2);
+      for (let i = 0, k = 0; i < values.length; i++) {
+        const row = values[i]!;
+        for (let j = 0; j < row.length; j++, k++) {
+          const g = gradientScale * gradient[k]!;
+          const m = beta1 * first[k]! + (1 - beta1) * g;
+          const v = beta2 * second[k]! + (1 - beta2) * g * g;
+          first[k] = m;
+          second[k] = v;
+          row[j] = keep * row[j]! - (rate * m) / (Math.sqrt(v) / rootCorrection2 + eps);
+        }
+      }
+    },
+);
+
 export function adamw(values: readonly MutableVector[], gradients: Rows, moments: AdamMoments, step: AdamStep): void {
-  const { lr, beta1, beta2, eps, weightDecay, correction1, correction2, gradientScale } = step;
-  const keep = 1 - lr * weightDecay;
-  const rate = lr / correction1;
-  const rootCorrection2 = Math.sqrt(correction2);
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    const gradient = gradients[i]!;
-    const first = moments.first[i]!;
-    const second = moments.second[i]!;
-    for (let j = 0; j < value.length; j++) {
-      const g = gradientScale * gradient[j]!;
-      const m = beta1 * first[j]! + (1 - beta1) * g;
-      const v = beta2 * second[j]! + (1 - beta2) * g * g;
-      first[j] = m;
-      second[j] = v;
-      value[j] = keep * value[j]! - (rate * m) / (Math.sqrt(v) / rootCorrection2 + eps);
-    }
-  }
+  const loop = adamwLoop(values[0]!);
+  loop(longRows(values), flatten(gradients), flatten(moments.first), flatten(moments.second), step);
 }
+
+const sgdLoop = specialize(
+  () =>
+    (values: readonly MutableVector[], gradient: Flat, velocity: Flat | null, step: SgdStep): void => {
+      const { lr, momentum, weightDecay, gradientScale } = step;
+      for (let i = 0, k = 0; i < values.length; i++) {
+        const row = values[i]!;
+        for (let j = 0; j < row.length; j++, k++) {
+          let g = gradientScale * gradient[k]! + weightDecay * row[j]!;
+          if (velocity) velocity[k] = g = momentum * velocity[k]! + g;
+          row[j]! -= lr * g;
+        }
+      }
+    },
+);
 
 export function sgd(
   values: readonly MutableVector[],
@@ -77,15 +143,5 @@ export function sgd(
   velocity: readonly MutableVector[] | null,
   step: SgdStep,
 ): void {
-  const { lr, momentum, weightDecay, gradientScale } = step;
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i]!;
-    const gradient = gradients[i]!;
-    const speed = velocity?.[i];
-    for (let j = 0; j < value.length; j++) {
-      let g = gradientScale * gradient[j]! + weightDecay * value[j]!;
-      if (speed) speed[j] = g = momentum * speed[j]! + g;
-      value[j]! -= lr * g;
-    }
-  }
+  sgdLoop(values[0]!)(longRows(values), flatten(gradients), velocity && flatten(velocity), step);
 }

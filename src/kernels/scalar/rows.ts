@@ -1,6 +1,6 @@
 import type { Rows } from '../../types.js';
 import type { PairResult } from '../kernels.js';
-import { cosine, euclidean } from './vector.js';
+import { cosine, euclidean, squaredDistance } from './vector.js';
 
 /** The losses that look at each row by itself. */
 
@@ -55,12 +55,7 @@ export function mse(predictions: Rows, targets: Rows, coefficients: Float64Array
     const prediction = predictions[i]!;
     const target = targets[i]!;
     const length = Math.min(prediction.length, target.length);
-    let sum = 0;
-    for (let k = 0; k < length; k++) {
-      const difference = prediction[k]! - target[k]!;
-      sum += difference * difference;
-    }
-    loss += (coefficients[i]! * sum) / length;
+    loss += (coefficients[i]! * squaredDistance(prediction, target, length)) / length;
     if (predictionGradients && targetGradients) {
       const scale = (2 * coefficients[i]!) / length;
       for (let k = 0; k < length; k++) {

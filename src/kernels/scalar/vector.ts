@@ -1,19 +1,33 @@
 import type { Vector } from '../../types.js';
+import { specialize } from './specialize.js';
+
+/**
+ * Loops over two rows, in float64. They keep two to four sums, as one alone would wait for each addition to end; short as
+ * rows are, copying them to the SIMD kernels would cost more than it saves.
+ */
 
 /** Added to the product of two norms, as the original does: a zero row has cosine 0. */
 export const COSINE_EPSILON = 1e-8;
 
+const dotLoop = specialize(() => (a: Vector, b: Vector, length: number): number => {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let i = 0;
+  for (; i + 3 < length; i += 4) {
+    s0 += a[i]! * b[i]!;
+    s1 += a[i + 1]! * b[i + 1]!;
+    s2 += a[i + 2]! * b[i + 2]!;
+    s3 += a[i + 3]! * b[i + 3]!;
+  }
+  for (; i < length; i++) s0 += a[i]! * b[i]!;
+  return s0 + s1 + (s2 + s3);
+});
+
 /** Dot product of the first `length` entries. */
 export function dot(a: Vector, b: Vector, length: number): number {
-  let even = 0;
-  let odd = 0;
-  let i = 0;
-  for (; i + 1 < length; i += 2) {
-    even += a[i]! * b[i]!;
-    odd += a[i + 1]! * b[i + 1]!;
-  }
-  if (i < length) even += a[i]! * b[i]!;
-  return even + odd;
+  return dotLoop(a)(a, b, length);
 }
 
 /** Euclidean norm of the first `length` entries; entries whose squares overflow are scaled first. */
@@ -27,19 +41,67 @@ export function norm(a: Vector, length: number): number {
   return largest * Math.sqrt(sum);
 }
 
+const cosineLoop = specialize(() => (a: Vector, b: Vector, length: number): number => {
+  let dot0 = 0;
+  let dot1 = 0;
+  let a0 = 0;
+  let a1 = 0;
+  let b0 = 0;
+  let b1 = 0;
+  let i = 0;
+  for (; i + 1 < length; i += 2) {
+    const x0 = a[i]!;
+    const y0 = b[i]!;
+    const x1 = a[i + 1]!;
+    const y1 = b[i + 1]!;
+    dot0 += x0 * y0;
+    dot1 += x1 * y1;
+    a0 += x0 * x0;
+    a1 += x1 * x1;
+    b0 += y0 * y0;
+    b1 += y1 * y1;
+  }
+  if (i < length) {
+    dot0 += a[i]! * b[i]!;
+    a0 += a[i]! * a[i]!;
+    b0 += b[i]! * b[i]!;
+  }
+  const norms = Math.sqrt(a0 + a1) * Math.sqrt(b0 + b1);
+  if (norms !== Infinity) return (dot0 + dot1) / (norms + COSINE_EPSILON);
+  return dot(a, b, length) / (norm(a, length) * norm(b, length));
+});
+
 /** Cosine similarity over the shorter of two rows; 0 for a zero row. */
 export function cosine(a: Vector, b: Vector): number {
-  const length = Math.min(a.length, b.length);
-  return dot(a, b, length) / (norm(a, length) * norm(b, length) + COSINE_EPSILON);
+  return cosineLoop(a)(a, b, Math.min(a.length, b.length));
+}
+
+const squaredDistanceLoop = specialize(() => (a: Vector, b: Vector, length: number): number => {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let i = 0;
+  for (; i + 3 < length; i += 4) {
+    const d0 = a[i]! - b[i]!;
+    const d1 = a[i + 1]! - b[i + 1]!;
+    const d2 = a[i + 2]! - b[i + 2]!;
+    const d3 = a[i + 3]! - b[i + 3]!;
+    s0 += d0 * d0;
+    s1 += d1 * d1;
+    s2 += d2 * d2;
+    s3 += d3 * d3;
+  }
+  for (; i < length; i++) s0 += (a[i]! - b[i]!) ** 2;
+  return s0 + s1 + (s2 + s3);
+});
+
+/** Squared Euclidean distance over the first `length` entries. */
+export function squaredDistance(a: Vector, b: Vector, length: number): number {
+  return squaredDistanceLoop(a)(a, b, length);
 }
 
 /** Euclidean distance over the shorter of two rows. */
 export function euclidean(a: Vector, b: Vector): number {
-  const length = Math.min(a.length, b.length);
-  let sum = 0;
-  for (let i = 0; i < length; i++) {
-    const difference = a[i]! - b[i]!;
-    sum += difference * difference;
-  }
-  return Math.sqrt(sum);
+  return Math.sqrt(squaredDistance(a, b, Math.min(a.length, b.length)));
 }

@@ -1,4 +1,4 @@
-import { float64Rows } from '../../internal/matrix.js';
+import { float64Matrix } from '../../internal/matrix.js';
 import type { Adapter, Rows } from '../../types.js';
 import * as scalar from '../scalar/lora.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
@@ -16,7 +16,7 @@ export function mseFisher(
   adapter: Adapter,
   inputs: Rows,
   targets: Rows,
-): { fisherA: Float64Array[]; fisherB: Float64Array[] } {
+): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] } {
   // Rows of float64 may differ from their targets by less than float32 shows.
   if (!inputs.every(isFloat32) || !targets.every(isFloat32)) return scalar.mseFisher(adapter, inputs, targets);
   const { loraA, loraB, scaling } = adapter;
@@ -84,8 +84,8 @@ export function mseFisher(
     call.addScaled(rank * outWidth, blockB, (scale * hiddenScale) ** 2 / inputs.length, sumsB);
   }
 
-  const fisherA = float64Rows(dim, rank);
-  const fisherB = float64Rows(rank, outDim);
+  const fisherA = float64Matrix(dim, rank);
+  const fisherB = float64Matrix(rank, outDim);
   for (let i = 0; i < dim; i++) {
     const row = fisherA[i]!;
     for (let k = 0, at = sumsA / 8 + i; k < rank; k++, at += inWidth) row[k] = f64[at]!;

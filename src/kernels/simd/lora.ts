@@ -1,4 +1,4 @@
-import { viewRows } from '../../internal/matrix.js';
+import { asMatrix, viewRows } from '../../internal/matrix.js';
 import type { Adapter, Float32Row, Rows } from '../../types.js';
 import type { LoraBackwardResult } from '../kernels.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
@@ -20,7 +20,7 @@ export function loraForward(
   memory: KernelMemory,
   adapter: Adapter,
   inputs: Rows,
-): { outputs: Float32Row[]; hidden: Float32Row[] } {
+): { outputs: Float32Row[]; hidden: Rows } {
   const { count, dim, outDim, rank, ranks, inStride, outStride, isSquare } = shapeOf(adapter, inputs.length);
   memory.begin();
   const x = memory.take(4 * count * inStride);
@@ -34,14 +34,12 @@ export function loraForward(
   memory.writeRows(adapter.loraA, a, ranks);
   memory.writeRows(adapter.loraB, b, outStride);
   memory.call.gemm(count, ranks, dim, x, 4 * inStride, 4, a, 4 * ranks, 64, h, 4 * ranks, 0);
-  const hidden = new Float32Array(count * rank);
-  memory.readRows(h, ranks, hidden, 0, count, rank);
+  const hidden = readFlat(memory, h, ranks, count, rank);
   scale(memory.f32, h, count * ranks, adapter.scaling);
   // Where the map is square the outputs are added to the inputs, in their place.
   memory.call.gemm(count, outStride, rank, h, 4 * ranks, 4, b, 4 * outStride, 64, y, 4 * outStride, isSquare ? 1 : 0);
-  const outputs = new Float32Array(count * outDim);
-  memory.readRows(y, outStride, outputs, 0, count, outDim);
-  return { outputs: viewRows(outputs, count, outDim), hidden: viewRows(hidden, count, rank) };
+  const outputs = readFlat(memory, y, outStride, count, outDim);
+  return { outputs: viewRows(outputs, count, outDim), hidden: asMatrix(hidden, count, rank) };
 }
 
 export function loraBackward(
@@ -91,9 +89,9 @@ export function loraBackward(
     isSquare ? 1 : 0,
   );
   return {
-    gradA: readMatrix(memory, gradA, ranks, dim, rank),
-    gradB: readMatrix(memory, gradB, outStride, rank, outDim),
-    gradInputs: readMatrix(memory, gradX, inStride, count, dim),
+    gradA: asMatrix(readFlat(memory, gradA, ranks, dim, rank), dim, rank),
+    gradB: asMatrix(readFlat(memory, gradB, outStride, rank, outDim), rank, outDim),
+    gradInputs: viewRows(readFlat(memory, gradX, inStride, count, dim), count, dim),
   };
 }
 
@@ -113,16 +111,10 @@ function shapeOf({ loraA, loraB }: Adapter, count: number): Shape {
   };
 }
 
-function readMatrix(
-  memory: KernelMemory,
-  pointer: number,
-  stride: number,
-  height: number,
-  width: number,
-): Float32Row[] {
+function readFlat(memory: KernelMemory, pointer: number, stride: number, height: number, width: number): Float32Row {
   const flat = new Float32Array(height * width);
   memory.readRows(pointer, stride, flat, 0, height, width);
-  return viewRows(flat, height, width);
+  return flat;
 }
 
 /** Row k of the target is column k of the rows; zeros up to the stride. */

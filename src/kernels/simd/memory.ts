@@ -1,3 +1,4 @@
+import { bufferOf } from '../../internal/matrix.js';
 import type { Rows } from '../../types.js';
 
 import { BINARY } from './binary.js';
@@ -96,7 +97,7 @@ export class KernelMemory {
     const { f32 } = this;
     const start = pointer / 4;
     const width = rows[0]!.length;
-    const whole = width === stride ? contiguous(rows) : undefined;
+    const whole = width === stride ? (bufferOf(rows) ?? contiguous(rows)) : undefined;
     if (whole) {
       f32.set(whole, start);
     } else {
