@@ -4,13 +4,14 @@
 import { cpus } from 'node:os';
 import {
   BatchGenerator,
+  DataPreprocessor,
   EWCManager,
   LoRAAdapter,
   LossComputer,
   releaseKernelMemory,
   useKernelBackend,
 } from 'microlora-training-utils';
-import { measure } from './measure.mjs';
+import { measure, measureAsync } from './measure.mjs';
 import * as plain from './plain.mjs';
 
 const only = process.argv[2] ?? '';
@@ -113,6 +114,36 @@ for (const [kind, make] of [
       return adapter.backward(b).gradA;
     },
   });
+}
+
+{
+  const words = ['find', 'the', 'file', 'that', 'holds', 'a', 'word', 'and', 'list', 'its', 'lines'];
+  const text = i => Array.from({ length: 12 }, (_, k) => words[(i * (k + 7)) % words.length]).join(' ');
+  const examples = Array.from({ length: 10_000 }, (_, i) => ({
+    input: `${text(i)} ${i}`,
+    output: `${i} ${text(i + 5)}`,
+  }));
+  const cached = { plain: new plain.Preprocessor(), library: new DataPreprocessor() };
+  await cached.plain.process(examples);
+  await cached.library.process(examples);
+  const rowsOf = processed => processed.slice(0, 100).map(example => example.outputEmb);
+  await compareAsync('process 10,000 new examples', {
+    plain: async () => rowsOf(await new plain.Preprocessor().process(examples)),
+    library: async () => rowsOf(await new DataPreprocessor().process(examples)),
+  });
+  await compareAsync('process 10,000 examples again, from the cache', {
+    plain: async () => rowsOf(await cached.plain.process(examples)),
+    library: async () => rowsOf(await cached.library.process(examples)),
+  });
+}
+
+/** Prints one row of work that no kernel takes part in. */
+async function compareAsync(name, { plain: reference, library }) {
+  if (!name.includes(only)) return;
+  expectEqual(name, await library(), await reference());
+  const ms = await measureAsync({ plain: reference, library });
+  const cells = [ms.plain.toFixed(2), '', ms.library.toFixed(2), '', `×${(ms.plain / ms.library).toFixed(1)}`];
+  console.log([name.padEnd(54), ...cells].map(pad).join(''));
 }
 
 /** Prints one row: checks that both backends give what the plain loops give, then times all three in turns. */

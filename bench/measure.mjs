@@ -39,3 +39,17 @@ function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)];
 }
+
+/** The same for functions that return promises and take long. */
+export async function measureAsync(variants) {
+  const entries = Object.entries(variants).map(([name, run]) => ({ name, run, samples: [] }));
+  for (const { run } of entries) await run();
+  for (let turn = 0; turn < LEAST_TURNS; turn++) {
+    for (const { run, samples } of entries) {
+      const start = performance.now();
+      await run();
+      samples.push(performance.now() - start);
+    }
+  }
+  return Object.fromEntries(entries.map(({ name, samples }) => [name, median(samples)]));
+}

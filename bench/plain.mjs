@@ -1,5 +1,7 @@
 // The computations as a training script would write them without a library: plain loops over rows, one pair at a time.
 
+import { createHash } from 'node:crypto';
+
 export function cosine(a, b) {
   let dot = 0;
   let squaresA = 0;
@@ -202,4 +204,45 @@ export function loraBackward({ loraA, loraB, scaling }, rows, gradRows) {
 
 function zeros(rows, columns) {
   return Array.from({ length: rows }, () => new Array(columns).fill(0));
+}
+
+/** Tokens and hash embeddings with a cache. */
+export class Preprocessor {
+  vocab = new Map();
+  cache = new Map();
+
+  async process(examples) {
+    const processed = [];
+    for (const example of examples) processed.push(await this.processOne(example));
+    return processed;
+  }
+
+  async processOne({ input, output }) {
+    const [inputTokens, outputTokens] = [this.tokenize(input).slice(0, 512), this.tokenize(output).slice(0, 512)];
+    return { input, output, inputEmb: this.embed(input), outputEmb: this.embed(output), inputTokens, outputTokens };
+  }
+
+  tokenize(text) {
+    const tokens = [];
+    for (const word of text.split(/\s+/)) {
+      if (!this.vocab.has(word)) this.vocab.set(word, this.vocab.size);
+      tokens.push(this.vocab.get(word), 32);
+    }
+    return tokens;
+  }
+
+  embed(text) {
+    const key = createHash('md5').update(text).digest('hex');
+    if (this.cache.has(key)) return this.cache.get(key);
+    const hash = createHash('sha256').update(text).digest();
+    const embedding = new Float32Array(384);
+    for (let i = 0; i < 384; i++) embedding[i] = (hash[i % 32] - 128) / 128;
+    for (let i = 0; i < text.length && i < 384; i++) embedding[i] += (text.charCodeAt(i) - 64) / 256;
+    let norm = 0;
+    for (let i = 0; i < 384; i++) norm += embedding[i] * embedding[i];
+    norm = Math.sqrt(norm) || 1;
+    for (let i = 0; i < 384; i++) embedding[i] /= norm;
+    this.cache.set(key, embedding);
+    return embedding;
+  }
 }

@@ -2,6 +2,7 @@ import { insertFiller, replaceSynonym, varyCase } from './data-preprocessor/augm
 import { EmbeddingCache } from './data-preprocessor/embedding-cache.js';
 import { hashEmbedding } from './data-preprocessor/hash-embedding.js';
 import { ngramEmbedding } from './data-preprocessor/ngram-embedding.js';
+import { TokenCache } from './data-preprocessor/token-cache.js';
 import { withDefaults } from './internal/options.js';
 import { type Random, randomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
@@ -110,6 +111,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   };
 
   readonly #random: Random;
+  readonly #tokenCache = new TokenCache();
   /** What an embedder function returned for the chunks at hand: the cache may be too small to hold it. */
   readonly #embedded = new Set<ReadonlyMap<string, Float32Array>>();
 
@@ -170,7 +172,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
     // A function wants its texts in batches, so all variations are made first.
     const variations: TrainingExample[][] = [];
-    for (const example of kept) variations.push(await this.#variationsOf(example));
+    for (const example of kept) variations.push(this.config.augmentation ? await this._augmentExample(example) : []);
     const embedded = await this.#embedAll(embedder, [...kept, ...variations.flat()]);
     this.#embedded.add(embedded);
     try {
@@ -190,20 +192,23 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     variations?: readonly TrainingExample[][],
   ): Promise<ProcessedExample[]> {
     const processed: ProcessedExample[] = [];
+    const isOverridden = this._processExample !== DataPreprocessor.prototype._processExample;
+    const add = (result: ProcessedExample | null, count: 'processed' | 'augmented'): void => {
+      if (!result) return;
+      processed.push(result);
+      this.stats[count]++;
+    };
     this.stats.filtered += chunk.length - kept.length;
-    for (const [i, example] of kept.entries()) {
-      const result = await this._processExample(example);
-      if (result) this.stats.processed += processed.push(result) && 1;
-      for (const variation of variations ? variations[i]! : await this.#variationsOf(example)) {
-        const variationResult = await this._processExample(variation);
-        if (variationResult) this.stats.augmented += processed.push(variationResult) && 1;
+    for (let i = 0; i < kept.length; i++) {
+      const example = kept[i]!;
+      // An await where none is needed would take as long as a cached example.
+      add(isOverridden ? await this._processExample(example) : this.#processNow(example), 'processed');
+      if (!this.config.augmentation) continue;
+      for (const variation of variations?.[i] ?? (await this._augmentExample(example))) {
+        add(isOverridden ? await this._processExample(variation) : this.#processNow(variation), 'augmented');
       }
     }
     return processed;
-  }
-
-  #variationsOf(example: TrainingExample): TrainingExample[] | Promise<TrainingExample[]> {
-    return this.config.augmentation ? this._augmentExample(example) : [];
   }
 
   /** The embedder's rows for the texts of the examples that are not cached. */
@@ -226,8 +231,12 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
    * it must keep the texts, as only those have been embedded.
    */
   async _processExample(example: TrainingExample): Promise<ProcessedExample | null> {
-    const inputTokens = this._tokenize(example.input).slice(0, this.config.maxLength);
-    const outputTokens = this._tokenize(example.output).slice(0, this.config.maxLength);
+    return this.#processNow(example);
+  }
+
+  #processNow(example: TrainingExample): ProcessedExample {
+    const inputTokens = this.#truncate(this._tokenize(example.input));
+    const outputTokens = this.#truncate(this._tokenize(example.output));
     const inputEmb = this._embed(example.input);
     const outputEmb = this._embed(example.output);
     return {
@@ -242,11 +251,23 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     };
   }
 
+  #truncate(tokens: number[]): number[] {
+    return tokens.length > this.config.maxLength ? tokens.slice(0, this.config.maxLength) : tokens;
+  }
+
   /**
    * Word tokens, each followed by the space token 32, the last one too; unknown words join the vocabulary while it has
    * room and are spelled in character codes after that.
    */
   _tokenize(text: string): number[] {
+    const known = this.#tokenCache.get(text, this.vocab);
+    if (known) return known;
+    const tokens = this.#spell(text);
+    this.#tokenCache.set(text, tokens);
+    return tokens;
+  }
+
+  #spell(text: string): number[] {
     const tokens: number[] = [];
     for (const word of text.split(/\s+/)) {
       const known = this.vocab.get(word);
@@ -292,8 +313,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     if (typeof embedder === 'function') {
       throw new Error(`_embed: ${describe(text)} is not embedded yet; an embedder function runs in process()`);
     }
-    const embed = embedder === 'ngram' ? ngramEmbedding : hashEmbedding;
-    return this.#normalized(embed(text, embeddingDim!));
+    if (embedder === 'ngram') return this.#normalized(ngramEmbedding(text, embeddingDim!));
+    return hashEmbedding(text, embeddingDim!, Boolean(this.config.normalizeEmbeddings));
   }
 
   /** The row scaled to unit length in place where the configuration asks for it; a zero row stays. */

@@ -7,12 +7,12 @@ import {
   checkSameShape,
   describeAdapter,
 } from './internal/adapters.js';
-import { copyRows, float32Matrix, float64Matrix } from './internal/matrix.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
 import {
   checkArray,
   checkFinite,
+  checkFiniteRows,
   checkFunction,
   checkNumber,
   checkObject,
@@ -22,6 +22,7 @@ import {
   throwNonFinite,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
+import { copyRows, float32Matrix, float64Matrix } from './kernels/matrix.js';
 import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, MutableVector, Rows } from './types.js';
 
 export interface EWCOptions {
@@ -199,7 +200,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   penaltyGradient(
     adapters: ReadonlyMap<string, Adapter>,
   ): Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }> {
-    checkAdapters('penaltyGradient', adapters);
+    checkAdapters('penaltyGradient', adapters, checkFiniteRows);
     const gradients = new Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>();
     for (const { name, adapter } of this.#remembered('penaltyGradient', adapters)) {
       gradients.set(name, {
@@ -219,7 +220,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *   shape that no adapter has, or an entry that is not finite.
    */
   addPenaltyGradient(adapters: ReadonlyMap<string, Adapter>, grads: ReadonlyMap<string, AdapterGradients>): void {
-    checkAdapters('addPenaltyGradient', adapters);
+    checkAdapters('addPenaltyGradient', adapters, checkFiniteRows);
     checkGradients('addPenaltyGradient', grads, adapters);
     this.#addPenaltyGradient('addPenaltyGradient', adapters, grads);
   }
@@ -230,7 +231,6 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     grads: ReadonlyMap<string, AdapterGradients>,
   ): void {
     const remembered = this.#remembered(call, adapters);
-    checkFiniteAdapters(call, remembered);
     checkFiniteGradients(call, grads);
     const { lambda } = this.config;
     for (const { name, adapter, fisher, optimal } of remembered) {
@@ -248,10 +248,9 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * @throws TypeError or RangeError, with the adapters unchanged, as {@link computePenalty}.
    */
   applyGradient(adapters: ReadonlyMap<string, Adapter>, learningRate: number): void {
-    checkAdapters('applyGradient', adapters);
+    checkAdapters('applyGradient', adapters, checkFiniteRows);
     checkNumber('applyGradient', 'learningRate', learningRate, { min: 0 });
     const remembered = this.#remembered('applyGradient', adapters);
-    checkFiniteAdapters('applyGradient', remembered);
     const rate = learningRate * this.config.lambda;
     for (const { adapter, fisher, optimal } of remembered) {
       kernels().pullTowards(adapter.loraA, optimal.loraA, fisher.fisherA, rate);
@@ -422,13 +421,6 @@ function checkRememberedShape(call: string, name: string, rows: Rows, remembered
   if (rows.length === remembered.length && rows[0]!.length === remembered[0]!.length) return;
   const shapes = `${rows.length} × ${rows[0]!.length}, the remembered one is ${remembered.length} × ${remembered[0]!.length}`;
   throw new RangeError(`${call}: ${name} is ${shapes}`);
-}
-
-function checkFiniteAdapters(call: string, remembered: readonly Remembered[]): void {
-  for (const { name, adapter } of remembered) {
-    const squares = kernels().sumOfSquares(adapter.loraA) + kernels().sumOfSquares(adapter.loraB);
-    if (!Number.isFinite(squares)) throwNonFiniteAdapter(call, name, adapter);
-  }
 }
 
 function throwNonFiniteAdapter(call: string, name: string, { loraA, loraB }: Adapter): never {

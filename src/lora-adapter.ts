@@ -1,5 +1,4 @@
 import { checkAdapter } from './internal/adapters.js';
-import { float32Matrix, toNestedArrays } from './internal/matrix.js';
 import { withDefaults } from './internal/options.js';
 import { gaussian, randomFor } from './internal/random.js';
 import {
@@ -12,6 +11,7 @@ import {
   throwNonFinite,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
+import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
 import type { Adapter, Float32Row, Rows } from './types.js';
 
 export interface LoRAAdapterOptions {

@@ -1,8 +1,8 @@
 import { checkAdapters, checkFiniteGradients, checkGradients } from './internal/adapters.js';
-import { zerosLike } from './internal/matrix.js';
 import { withDefaults } from './internal/options.js';
 import { checkArray, checkNumber, describe } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
+import { zerosLike } from './kernels/matrix.js';
 import type { Adapter, AdapterGradients, MutableVector, Rows } from './types.js';
 
 export interface SGDOptions {

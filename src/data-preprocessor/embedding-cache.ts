@@ -13,8 +13,9 @@ export class EmbeddingCache extends Map<string, Float32Array> {
 
   override get(text: string): Float32Array | undefined {
     const embedding = super.get(text);
-    if (embedding !== undefined) {
-      // A Map iterates in order of insertion, so moving an entry to the end keeps the oldest first.
+    // A Map iterates in order of insertion, so moving an entry to the end keeps the oldest first. In a cache that is not
+    // half full none will leave soon: then the order is not worth two thirds of the time of a hit.
+    if (embedding !== undefined && this.#bytes > this.#maxBytes / 2) {
       super.delete(text);
       super.set(text, embedding);
     }

@@ -1,21 +1,42 @@
 import * as crypto from 'node:crypto';
 import type { Float32Row } from '../types.js';
 
+const HASH_BYTES = 32;
+
 /**
- * The original's embedding: the bytes of the text's SHA-256, repeated, plus a term for each leading UTF-16 code unit.
+ * The original's embedding: the bytes of the text's SHA-256 over and over, plus a term for each leading UTF-16 code unit.
  * Equal texts get equal rows; similar texts do not get similar ones.
+ *
+ * Beyond the text the row repeats every 32 entries, so most of it is copied. All entries are multiples of 1/256 and their
+ * squares add up without rounding, in any order: the result is the original's to the last bit.
  */
-export function hashEmbedding(text: string, dim: number): Float32Row {
+export function hashEmbedding(text: string, dim: number, normalize: boolean): Float32Row {
   const hash = sha256(text);
   const embedding = new Float32Array(dim);
-  for (let i = 0; i < dim; i++) embedding[i] = (hash[i % 32]! - 128) / 128;
-  const length = Math.min(text.length, dim);
-  for (let i = 0; i < length; i++) embedding[i]! += (text.charCodeAt(i) - 64) / 256;
+  const head = Math.min(text.length, dim);
+  let squares = 0;
+  for (let i = 0; i < head; i++) {
+    const entry = (hash.charCodeAt(i % HASH_BYTES) - 128) / 128 + (text.charCodeAt(i) - 64) / 256;
+    embedding[i] = entry;
+    squares += entry * entry;
+  }
+  const period = Math.min(HASH_BYTES, dim - head);
+  for (let k = 0; k < period; k++) {
+    const entry = (hash.charCodeAt((head + k) % HASH_BYTES) - 128) / 128;
+    const repeats = Math.ceil((dim - head - k) / HASH_BYTES);
+    embedding[head + k] = entry;
+    squares += repeats * entry * entry;
+  }
+  if (normalize) {
+    const norm = Math.sqrt(squares) || 1;
+    for (let i = 0; i < head + period; i++) embedding[i]! /= norm;
+  }
+  for (let known = head + period; known < dim; known += known - head) embedding.copyWithin(known, head, known);
   return embedding;
 }
 
-/** `crypto.hash` takes half the time of `createHash`, but needs Node 20.12. */
-const sha256: (text: string) => Uint8Array =
+/** As a string of bytes, which takes a third of the time of a Buffer; `crypto.hash` needs Node 20.12. */
+const sha256: (text: string) => string =
   typeof crypto.hash === 'function'
-    ? text => crypto.hash('sha256', text, 'buffer')
-    : text => crypto.createHash('sha256').update(text).digest();
+    ? text => crypto.hash('sha256', text, 'binary')
+    : text => crypto.createHash('sha256').update(text).digest('binary');

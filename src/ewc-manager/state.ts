@@ -1,6 +1,6 @@
 import type { EWCConfig, EWCStats, FisherInfo, OptimalParams } from '../ewc-manager.js';
-import { toNestedArrays } from '../internal/matrix.js';
 import { checkCount, checkFinite, checkNumber, checkObject, checkRows } from '../internal/validate.js';
+import { toNestedArrays } from '../kernels/matrix.js';
 import type { Rows } from '../types.js';
 
 /** What `EWCManager.export` returns: plain arrays and numbers, ready for JSON. */

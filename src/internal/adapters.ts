@@ -1,19 +1,29 @@
 import { kernels } from '../kernels/index.js';
+import { bufferOf } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, Rows } from '../types.js';
 import { checkMap, checkMatrix, checkNumber, checkObject, checkRows, describe, throwNonFinite } from './validate.js';
 
-/** Checks the shapes of every adapter of a Map. Entries are not read: a bad one shows in the result. */
-export function checkAdapters(call: string, adapters: ReadonlyMap<string, Adapter>): void {
+/** Checks the shapes of every adapter of a Map; with `checkFiniteRows` also that every entry is finite. */
+export function checkAdapters(
+  call: string,
+  adapters: ReadonlyMap<string, Adapter>,
+  check: typeof checkRows = checkRows,
+): void {
   checkMap(call, 'adapters', adapters);
-  for (const [name, adapter] of adapters) checkAdapter(call, describeAdapter(name), adapter);
+  for (const [name, adapter] of adapters) checkAdapter(call, describeAdapter(name), adapter, check);
 }
 
 /** Checks that `loraA` is dim × rank and `loraB` rank × outDim; a missing `scaling` is refused where it is used. */
-export function checkAdapter(call: string, label: string, adapter: unknown): asserts adapter is Adapter {
+export function checkAdapter(
+  call: string,
+  label: string,
+  adapter: unknown,
+  check: typeof checkRows = checkRows,
+): asserts adapter is Adapter {
   checkObject(call, label, adapter);
   const { loraA, loraB, scaling } = adapter;
-  checkRows(call, `${label}.loraA`, loraA);
-  checkRows(call, `${label}.loraB`, loraB);
+  check(call, `${label}.loraA`, loraA);
+  check(call, `${label}.loraB`, loraB);
   if (scaling !== undefined) checkNumber(call, `${label}.scaling`, scaling);
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
@@ -21,11 +31,18 @@ export function checkAdapter(call: string, label: string, adapter: unknown): ass
     ['loraA', loraA, rank],
     ['loraB', loraB, outDim],
   ] as const) {
-    const index = rows.findIndex(row => row.length !== width);
+    const index = indexOfOtherWidth(rows, width);
     if (index < 0) continue;
     const reason = matrix === 'loraA' ? `loraB has ${rank} rows` : `loraB[0] has ${outDim} entries`;
     throw new RangeError(`${call}: ${label}.${matrix}[${index}] has ${rows[index]!.length} entries, ${reason}`);
   }
+}
+
+/** The first row of another width, or -1. All rows of a matrix made here are alike. */
+function indexOfOtherWidth(rows: Rows, width: number): number {
+  if (bufferOf(rows)) return rows[0]!.length === width ? -1 : 0;
+  for (let i = 0; i < rows.length; i++) if (rows[i]!.length !== width) return i;
+  return -1;
 }
 
 /** Checks that a matrix of state or gradients has the shape of the adapter's. */

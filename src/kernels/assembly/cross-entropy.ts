@@ -1,8 +1,10 @@
 import { addWide, expNonPositive, maxLane, sumWide } from './math';
 
 /**
- * Of one row of logits: the highest, the lowest, the sum of exponentials relative to the highest, and the sum, as four
- * float64s. `width` is a multiple of 16; padding repeats the row's first logit `padding` times, which is taken off here.
+ * Of one row of logits, relative to the highest: how many equal it, the sum of exponentials of the others, and the sum of
+ * all; then the highest and the lowest. Five float64s. The highest are left out of the sum of exponentials, beside whose 1
+ * float32 would lose the small ones. `width` is a multiple of 16; padding repeats the row's first logit `padding` times,
+ * which is taken off here.
  */
 export function logitSums(width: i32, padding: i32, logits: usize, results: usize): void {
   const end = logits + (<usize>width << 2);
@@ -14,25 +16,30 @@ export function logitSums(width: i32, padding: i32, logits: usize, results: usiz
   }
   const most = maxLane(highest);
   const shift = f32x4.splat(most);
+  const zero = f32x4.splat(0);
   let exponentials = f64x2.splat(0), sum = exponentials;
+  let equal = 0;
   // Sums in float32 over 64 logits at a time, then in float64.
   for (let p = logits; p < end; ) {
     const stop = min(p + 256, end);
     let e0 = f32x4.splat(0), e1 = e0, s0 = e0, s1 = e0;
     for (; p < stop; p += 32) {
       const x0 = f32x4.sub(v128.load(p), shift), x1 = f32x4.sub(v128.load(p, 16), shift);
-      e0 = f32x4.add(e0, expNonPositive(x0));
-      e1 = f32x4.add(e1, expNonPositive(x1));
+      const isHighest0 = f32x4.eq(x0, zero), isHighest1 = f32x4.eq(x1, zero);
+      equal += popcnt(i32x4.bitmask(isHighest0)) + popcnt(i32x4.bitmask(isHighest1));
+      e0 = f32x4.add(e0, v128.andnot(expNonPositive(x0), isHighest0));
+      e1 = f32x4.add(e1, v128.andnot(expNonPositive(x1), isHighest1));
       s0 = f32x4.add(s0, x0);
       s1 = f32x4.add(s1, x1);
     }
     exponentials = addWide(exponentials, f32x4.add(e0, e1));
     sum = addWide(sum, f32x4.add(s0, s1));
   }
-  const first = <f64>(load<f32>(logits) - most);
-  const ofFirst = <f64>f32x4.extract_lane(expNonPositive(f32x4.splat(<f32>first)), 0);
-  store<f64>(results, most);
-  store<f64>(results, -<f64>maxLane(f32x4.neg(lowest)), 8);
-  store<f64>(results, sumWide(exponentials) - ofFirst * padding, 16);
-  store<f64>(results, sumWide(sum) - first * padding, 24);
+  const first = load<f32>(logits) - most;
+  const ofFirst = <f64>f32x4.extract_lane(expNonPositive(f32x4.splat(first)), 0);
+  store<f64>(results, <f64>(first == 0 ? equal - padding : equal));
+  store<f64>(results, sumWide(exponentials) - (first == 0 ? 0 : ofFirst * padding), 8);
+  store<f64>(results, sumWide(sum) - <f64>first * padding, 16);
+  store<f64>(results, most, 24);
+  store<f64>(results, -<f64>maxLane(f32x4.neg(lowest)), 32);
 }

@@ -7,4 +7,5 @@ export { gradientBlock, nearHighest, pairCosines, pairGradients, projectRows, so
 export { logitSums } from './cross-entropy';
 export { addCombination, addScaled, demoteRows, dotRows, promoteRows, squareAll, subtractRows } from './fisher';
 export { gemm } from './gemm';
+export { pairProducts, squaredDistances } from './pairs';
 export { normalizeRows, packPanels } from './rows';

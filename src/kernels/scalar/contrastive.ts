@@ -1,7 +1,7 @@
-import { toFloat32Rows } from '../../internal/matrix.js';
 import type { Rows, Vector } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
-import { COSINE_EPSILON, dot, norm } from './vector.js';
+import { toFloat32Rows } from '../matrix.js';
+import { COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from './vector.js';
 
 export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   const { anchors, positives, negatives, groups, temperature, coefficients } = problem;
@@ -66,15 +66,20 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   };
 }
 
+/** Adds up in plain order, as the original does, so that nearly equal cosines rank as there, to the last bit. */
 export function hardestNegatives(anchors: Rows, positives: Rows): Int32Array {
-  const anchorNorms = norms(anchors);
-  const positiveNorms = norms(positives);
+  const isUniform = commonLength(anchors, positives);
+  const positiveNorms = positives.map(row => Math.sqrt(dotInOrder(row, row, row.length)));
   return Int32Array.from(anchors, (anchor, i) => {
+    const anchorNorm = Math.sqrt(dotInOrder(anchor, anchor, anchor.length));
     let hardest = -1;
     let highest = -Infinity;
     for (let j = 0; j < positives.length; j++) {
       if (j === i) continue;
-      const similarity = cosine(anchor, anchorNorms[i]!, positives[j]!, positiveNorms[j]!);
+      const positive = positives[j]!;
+      const similarity = isUniform
+        ? dotInOrder(anchor, positive, anchor.length) / (anchorNorm * positiveNorms[j]! + COSINE_EPSILON)
+        : cosineInOrder(anchor, positive);
       if (Number.isNaN(similarity)) return -1;
       if (similarity > highest) {
         highest = similarity;
@@ -83,6 +88,11 @@ export function hardestNegatives(anchors: Rows, positives: Rows): Int32Array {
     }
     return hardest;
   });
+}
+
+function commonLength(...matrices: Rows[]): boolean {
+  const length = matrices[0]![0]?.length;
+  return matrices.every(rows => rows.every(row => row.length === length));
 }
 
 interface CosineArgument {

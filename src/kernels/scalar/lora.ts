@@ -1,6 +1,6 @@
-import { asMatrix, flatten, float32Matrix, float64Matrix, viewRows } from '../../internal/matrix.js';
 import type { Adapter, Float32Row, Rows } from '../../types.js';
 import type { LoraBackwardResult } from '../kernels.js';
+import { asMatrix, flatten, float32Matrix, float64Matrix, viewRows } from '../matrix.js';
 
 /**
  * For one pair: h = x·A, y = [x +] s·h·B, and for the loss mean((y - target)²): g = 2(y - target)/d, ∂B = s·h ⊗ g,

@@ -13,9 +13,9 @@ export function triplet(
 ): number {
   let loss = 0;
   for (let i = 0; i < anchors.length; i++) {
-    const gap = euclidean(anchors[i]!, positives[i]!) - euclidean(anchors[i]!, negatives[i]!) + margin;
-    // Not Math.max(0, gap) alone: an infinite distance to the negative must show, or bad input would pass as loss 0.
-    loss += coefficients[i]! * (gap === -Infinity ? NaN : Math.max(0, gap));
+    const toPositive = euclidean(anchors[i]!, positives[i]!);
+    const toNegative = euclidean(anchors[i]!, negatives[i]!);
+    loss += coefficients[i]! * tripletOf(toPositive, toNegative, margin);
   }
   return loss;
 }
@@ -82,8 +82,17 @@ export function cosineEmbedding(
   let loss = 0;
   for (let i = 0; i < predictions.length; i++) {
     const similarity = cosine(predictions[i]!, targets[i]!);
-    const isSimilar = labels === null || labels[i] === 1;
-    loss += coefficients[i]! * (isSimilar ? 1 - similarity : Math.max(0, similarity - margin));
+    loss += coefficients[i]! * cosineEmbeddingOf(similarity, labels === null || labels[i] === 1, margin);
   }
   return loss;
+}
+
+/** Triplet loss of one row. An infinite distance to the negative must show, or bad input would pass as loss 0. */
+export function tripletOf(toPositive: number, toNegative: number, margin: number): number {
+  return toNegative === Infinity ? Number.NaN : Math.max(0, toPositive - toNegative + margin);
+}
+
+/** Cosine embedding loss of one row. */
+export function cosineEmbeddingOf(similarity: number, isSimilar: boolean, margin: number): number {
+  return isSimilar ? 1 - similarity : Math.max(0, similarity - margin);
 }

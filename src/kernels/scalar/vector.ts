@@ -1,9 +1,8 @@
 import type { Vector } from '../../types.js';
-import { specialize } from './specialize.js';
+import { specialize } from '../specialize.js';
 
 /**
- * Loops over two rows, in float64. They keep two to four sums, as one alone would wait for each addition to end; short as
- * rows are, copying them to the SIMD kernels would cost more than it saves.
+ * Loops over two rows, in float64. They keep two to four sums, as one alone would wait for each addition to end.
  */
 
 /** Added to the product of two norms, as the original does: a zero row has cosine 0. */
@@ -104,4 +103,22 @@ export function squaredDistance(a: Vector, b: Vector, length: number): number {
 /** Euclidean distance over the shorter of two rows. */
 export function euclidean(a: Vector, b: Vector): number {
   return Math.sqrt(squaredDistance(a, b, Math.min(a.length, b.length)));
+}
+
+const dotInOrderLoop = specialize(() => (a: Vector, b: Vector, length: number): number => {
+  let sum = 0;
+  for (let i = 0; i < length; i++) sum += a[i]! * b[i]!;
+  return sum;
+});
+
+/** Dot product with one sum, in the order of the entries. */
+export function dotInOrder(a: Vector, b: Vector, length: number): number {
+  return dotInOrderLoop(a)(a, b, length);
+}
+
+/** Cosine similarity over the shorter of two rows, added up in the order of the entries: the original's to the last bit. */
+export function cosineInOrder(a: Vector, b: Vector): number {
+  const length = Math.min(a.length, b.length);
+  const norms = Math.sqrt(dotInOrder(a, a, length)) * Math.sqrt(dotInOrder(b, b, length));
+  return dotInOrder(a, b, length) / (norms + COSINE_EPSILON);
 }

@@ -1,6 +1,6 @@
-import { viewRows } from '../../internal/matrix.js';
 import type { Rows } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
+import { viewRows } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
 import { commonWidth, type KernelMemory } from './memory.js';
 import {

@@ -16,7 +16,7 @@ export function crossEntropy(
   for (let i = 0; i < logits.length; i++) longest = Math.max(longest, logits[i]!.length);
   memory.begin();
   const data = memory.take(4 * roundUp(longest, 16));
-  const results = memory.take(32);
+  const results = memory.take(40);
   memory.commit();
 
   let loss = 0;
@@ -28,16 +28,18 @@ export function crossEntropy(
     f32.set(row, at);
     f32.fill(f32[at]!, at + row.length, at + padded);
     memory.call.logitSums(padded, padded - row.length, data, results);
-    const [highest, lowest, exponentials, sum] = f64.subarray(results / 8, results / 8 + 4) as unknown as number[];
-    const isExact = row instanceof Float32Array || (highest! < LARGEST_ROUNDED && lowest! > -LARGEST_ROUNDED);
-    if (!isExact || !Number.isFinite(sum!)) {
+    const at64 = results / 8;
+    const [equal, others, sum] = [f64[at64]!, f64[at64 + 1]!, f64[at64 + 2]!];
+    const [highest, lowest] = [f64[at64 + 3]!, f64[at64 + 4]!];
+    const isExact = row instanceof Float32Array || (highest < LARGEST_ROUNDED && lowest > -LARGEST_ROUNDED);
+    if (!isExact || !Number.isFinite(sum)) {
       const target = targets[i]!;
       loss += scalarCrossEntropy([row], [target], labelSmoothing, coefficients.subarray(i, i + 1));
       continue;
     }
-    const ownGap = highest! - row[targets[i]!]!;
-    const smoothGap = labelSmoothing === 0 ? 0 : (-labelSmoothing * sum!) / row.length;
-    loss += coefficients[i]! * (Math.log(exponentials!) + (1 - labelSmoothing) * ownGap + smoothGap);
+    const ownGap = highest - f32[at + targets[i]!]!;
+    const smoothGap = labelSmoothing === 0 ? 0 : (-labelSmoothing * sum) / row.length;
+    loss += coefficients[i]! * (Math.log1p(equal - 1 + others) + (1 - labelSmoothing) * ownGap + smoothGap);
   }
   return loss;
 }

@@ -1,5 +1,5 @@
-import { float64Matrix } from '../../internal/matrix.js';
 import type { Adapter, Rows } from '../../types.js';
+import { float64Matrix } from '../matrix.js';
 import * as scalar from '../scalar/lora.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 

@@ -1,6 +1,6 @@
 import type { Rows } from '../../types.js';
 import * as scalar from '../scalar/contrastive.js';
-import { cosine } from '../scalar/vector.js';
+import { cosineInOrder } from '../scalar/vector.js';
 import { commonWidth, type KernelMemory } from './memory.js';
 import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
 
@@ -47,7 +47,7 @@ function firstHighest(anchor: Rows[number], positives: Rows, indices: Int32Array
   let hardest = -1;
   let highest = -Infinity;
   for (const j of indices) {
-    const similarity = cosine(anchor, positives[j]!);
+    const similarity = cosineInOrder(anchor, positives[j]!);
     if (similarity > highest) {
       highest = similarity;
       hardest = j;

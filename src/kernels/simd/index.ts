@@ -6,6 +6,7 @@ import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
 import { loraBackward, loraForward } from './lora.js';
 import { compileKernels, KernelMemory } from './memory.js';
+import { cosineEmbedding, mse, triplet } from './rows.js';
 
 let compiled: object | undefined;
 let memory: KernelMemory | undefined;
@@ -32,6 +33,12 @@ const kernels: Kernels = {
   name: 'simd',
   contrastive: problem => contrastive(kernelMemory(), problem),
   hardestNegatives: (anchors, positives) => hardestNegatives(kernelMemory(), anchors, positives),
+  triplet: (anchors, positives, negatives, margin, coefficients) =>
+    triplet(kernelMemory(), anchors, positives, negatives, margin, coefficients),
+  mse: (predictions, targets, coefficients, gradients) =>
+    mse(kernelMemory(), predictions, targets, coefficients, gradients),
+  cosineEmbedding: (predictions, targets, labels, margin, coefficients) =>
+    cosineEmbedding(kernelMemory(), predictions, targets, labels, margin, coefficients),
   crossEntropy: (logits, targets, labelSmoothing, coefficients) =>
     crossEntropy(kernelMemory(), logits, targets, labelSmoothing, coefficients),
   mseFisher: (adapter, inputs, targets) => mseFisher(kernelMemory(), adapter, inputs, targets),

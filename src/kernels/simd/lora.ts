@@ -1,6 +1,6 @@
-import { asMatrix, viewRows } from '../../internal/matrix.js';
 import type { Adapter, Float32Row, Rows } from '../../types.js';
 import type { LoraBackwardResult } from '../kernels.js';
+import { asMatrix, viewRows } from '../matrix.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /** Sizes of one problem; strides in floats. */

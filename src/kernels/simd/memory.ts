@@ -1,5 +1,5 @@
-import { bufferOf } from '../../internal/matrix.js';
 import type { Rows } from '../../types.js';
+import { bufferOf } from '../matrix.js';
 
 import { BINARY } from './binary.js';
 
@@ -17,10 +17,12 @@ type KernelFunctions = Record<
   | 'packPanels'
   | 'pairCosines'
   | 'pairGradients'
+  | 'pairProducts'
   | 'projectRows'
   | 'promoteRows'
   | 'softmaxBlock'
   | 'squareAll'
+  | 'squaredDistances'
   | 'subtractRows',
   (...args: number[]) => number
 >;

@@ -1,4 +1,4 @@
-import type { Vector } from '../../types.js';
+import type { Vector } from '../types.js';
 
 /**
  * One copy of a loop for each kind of row: float32, float64, plain array. V8 collects types per copy, and a loop that has

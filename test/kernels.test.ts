@@ -1,0 +1,293 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { kernelBackend, releaseKernelMemory, useKernelBackend } from '../src/index.js';
+import { kernels } from '../src/kernels/index.js';
+import type { Kernels } from '../src/kernels/kernels.js';
+import { scalarKernels } from '../src/kernels/scalar/index.js';
+import { compileKernels, KernelMemory } from '../src/kernels/simd/memory.js';
+import type { Rows } from '../src/types.js';
+import { expectCloseToLargest } from './support/close.js';
+import { mulberry32 } from './support/golden.js';
+
+/** What the active backend computes must be what the scalar kernels do, which the other tests hold to the truth. */
+
+const random = mulberry32(11);
+const rowsOf = (count: number, width: number, scale = 1): Float32Array[] =>
+  Array.from({ length: count }, () => Float32Array.from({ length: width }, () => scale * (2 * random() - 1)));
+const even = (count: number): Float64Array => new Float64Array(count).fill(1 / count);
+
+const shape = fc.record({ rows: fc.integer({ min: 1, max: 9 }), width: fc.integer({ min: 1, max: 70 }) });
+const everyShape = Array.from({ length: 9 }, (_, i) => i + 1).flatMap(rows =>
+  Array.from({ length: 70 }, (_, i) => ({ rows, width: i + 1 })),
+);
+
+describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
+  it('contrastive: loss and gradients, in-batch, with groups and with negatives', () => {
+    for (const { rows, width } of everyShape) {
+      const [anchors, positives, explicit] = [rowsOf(rows, width), rowsOf(rows, width), rowsOf((width % 5) + 1, width)];
+      for (const [negatives, groups] of [
+        [null, null],
+        [null, Int32Array.from({ length: rows }, (_, i) => i % 3)],
+        [explicit, null],
+      ] as const) {
+        expectSameContrastive({ anchors, positives, negatives, groups, temperature: 0.2 });
+      }
+    }
+  });
+
+  it('hardest negatives', () => {
+    for (const { rows, width } of everyShape) {
+      const [anchors, positives] = [rowsOf(rows, width), rowsOf(rows, width)];
+      expect(kernels().hardestNegatives(anchors, positives)).toEqual(
+        scalarKernels.hardestNegatives(anchors, positives),
+      );
+    }
+  });
+
+  it('the losses of single rows', () => {
+    for (const { rows, width } of everyShape) {
+      const [a, b, c] = [rowsOf(rows, width), rowsOf(rows, width), rowsOf(rows, width)];
+      const labels = a.map((_, i) => (i % 2 ? 1 : -1));
+      const targets = a.map((_, i) => (i * 7) % width);
+      for (const loss of [
+        (on: Kernels) => on.triplet(a, b, c, 0.5, even(rows)),
+        (on: Kernels) => on.mse(a, b, even(rows), false).loss,
+        (on: Kernels) => on.cosineEmbedding(a, b, labels, 0.1, even(rows)),
+        (on: Kernels) => on.crossEntropy(a, targets, 0, even(rows)),
+        (on: Kernels) => on.crossEntropy(a, targets, 0.3, even(rows)),
+      ]) {
+        expectRelative(loss(kernels()), loss(scalarKernels));
+      }
+    }
+  });
+
+  it('LoRA and Fisher', () => {
+    for (const { rows, width } of everyShape) {
+      const [rank, outDim] = [(width % 6) + 1, width % 2 ? width : (width % 7) + 2];
+      const adapter = { loraA: rowsOf(width, rank), loraB: rowsOf(rank, outDim), scaling: 1.5 };
+      const [inputs, targets] = [rowsOf(rows, width), rowsOf(rows, outDim)];
+      const [forward, expected] = [kernels(), scalarKernels].map(on => on.loraForward(adapter, inputs));
+      expectCloseToLargest(forward!.outputs, expected!.outputs, 1e-5);
+      const back = [kernels(), scalarKernels].map(on => on.loraBackward(adapter, inputs, expected!.hidden, targets));
+      for (const name of ['gradA', 'gradB', 'gradInputs'] as const)
+        expectCloseToLargest(back[0]![name], back[1]![name], 1e-5);
+      const fishers = [kernels(), scalarKernels].map(on => on.mseFisher(adapter, inputs, targets));
+      expectCloseToLargest(fishers[0]!.fisherA, fishers[1]!.fisherA, 1e-5);
+      expectCloseToLargest(fishers[0]!.fisherB, fishers[1]!.fisherB, 1e-5);
+    }
+  });
+});
+
+describe('on larger problems', () => {
+  it.each([
+    [130, 48],
+    [70, 256],
+    [3, 1030],
+  ])('%i rows of %i', (rows, width) => {
+    const [anchors, positives] = [rowsOf(rows, width), rowsOf(rows, width)];
+    expectSameContrastive({ anchors, positives, negatives: null, groups: null, temperature: 0.07 });
+    expectSameContrastive({ anchors, positives, negatives: rowsOf(100, width), groups: null, temperature: 0.07 });
+    expect(kernels().hardestNegatives(anchors, positives)).toEqual(scalarKernels.hardestNegatives(anchors, positives));
+    const adapter = { loraA: rowsOf(width, 20), loraB: rowsOf(20, width), scaling: 0.5 };
+    const fishers = [kernels(), scalarKernels].map(on => on.mseFisher(adapter, anchors, positives));
+    expectCloseToLargest(fishers[0]!.fisherA, fishers[1]!.fisherA, 1e-5);
+    expectCloseToLargest(fishers[0]!.fisherB, fishers[1]!.fisherB, 1e-5);
+  });
+
+  it('decides ties as the scalar kernels do: the first wins', () => {
+    const base = rowsOf(5, 40);
+    const positives = Array.from({ length: 60 }, (_, i) => base[i % 5]!);
+    const anchors = rowsOf(60, 40);
+    expect(kernels().hardestNegatives(anchors, positives)).toEqual(scalarKernels.hardestNegatives(anchors, positives));
+  });
+
+  it('takes rows that lie in one buffer as it takes others', () => {
+    const flat = Float32Array.from({ length: 6 * 32 }, () => random() - 0.5);
+    const together = Array.from({ length: 6 }, (_, i) => flat.subarray(i * 32, (i + 1) * 32));
+    const reversed = [...together].reverse();
+    for (const anchors of [together, reversed, [together[0]!]]) {
+      const positives = anchors.map(row => row.slice());
+      expectSameContrastive({ anchors, positives, negatives: null, groups: null, temperature: 0.2 });
+      expectSameContrastive({
+        anchors: positives,
+        positives: anchors,
+        negatives: null,
+        groups: null,
+        temperature: 0.2,
+      });
+    }
+  });
+});
+
+describe('on hostile values', () => {
+  const hostile = fc.constantFrom(0, -0, 1e-45, -1e-40, 1e-20, 1e-4, 1, -1, 1e10, -1e18, 1e18);
+  const problem = shape.chain(({ rows, width }) => {
+    const matrix = fc.array(fc.array(hostile, { minLength: width, maxLength: width }), {
+      minLength: rows,
+      maxLength: rows,
+    });
+    return fc.tuple(matrix, matrix);
+  });
+
+  it('losses: denormals, ±1e18 and zero rows', () => {
+    fc.assert(
+      fc.property(problem, ([first, second]) => {
+        const [a, b] = [first, second].map(rows => rows.map(row => Float32Array.from(row)));
+        const rows = a!.length;
+        const targets = a!.map(() => 0);
+        for (const loss of [
+          (on: Kernels) => on.triplet(a!, b!, a!, 0.5, even(rows)),
+          (on: Kernels) => on.mse(a!, b!, even(rows), false).loss,
+          (on: Kernels) => on.cosineEmbedding(a!, b!, null, 0, even(rows)),
+          (on: Kernels) => on.crossEntropy(a!, targets, 0, even(rows)),
+        ]) {
+          expectRelative(loss(kernels()), loss(scalarKernels), 1e-6);
+        }
+        expect(kernels().hardestNegatives(a!, b!)).toEqual(scalarKernels.hardestNegatives(a!, b!));
+        const options = { negatives: null, groups: null, temperature: 1, coefficients: even(rows), gradients: true };
+        const [actual, expected] = [kernels(), scalarKernels].map(on =>
+          on.contrastive({ anchors: a!, positives: b!, ...options }),
+        );
+        expectRelative(actual!.loss, expected!.loss, 1e-6);
+        expectSameGradient(a!, actual!.gradients!.anchors, expected!.gradients!.anchors, 1);
+        expectSameGradient(b!, actual!.gradients!.positives, expected!.gradients!.positives, 1);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('leaves numbers beyond float32 to the scalar kernels', () => {
+    const [anchors, positives] = [
+      [
+        [1e200, 0],
+        [0, 1e39],
+      ],
+      [
+        [1, 1e-3],
+        [1e-3, 1],
+      ],
+    ];
+    expectSameContrastive({ anchors, positives, negatives: null, groups: null, temperature: 0.5 });
+    expect(kernels().hardestNegatives(anchors, positives)).toEqual(scalarKernels.hardestNegatives(anchors, positives));
+    expectRelative(kernels().crossEntropy([[1e6, 1e6 + 1]], [0], 0, even(1)), Math.log(1 + Math.E));
+  });
+
+  it('lets bad numbers through to the result, where the caller looks for them', () => {
+    for (const bad of [Number.NaN, Infinity]) {
+      const spoiled = rowsOf(5, 33);
+      spoiled[3]![20] = bad;
+      const fine = rowsOf(5, 33);
+      for (const [anchors, positives] of [
+        [spoiled, fine],
+        [fine, spoiled],
+      ] as const) {
+        const options = { negatives: null, groups: null, temperature: 0.1, coefficients: even(5), gradients: true };
+        expect(kernels().contrastive({ anchors, positives, ...options }).loss).toBeNaN();
+        expect(kernels().hardestNegatives(anchors, positives)).toContain(-1);
+        expect(Number.isFinite(kernels().mse(anchors, positives, even(5), false).loss)).toBe(false);
+        expect(Number.isFinite(kernels().triplet(anchors, positives, fine, 0, even(5)))).toBe(false);
+        expect(Number.isFinite(kernels().cosineEmbedding(anchors, positives, null, 0, even(5)))).toBe(false);
+      }
+      expect(Number.isFinite(kernels().crossEntropy(spoiled, [0, 1, 2, 3, 4], 0, even(5)))).toBe(false);
+    }
+  });
+});
+
+describe('memory', () => {
+  it('grows in mid-use, and keeps what was laid out', () => {
+    const memory = new KernelMemory(compileKernels()!);
+    memory.begin();
+    const small = memory.take(4 * 16);
+    memory.commit();
+    memory.f32.fill(7, small / 4, small / 4 + 16);
+    const before = memory.f32;
+    const large = memory.take(10 * 2 ** 20);
+    memory.commit();
+    expect(before.length).toBe(0);
+    expect(Array.from(memory.f32.subarray(small / 4, small / 4 + 16))).toEqual(new Array(16).fill(7));
+    expect(memory.bytes).toBeGreaterThanOrEqual(large + 10 * 2 ** 20);
+    memory.begin();
+    expect(memory.take(4)).toBe(small);
+  });
+
+  it('gives right results before and after it grows, and after it was released', () => {
+    for (const rows of [3, 600, 3, 900]) {
+      const [anchors, positives] = [rowsOf(rows, 50), rowsOf(rows, 50)];
+      const options = { negatives: null, groups: null, temperature: 0.1, coefficients: even(rows), gradients: false };
+      const [actual, expected] = [kernels(), scalarKernels].map(on =>
+        on.contrastive({ anchors, positives, ...options }),
+      );
+      expectRelative(actual!.loss, expected!.loss);
+      if (rows === 600) releaseKernelMemory();
+    }
+  });
+
+  it('does not grow over 1,500 calls of the same shapes', () => {
+    const memory = new KernelMemory(compileKernels()!);
+    const sizes = new Set<number>();
+    for (let call = 0; call < 1500; call++) {
+      memory.begin();
+      for (const bytes of [5000, 123, 70_000]) memory.take(bytes);
+      memory.commit();
+      sizes.add(memory.bytes);
+    }
+    expect(sizes.size).toBe(1);
+  });
+});
+
+describe('the choice of backend', () => {
+  it('is the one that was made', () => {
+    const chosen = kernelBackend();
+    expect(chosen).toBe(process.env['KERNEL_BACKEND']);
+    useKernelBackend('scalar');
+    expect(kernelBackend()).toBe('scalar');
+    useKernelBackend('simd');
+    expect(kernelBackend()).toBe('simd');
+    useKernelBackend(chosen);
+    expect(() => useKernelBackend('gpu' as 'simd')).toThrow(
+      "useKernelBackend: backend must be 'simd' | 'scalar', got \"gpu\"",
+    );
+    expect(kernelBackend()).toBe(chosen);
+  });
+});
+
+function expectSameContrastive(problem: {
+  anchors: Rows;
+  positives: Rows;
+  negatives: Rows | null;
+  groups: Int32Array | null;
+  temperature: number;
+}): void {
+  const options = { ...problem, coefficients: even(problem.anchors.length), gradients: true };
+  const [actual, expected] = [kernels(), scalarKernels].map(on => on.contrastive(options));
+  expectRelative(actual!.loss, expected!.loss);
+  for (const name of ['anchors', 'positives', 'negatives'] as const) {
+    const [a, e] = [actual!.gradients![name], expected!.gradients![name]];
+    expect(a === null).toBe(e === null);
+    if (a && e) expectSameGradient(problem[name]!, a, e, problem.temperature);
+  }
+  expect(kernels().contrastive({ ...options, gradients: false }).loss).toBe(actual!.loss);
+}
+
+/**
+ * A cosine's gradient is (b/|b| - cos · a/|a|) / |a|, where the two may cancel: float32 is held to 1e-5 of the gradient or
+ * 1e-6 of what it is a difference of, row by row.
+ */
+function expectSameGradient(rows: Rows, actual: Rows, expected: Rows, temperature: number): void {
+  rows.forEach((row, i) => {
+    const norm = Math.hypot(...row);
+    const terms = norm === 0 ? 0 : 1 / (temperature * norm);
+    const [a, e] = [Array.from(actual[i]!), Array.from(expected[i]!)];
+    const largest = Math.max(...e.map(Math.abs));
+    const worst = Math.max(...a.map((value, j) => Math.abs(value - e[j]!)));
+    expect(worst, `row ${i}: ${a.slice(0, 4)} against ${e.slice(0, 4)}`).toBeLessThanOrEqual(
+      1e-5 * largest + 1e-6 * terms,
+    );
+  });
+}
+
+/** Within 1e-5 of the expected number, or, near 0, within `floor`. */
+function expectRelative(actual: number, expected: number, floor = 1e-7): void {
+  if (Object.is(actual, expected)) return;
+  expect(Math.abs(actual - expected)).toBeLessThanOrEqual(1e-5 * Math.abs(expected) + floor);
+}
