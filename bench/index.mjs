@@ -2,6 +2,8 @@
 // `npm run bench -- fisher` runs the rows whose name holds a word.
 
 import { cpus } from 'node:os';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   BatchGenerator,
   DataPreprocessor,
@@ -13,6 +15,9 @@ import {
 } from 'microlora-training-utils';
 import { measure, measureAsync } from './measure.mjs';
 import * as plain from './plain.mjs';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc');
 
 const only = process.argv[2] ?? '';
 const DIM = 384;
@@ -135,6 +140,59 @@ for (const [kind, make] of [
     plain: async () => rowsOf(await cached.plain.process(examples)),
     library: async () => rowsOf(await cached.library.process(examples)),
   });
+}
+
+if ('growth'.includes(only)) {
+  useKernelBackend('simd');
+  console.log(
+    '\ncontrastive: how cost grows with the batch, and products a second (n² · 384, with gradients three times that)',
+  );
+  for (const n of [64, 128, 256, 512, 1024, 2048]) {
+    const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
+    const ms = measure({
+      loss: () => LossComputer.contrastive(anchors, positives),
+      gradients: () => LossComputer.contrastive(anchors, positives, null, { gradients: true }),
+    });
+    const rate = (time, products) => `${((products * n * n * DIM) / time / 1e6).toFixed(1)} GMAC/s`;
+    const cells = [ms.loss.toFixed(3), rate(ms.loss, 1), ms.gradients.toFixed(3), rate(ms.gradients, 3)];
+    console.log(
+      [`batch ${n}: loss, with gradients`.padEnd(54), ...cells].map((cell, i) => cell.padStart(i ? 15 : 0)).join(''),
+    );
+  }
+}
+if ('memory'.includes(only)) {
+  useKernelBackend('simd');
+  releaseKernelMemory();
+  const [anchors, positives] = [rows(8192, DIM), rows(8192, DIM)];
+  const before = bytesInUse();
+  const { gradients, targetGradients } = LossComputer.contrastive(anchors, positives, null, { gradients: true });
+  const results = 4 * DIM * (gradients.length + targetGradients.length);
+  console.log(
+    `\ncontrastive 8192 × 384 with gradients: ${mebibytes(bytesInUse() - before - results)} beside inputs and results`,
+  );
+
+  const batch = [rows(64, DIM), rows(64, DIM)];
+  const adapter = LoRAAdapter.from(numberAdapter(DIM, 8));
+  const step = () =>
+    adapter.backward(
+      LossComputer.contrastive(adapter.forward(batch[0]), batch[1], null, { gradients: true }).gradients,
+    );
+  for (let i = 0; i < 100; i++) step();
+  const warm = bytesInUse();
+  for (let i = 0; i < 1500; i++) step();
+  console.log(`1,500 training steps after warm-up: ${mebibytes(bytesInUse() - warm)} of growth`);
+}
+
+/** Bytes of heap and buffers after a collection. */
+function bytesInUse() {
+  collectGarbage();
+  collectGarbage();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+function mebibytes(bytes) {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 /** Prints one row of work that no kernel takes part in. */

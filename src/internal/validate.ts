@@ -87,6 +87,7 @@ export function isVector(value: unknown): value is Vector {
 export function checkVector(call: string, name: string, value: unknown): asserts value is Vector {
   if (!isVector(value)) throw wrongType(call, name, 'a Float32Array, Float64Array or number[]', value);
   if (value.length === 0) throw new RangeError(`${call}: ${name} is empty`);
+  if (isFloats(value) || !Number.isNaN(sumOfNumbers(value)(value))) return;
   const index = Array.from(value as ArrayLike<unknown>).findIndex(entry => typeof entry !== 'number');
   if (index >= 0) throw wrongType(call, `${name}[${index}]`, 'a number', value[index]);
 }
@@ -122,8 +123,9 @@ function sumOfRows(call: string, name: string, rows: unknown): number {
   return sum;
 }
 
+/** Typed arrays hold numbers, but for the two kinds that hold bigints. */
 function isFloats(row: unknown): boolean {
-  return isVector(row) && typeof row[0] === 'number';
+  return !Array.isArray(row) && isVector(row) && typeof row[0] === 'number';
 }
 
 /**

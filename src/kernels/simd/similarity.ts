@@ -78,16 +78,18 @@ export function takeBlock(memory: KernelMemory, { stride, blockRows, blockStride
 
 export function writeCandidates(memory: KernelMemory, { stride }: Shape, candidates: Candidates, rows: Rows): void {
   const { call, f32, f64 } = memory;
-  const { data, padded, panels } = candidates;
+  const { data, count, padded, panels } = candidates;
   memory.writeRows(rows, data, stride, padded);
-  call.normalizeRows(padded, stride, data, 4 * stride, candidates.norms);
+  call.normalizeRows(count, stride, data, 4 * stride, candidates.norms);
   call.packPanels(padded, stride, data, 4 * stride, panels);
   let smallest = Infinity;
-  for (let j = 0, from = candidates.norms / 8, to = candidates.norms32 / 4; j < padded; j++) {
+  const [from, to] = [candidates.norms / 8, candidates.norms32 / 4];
+  for (let j = 0; j < count; j++) {
     const norm = f64[from + j]!;
     f32[to + j] = norm;
     if (norm > 0 && norm < smallest) smallest = norm;
   }
+  f32.fill(0, to + count, to + padded);
   candidates.smallestNorm = smallest;
 }
 
