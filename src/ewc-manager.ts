@@ -1,6 +1,7 @@
 import { mseGradients } from './ewc-manager/mse-gradients.js';
 import { checkSampleSize, type EWCState, exportState, parseState } from './ewc-manager/state.js';
 import {
+  checkAdapter,
   checkAdapters,
   checkFiniteGradients,
   checkGradients,
@@ -17,6 +18,7 @@ import {
   checkNumber,
   checkObject,
   checkOptions,
+  checkRowShapes,
   checkVector,
   describe,
   throwNonFinite,
@@ -178,7 +180,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * @throws RangeError when an adapter's shape is not the remembered one or an entry is not finite.
    */
   computePenalty(adapters: ReadonlyMap<string, Adapter>): number {
-    checkAdapters('computePenalty', adapters);
+    checkAdapters('computePenalty', adapters, checkRowShapes);
     if (this.fisherInfo.size === 0) return 0;
     let penalty = 0;
     for (const { name, adapter, fisher, optimal } of this.#remembered('computePenalty', adapters)) {
@@ -424,6 +426,7 @@ function checkRememberedShape(call: string, name: string, rows: Rows, remembered
 }
 
 function throwNonFiniteAdapter(call: string, name: string, { loraA, loraB }: Adapter): never {
+  checkAdapter(call, describeAdapter(name), { loraA, loraB });
   throwNonFinite(call, {
     [`${describeAdapter(name)}.loraA`]: loraA,
     [`${describeAdapter(name)}.loraB`]: loraB,

@@ -685,6 +685,10 @@ describe('what is refused changes nothing', () => {
     ]) {
       expect(call).toThrow('adapters.get("query").loraB[0][1] must be finite, got NaN');
     }
+    const withNull = new Map([['query', { ...structuredClone(adapter), loraB: untyped([[null, 1]]) }]]);
+    expect(() => manager.computePenalty(withNull)).toThrow(
+      'computePenalty: adapters.get("query").loraB[0][0] must be a number, got null',
+    );
     expect(broken.get('query')!.loraA).toEqual(adapter.loraA);
     expect(grads).toEqual({ gradA: [[1], [1]], gradB: [[1, 1]] });
     const bad = { gradA: [[1], [1]], gradB: [[1, Infinity]] };

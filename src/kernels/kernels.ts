@@ -36,7 +36,7 @@ export interface Kernels {
     inputs: Rows,
     targets: Rows,
   ): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
-  /** `Σ importance · (values - anchor)²`. */
+  /** `Σ importance · (values - anchor)²`; NaN where a value is no number. */
   quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number;
   /** `target += scale · importance · (values - anchor)`. */
   addPenaltyGradient(

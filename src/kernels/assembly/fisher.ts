@@ -1,3 +1,5 @@
+import { maxLane } from './math';
+
 /**
  * Steps of the Fisher of the MSE objective; src/kernels/simd/fisher.ts puts them together. What may cancel is in float64:
  * near a good fit the output all but equals the target. Widths are multiples of 16 and ranks of 4, the rest zero.
@@ -95,6 +97,21 @@ export function demoteRows(count: i32, width: i32, rows: usize, stride: usize, o
       const high = f32x4.demote_f64x2_zero(f64x2.mul(v128.load(rows + j, 16), inverse));
       v128.store(out + (j >> 1), v128.shuffle<i64>(low, high, 0, 2));
     }
+  }
+  return greatest;
+}
+
+/** Floats as squares of their shares of the greatest magnitude, which is returned. `count` is a multiple of 4. */
+export function scaledSquares(count: i32, values: usize): f64 {
+  const end = values + (<usize>count << 2);
+  let most = f32x4.splat(0);
+  for (let p = values; p < end; p += 16) most = f32x4.pmax(most, f32x4.abs(v128.load(p)));
+  const greatest = maxLane(most);
+  if (greatest == 0) return 0;
+  const divisor = f32x4.splat(greatest);
+  for (let p = values; p < end; p += 16) {
+    const x = f32x4.div(v128.load(p), divisor);
+    v128.store(p, f32x4.mul(x, x));
   }
   return greatest;
 }

@@ -5,7 +5,7 @@
  */
 export { gradientBlock, nearHighest, pairCosines, pairGradients, projectRows, softmaxBlock } from './contrastive';
 export { logitSums } from './cross-entropy';
-export { addCombination, addScaled, demoteRows, dotRows, promoteRows, squareAll, subtractRows } from './fisher';
+export { addCombination, addScaled, demoteRows, dotRows, promoteRows, scaledSquares, squareAll, subtractRows } from './fisher';
 export { gemm } from './gemm';
 export { pairProducts, squaredDistances } from './pairs';
 export { normalizeRows, packPanels } from './rows';

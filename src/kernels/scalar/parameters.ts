@@ -20,14 +20,16 @@ const penaltyLoop = specialize(() => (rows: Rows, anchor: Flat, importance: Flat
     const { length } = row;
     let j = 0;
     for (; j + 1 < length; j += 2, k += 2) {
-      const first = row[j]! - anchor[k]!;
-      const second = row[j + 1]! - anchor[k + 1]!;
-      even += importance[k]! * first * first;
-      odd += importance[k + 1]! * second * second;
+      const first = row[j]!;
+      const second = row[j + 1]!;
+      if (typeof first !== 'number' || typeof second !== 'number') return Number.NaN;
+      even += importance[k]! * (first - anchor[k]!) ** 2;
+      odd += importance[k + 1]! * (second - anchor[k + 1]!) ** 2;
     }
     if (j < length) {
-      const last = row[j]! - anchor[k]!;
-      even += importance[k++]! * last * last;
+      const last = row[j]!;
+      if (typeof last !== 'number') return Number.NaN;
+      even += importance[k]! * (last - anchor[k++]!) ** 2;
     }
   }
   return even + odd;

@@ -73,9 +73,9 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
     const firstOwn = pairs ? -1 : first;
-    const common = [block.rows, candidates.padded] as const;
     memory.call.softmaxBlock(
-      ...common,
+      block.rows,
+      candidates.padded,
       candidates.count,
       block.cosines,
       weights,
@@ -93,7 +93,8 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     if (!backward || !gradients) continue;
 
     memory.call.gradientBlock(
-      ...common,
+      block.rows,
+      candidates.padded,
       block.cosines,
       weights,
       4 * shape.blockStride,

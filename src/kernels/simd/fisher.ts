@@ -69,11 +69,10 @@ export function mseFisher(
     call.subtractRows(count, outWidth, targetRows, 4 * outWidth, gradients64, 8 * outWidth);
     call.addCombination(count, products, outWidth, hidden64, b, 8 * outWidth, scaling, gradients64, 8 * outWidth);
 
-    const rowScale = call.demoteRows(count, inWidth, rows64, 8 * inWidth, rows, 4 * inWidth);
+    const rowScale = call.scaledSquares(count * inWidth, rows);
     const gradientScale = call.demoteRows(count, outWidth, gradients64, 8 * outWidth, gradients, 4 * outWidth);
     const hiddenScale = call.demoteRows(1, count * products, hidden64, 0, hidden, 0);
     call.gemm(count, ranks, outDim, gradients, 4 * outWidth, 4, bTransposed, 4 * ranks, 64, gradHidden, 4 * ranks, 0);
-    call.squareAll(count * inWidth, rows);
     call.squareAll(count * outWidth, gradients);
     call.squareAll(count * products, hidden);
     call.squareAll(count * ranks, gradHidden);

@@ -20,6 +20,7 @@ type KernelFunctions = Record<
   | 'pairProducts'
   | 'projectRows'
   | 'promoteRows'
+  | 'scaledSquares'
   | 'softmaxBlock'
   | 'squareAll'
   | 'squaredDistances'
