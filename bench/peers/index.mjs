@@ -1,9 +1,9 @@
 // InfoNCE over 384 floats a row in onnxruntime-node (native code, one thread), TensorFlow.js and here, in turns.
 
 import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
-import { fileURLToPath } from 'node:url';
 import { LossComputer } from 'microlora-training-utils';
 import * as ort from 'onnxruntime-node';
 import { infoNCEModel } from './onnx-model.mjs';
@@ -14,7 +14,9 @@ const TURNS = 15;
 
 setWasmPaths(fileURLToPath(import.meta.resolve('@tensorflow/tfjs-backend-wasm')).replace(/[^/]+$/, ''));
 await tf.setBackend('wasm');
-console.log(`${cpus()[0].model}, Node ${process.version}. Median ms of InfoNCE, in turns; × is our time against theirs.\n`);
+console.log(
+  `${cpus()[0].model}, Node ${process.version}. Median ms of InfoNCE, in turns; × is our time against theirs.\n`,
+);
 console.log(row(['batch', 'here', 'onnxruntime-node', 'tfjs wasm', 'tfjs cpu']));
 
 for (const n of [8, 64, 256, 1024]) {
