@@ -11,7 +11,7 @@ import {
   throwNonFinite,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { cosine } from './kernels/scalar/vector.js';
+import { cosine } from './kernels/vector.js';
 import type { Batch, EmbeddedExample, ProcessedExample, Rows, Vector } from './types.js';
 
 export interface BatchGeneratorOptions {
@@ -162,7 +162,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
       this._cosineSimilarity === BatchGenerator.prototype._cosineSimilarity
         ? kernels().hardestNegatives(anchors, positives)
         : hardestBy((a, b) => this._cosineSimilarity(a, b), anchors, positives);
-    return positives.map((_, i) => {
+    return anchors.map((_, i) => {
       const index = hardest[i]!;
       if (index < 0 && positives.length > 1) throwNonFinite('BatchGenerator', { anchors, positives });
       return positives[index < 0 ? (i + 1) % positives.length : index]!;

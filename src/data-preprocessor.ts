@@ -103,12 +103,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   /** Text → embedding. */
   embeddingCache: Map<string, Float32Array>;
   /** Running counts. */
-  stats: PreprocessorStats = {
-    processed: 0,
-    filtered: 0,
-    augmented: 0,
-    cacheHits: 0,
-  };
+  stats: PreprocessorStats = { processed: 0, filtered: 0, augmented: 0, cacheHits: 0 };
 
   readonly #random: Random;
   readonly #tokenCache = new TokenCache();
@@ -158,10 +153,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     for await (const chunk of chunksOf(examples)) {
       for (const example of await this.#processChunk(chunk)) processed.push(example);
     }
-    this.emit('process:complete', {
-      total: processed.length,
-      stats: this.stats,
-    });
+    this.emit('process:complete', { total: processed.length, stats: this.stats });
     return processed;
   }
 
@@ -211,11 +203,17 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     return processed;
   }
 
-  /** The embedder's rows for the texts of the examples that are not cached. */
+  /** The rows of all texts of the examples: cached ones, and the embedder's for the others. */
   async #embedAll(embedder: Embedder, examples: readonly TrainingExample[]): Promise<Map<string, Float32Array>> {
     const texts = new Set(examples.flatMap(({ input, output }) => [input, output]));
-    const missing = [...texts].filter(text => !this.embeddingCache.has(text));
     const embedded = new Map<string, Float32Array>();
+    const missing: string[] = [];
+    for (const text of texts) {
+      // What is cached now may have left by the time it is needed.
+      const cached = this.embeddingCache.get(text);
+      if (cached) embedded.set(text, cached);
+      else missing.push(text);
+    }
     const { embedBatchSize } = this.config;
     for (let start = 0; start < missing.length; start += embedBatchSize) {
       const batch = missing.slice(start, start + embedBatchSize);
@@ -333,23 +331,11 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     const quality = qualityOf(example);
     const variations: TrainingExample[] = [];
     if (this.#random() < 0.5)
-      variations.push({
-        input: this._synonymReplace(example.input),
-        output,
-        quality: quality * 0.9,
-      });
+      variations.push({ input: this._synonymReplace(example.input), output, quality: quality * 0.9 });
     if (this.#random() < 0.3)
-      variations.push({
-        input: this._randomInsert(example.input),
-        output,
-        quality: quality * 0.85,
-      });
+      variations.push({ input: this._randomInsert(example.input), output, quality: quality * 0.85 });
     if (this.#random() < 0.3)
-      variations.push({
-        input: this._caseVariation(example.input),
-        output,
-        quality: quality * 0.95,
-      });
+      variations.push({ input: this._caseVariation(example.input), output, quality: quality * 0.95 });
     return variations.slice(0, this.config.augmentationFactor - 1);
   }
 
@@ -376,30 +362,19 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   /** The running counts with the sizes of vocabulary and cache. */
   getStats(): PreprocessorStats & { vocabSize: number; cacheSize: number } {
-    return {
-      ...this.stats,
-      vocabSize: this.vocabSize,
-      cacheSize: this.embeddingCache.size,
-    };
+    return { ...this.stats, vocabSize: this.vocabSize, cacheSize: this.embeddingCache.size };
   }
 }
 
 function checkConfig(config: DataPreprocessorConfig): void {
   const call = 'DataPreprocessor';
-  checkNumber(call, 'maxLength', config.maxLength, {
-    integer: true,
-    min: 0,
-    infinity: true,
-  });
+  checkNumber(call, 'maxLength', config.maxLength, { integer: true, min: 0, infinity: true });
   if (config.embeddingDim !== undefined) checkCount(call, 'embeddingDim', config.embeddingDim);
   checkCount(call, 'augmentationFactor', config.augmentationFactor);
   checkNumber(call, 'qualityThreshold', config.qualityThreshold);
   if (typeof config.embedder !== 'function') checkOneOf(call, 'embedder', config.embedder, ['hash', 'ngram']);
   checkCount(call, 'embedBatchSize', config.embedBatchSize);
-  checkNumber(call, 'cacheBytes', config.cacheBytes, {
-    min: 0,
-    infinity: true,
-  });
+  checkNumber(call, 'cacheBytes', config.cacheBytes, { min: 0, infinity: true });
 }
 
 function checkSource(examples: unknown): void {

@@ -135,7 +135,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     data: readonly E[],
     options: FisherOptions<E> = {},
   ): void {
-    checkAdapters('computeFisher', adapters);
+    checkAdapters('computeFisher', adapters, checkFiniteRows);
     checkOptions('computeFisher', options);
     checkArray('computeFisher', 'data', data);
     if (data.length === 0) throw new RangeError('computeFisher: data is empty');
@@ -150,7 +150,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     const fishers = new Map<string, FisherInfo>();
     for (const [name, adapter] of adapters) {
       const fisher = gradients
-        ? fisherOf(gradients, sample, adapter, name)
+        ? fisherOf(gradients, sample, adapter, name, examples)
         : mseFisherOf(sample, adapter, name, examples);
       if (this.#normalize) scaleToMaximumOne(fisher);
       const previous = this.config.online ? this.fisherInfo.get(name) : undefined;
@@ -158,10 +158,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       fishers.set(name, fisher);
     }
     for (const [name, { loraA, loraB }] of adapters) {
-      this.optimalParams.set(name, {
-        loraA: copyRows(loraA),
-        loraB: copyRows(loraB),
-      });
+      this.optimalParams.set(name, { loraA: copyRows(loraA), loraB: copyRows(loraB) });
       this.fisherInfo.set(name, fishers.get(name)!);
     }
     this.stats.tasksLearned++;
@@ -205,10 +202,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     checkAdapters('penaltyGradient', adapters, checkFiniteRows);
     const gradients = new Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>();
     for (const { name, adapter } of this.#remembered('penaltyGradient', adapters)) {
-      gradients.set(name, {
-        gradA: zeros(adapter.loraA),
-        gradB: zeros(adapter.loraB),
-      });
+      gradients.set(name, { gradA: zeros(adapter.loraA), gradB: zeros(adapter.loraB) });
     }
     this.#addPenaltyGradient('penaltyGradient', adapters, gradients);
     return gradients;
@@ -361,23 +355,26 @@ function mseFisherOf(
 }
 
 /** Mean squared gradients by the caller's own function. */
-function fisherOf<E>(gradients: ExampleGradients<E>, sample: readonly E[], adapter: Adapter, name: string): FisherInfo {
+function fisherOf<E>(
+  gradients: ExampleGradients<E>,
+  sample: readonly E[],
+  adapter: Adapter,
+  name: string,
+  data: readonly E[],
+): FisherInfo {
   const fisherA = float64Matrix(adapter.loraA.length, adapter.loraA[0]!.length);
   const fisherB = float64Matrix(adapter.loraB.length, adapter.loraB[0]!.length);
-  sample.forEach((example, i) => {
-    const label = `gradients of example ${i} for ${describe(name)}`;
+  for (const example of sample) {
+    // Of a sample the examples are not in order; where one stands matters only in a message.
+    const label = `gradients of data[${data.indexOf(example)}] for ${describe(name)}`;
     const ofExample = gradients(example, adapter, name);
     checkObject('computeFisher', label, ofExample);
     const { gradA, gradB } = ofExample;
     checkSameShape('computeFisher', `${label}: gradA`, gradA, adapter.loraA);
     checkSameShape('computeFisher', `${label}: gradB`, gradB, adapter.loraB);
     const allFinite = addSquares(fisherA, gradA, 1 / sample.length) && addSquares(fisherB, gradB, 1 / sample.length);
-    if (!allFinite)
-      throwNonFinite('computeFisher', {
-        [`${label}: gradA`]: gradA,
-        [`${label}: gradB`]: gradB,
-      });
-  });
+    if (!allFinite) throwNonFinite('computeFisher', { [`${label}: gradA`]: gradA, [`${label}: gradB`]: gradB });
+  }
   return { fisherA, fisherB };
 }
 

@@ -68,11 +68,7 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   /** All calls; a kept call's input is the same object here. */
   forwardFns: ForwardCall[] = [];
   /** Running counts. */
-  stats: CheckpointerStats = {
-    checkpoints: 0,
-    recomputations: 0,
-    memoryReduction: 0,
-  };
+  stats: CheckpointerStats = { checkpoints: 0, recomputations: 0, memoryReduction: 0 };
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
@@ -113,10 +109,7 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
     }
     this.stats.checkpoints++;
     if (this.checkpoints.length < this.config.maxStoredActivations) {
-      this.checkpoints.push({
-        input: call.input,
-        output: this._shallowCopy(output),
-      });
+      this.checkpoints.push({ input: call.input, output: this._shallowCopy(output) });
     }
     return output;
   }
@@ -158,12 +151,8 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
    * @param activationSize Size of one layer's activations, above 0, in any unit.
    */
   estimateMemorySavings(totalLayers: number, activationSize: number): MemoryEstimate {
-    checkNumber('estimateMemorySavings', 'totalLayers', totalLayers, {
-      above: 0,
-    });
-    checkNumber('estimateMemorySavings', 'activationSize', activationSize, {
-      above: 0,
-    });
+    checkNumber('estimateMemorySavings', 'totalLayers', totalLayers, { above: 0 });
+    checkNumber('estimateMemorySavings', 'activationSize', activationSize, { above: 0 });
     const { checkpointSegments } = this.config;
     const withoutCheckpoints = totalLayers * activationSize;
     const withCheckpoints = checkpointSegments * activationSize + (totalLayers / checkpointSegments) * activationSize;

@@ -53,8 +53,7 @@ export type {
   MemoryEstimate,
 } from './gradient-checkpointer.js';
 export { type ReadJsonlOptions, readJsonl } from './jsonl.js';
-// What the port adds.
-export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernels/index.js';
+export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
 export {
   LoRAAdapter,
   type LoRAAdapterOptions,

@@ -96,13 +96,7 @@ export class LoRAAdapter implements Adapter {
       checkFinite(call, `adapter.loraB[${i}]`, Float32Array.from(row));
     });
     const rank = loraB.length;
-    const adapter = new LoRAAdapter({
-      dim: loraA.length,
-      outDim: loraB[0]!.length,
-      rank,
-      alpha: 1,
-      seed: 0,
-    });
+    const adapter = new LoRAAdapter({ dim: loraA.length, outDim: loraB[0]!.length, rank, alpha: 1, seed: 0 });
     (adapter as { scaling: number }).scaling = scaling;
     loraA.forEach((row, i) => {
       adapter.loraA[i]!.set(row);
@@ -171,23 +165,15 @@ export class LoRAAdapter implements Adapter {
     checkWidths('backward', 'gradRows', gradRows, this.outDim);
     checkSameCount('backward', 'gradRows', gradRows.length, 'the last forward', inputs.length);
     const gradients = kernels().loraBackward(this, inputs, hidden, gradRows);
-    const squares = kernels().sumOfSquares(gradients.gradA) + kernels().sumOfSquares(gradients.gradInputs);
-    if (!Number.isFinite(squares))
-      throwNonFinite('backward', {
-        gradRows,
-        loraA: this.loraA,
-        loraB: this.loraB,
-      });
+    const { gradA, gradB, gradInputs } = gradients;
+    const squares = [gradA, gradB, gradInputs].reduce((sum, rows) => sum + kernels().sumOfSquares(rows), 0);
+    if (!Number.isFinite(squares)) throwNonFinite('backward', { gradRows, loraA: this.loraA, loraB: this.loraB });
     return gradients;
   }
 
   /** The adapter in MicroLoRA's saved form; `JSON.stringify` calls it. */
   toJSON(): SavedAdapter {
-    return {
-      loraA: toNestedArrays(this.loraA),
-      loraB: toNestedArrays(this.loraB),
-      scaling: this.scaling,
-    };
+    return { loraA: toNestedArrays(this.loraA), loraB: toNestedArrays(this.loraB), scaling: this.scaling };
   }
 }
 

@@ -1,4 +1,4 @@
-import { cosine, euclidean } from './kernels/scalar/vector.js';
+import { cosine, euclidean } from './kernels/vector.js';
 import { combine, type WeightedLoss } from './loss-computer/combine.js';
 import { type ContrastiveOptions, contrastive } from './loss-computer/contrastive.js';
 import { type CosineEmbeddingOptions, cosineEmbedding } from './loss-computer/cosine-embedding.js';

@@ -23,9 +23,9 @@ export interface WarmupCosineOptions {
 export interface OneCycleOptions {
   /** The peak, reached half-way. Default 10 × baseLR. */
   maxLR?: number;
-  /** When given, the cycle starts at maxLR / divFactor. Default: it starts at baseLR. */
+  /** 1 or more: when given, the cycle starts at maxLR / divFactor. Default: it starts at baseLR. */
   divFactor?: number;
-  /** The cycle ends at baseLR / finalDiv. Default 10,000. */
+  /** 1 or more: the cycle ends at baseLR / finalDiv. Default 10,000. */
   finalDiv?: number;
 }
 
@@ -36,8 +36,8 @@ export type Schedule<Options = object> = (baseLR: number, step: number, totalSte
  * Learning-rate schedules: pure functions `(baseLR, step, totalSteps, opts)` of a step from 0. Schedules that end at
  * `totalSteps` keep their last value after it; none is ever negative.
  *
- * All throw a `TypeError` or `RangeError` for a rate that is not a finite number of 0 or more, a step that is not
- * finite, or an option out of range. A step below 0 counts as 0.
+ * All throw a `TypeError` or `RangeError` for a rate or `totalSteps` that is not a finite number of 0 or more, a step that
+ * is not finite, or an option out of range, where they read it. A step below 0 counts as 0.
  *
  * @example
  * ```js
@@ -92,8 +92,8 @@ export const LRSchedulers = {
     checkRate(call, 'baseLR', baseLR);
     checkNumber(call, 'gamma', gamma, { min: 0 });
     checkNumber(call, 'stepSize', stepSize, { above: 0 });
-    if (baseLR === 0) return 0;
-    return Math.min(baseLR * gamma ** Math.floor(checkStep(call, step) / stepSize), Number.MAX_VALUE);
+    const factors = Math.floor(checkStep(call, step) / stepSize);
+    return baseLR === 0 ? 0 : Math.min(baseLR * gamma ** factors, Number.MAX_VALUE);
   },
 
   /** A straight line from 0 to `baseLR` over `warmupSteps`, then half a cosine to 0 at `totalSteps`. */

@@ -29,8 +29,15 @@ export interface AdamWOptions {
   maxGradNorm?: number;
 }
 
-/** The second moment holds squares in float32. */
+/** AdamW's second moment holds squares, in float32 for a LoRAAdapter. */
 const LARGEST_NORM = 1e19;
+
+/** Moments of one matrix, and how many steps they have seen: as in PyTorch, adapters without gradients do not age. */
+interface AdamWState {
+  first: readonly MutableVector[];
+  second: readonly MutableVector[];
+  steps: number;
+}
 
 /** One parameter matrix, its gradient and the optimizer's state for it. */
 interface Parameter<State> {
@@ -39,18 +46,21 @@ interface Parameter<State> {
   state: State;
 }
 
-/** What all optimizers share: the adapters, the state of each matrix, checks and clipping. */
+/** What all optimizers share: the state of each matrix, checks and clipping. */
 abstract class Optimizer<State> {
-  readonly #adapters: ReadonlyMap<string, Adapter>;
-  readonly #states: Map<string, { loraA: State; loraB: State }>;
   readonly #call: string;
+  readonly #adapters: ReadonlyMap<string, Adapter>;
+  readonly #matrices: Map<string, Record<'loraA' | 'loraB', { values: readonly MutableVector[]; state: State }>>;
 
   protected constructor(call: string, adapters: ReadonlyMap<string, Adapter>, stateFor: (values: Rows) => State) {
     checkAdapters(call, adapters);
     this.#call = `${call}.step`;
     this.#adapters = adapters;
-    this.#states = new Map(
-      Array.from(adapters, ([name, { loraA, loraB }]) => [name, { loraA: stateFor(loraA), loraB: stateFor(loraB) }]),
+    this.#matrices = new Map(
+      Array.from(adapters, ([name, { loraA, loraB }]) => [
+        name,
+        { loraA: { values: loraA, state: stateFor(loraA) }, loraB: { values: loraB, state: stateFor(loraB) } },
+      ]),
     );
   }
 
@@ -59,24 +69,24 @@ abstract class Optimizer<State> {
     grads: ReadonlyMap<string, AdapterGradients>,
     lr: number,
     maxGradNorm: number | undefined,
+    largestNorm = Infinity,
   ): { parameters: Parameter<State>[]; gradientScale: number } {
     const call = this.#call;
     checkGradients(call, grads, this.#adapters);
     checkNumber(call, 'lr', lr, { min: 0 });
-    const parameters: Parameter<State>[] = [];
     const norm = Math.sqrt(checkFiniteGradients(call, grads));
     const gradientScale = maxGradNorm !== undefined && norm > maxGradNorm ? maxGradNorm / norm : 1;
-    if (norm * gradientScale > LARGEST_NORM) {
-      throw new RangeError(
-        `${call}: grads have norm ${norm}, whose square float32 state cannot hold; pass maxGradNorm`,
-      );
+    if (norm * gradientScale > largestNorm) {
+      throw new RangeError(`${call}: grads have norm ${norm}, whose square float32 cannot hold; pass maxGradNorm`);
     }
+    const parameters: Parameter<State>[] = [];
     for (const [name, { gradA, gradB }] of grads) {
-      const { loraA, loraB } = this.#adapters.get(name)!;
-      const state = this.#states.get(name);
-      if (!state) throw new RangeError(`${call}: adapter ${describe(name)} was added after the optimizer was made`);
-      parameters.push({ values: loraA, gradients: gradA, state: state.loraA });
-      parameters.push({ values: loraB, gradients: gradB, state: state.loraB });
+      const adapter = this.#adapters.get(name)!;
+      const known = this.#matrices.get(name);
+      if (known?.loraA.values !== adapter.loraA || known.loraB.values !== adapter.loraB) {
+        throw new RangeError(`${call}: adapter ${describe(name)} was added or replaced after the optimizer was made`);
+      }
+      parameters.push({ ...known.loraA, gradients: gradA }, { ...known.loraB, gradients: gradB });
     }
     return { parameters, gradientScale };
   }
@@ -96,14 +106,10 @@ abstract class Optimizer<State> {
  * console.log(adapter.loraB[0]); // Float32Array(2) [ -0.10000000149011612, 0.10000000149011612 ]
  * ```
  */
-export class AdamW extends Optimizer<{
-  first: readonly MutableVector[];
-  second: readonly MutableVector[];
-}> {
+export class AdamW extends Optimizer<AdamWState> {
   /** The learning rate of a `step` without one. */
   lr: number;
   readonly #options: Required<Omit<AdamWOptions, 'lr' | 'maxGradNorm'>> & Pick<AdamWOptions, 'maxGradNorm'>;
-  #steps = 0;
 
   /**
    * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
@@ -111,12 +117,7 @@ export class AdamW extends Optimizer<{
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: AdamWOptions = {}) {
     const call = 'AdamW';
-    const defaults = {
-      lr: 1e-3,
-      betas: [0.9, 0.999] as const,
-      eps: 1e-8,
-      weightDecay: 0.01,
-    };
+    const defaults = { lr: 1e-3, betas: [0.9, 0.999] as const, eps: 1e-8, weightDecay: 0.01 };
     const { lr, ...rest } = withDefaults(call, defaults, options);
     checkNumber(call, 'lr', lr, { min: 0 });
     checkArray(call, 'betas', rest.betas);
@@ -125,10 +126,7 @@ export class AdamW extends Optimizer<{
     checkNumber(call, 'eps', rest.eps, { above: 0 });
     checkNumber(call, 'weightDecay', rest.weightDecay, { min: 0 });
     if (rest.maxGradNorm !== undefined) checkNumber(call, 'maxGradNorm', rest.maxGradNorm, { above: 0 });
-    super(call, adapters, values => ({
-      first: zerosLike(values),
-      second: zerosLike(values),
-    }));
+    super(call, adapters, values => ({ first: zerosLike(values), second: zerosLike(values), steps: 0 }));
     this.lr = lr;
     this.#options = rest;
   }
@@ -139,26 +137,17 @@ export class AdamW extends Optimizer<{
    * @param grads Gradients by adapter name.
    * @param lr Learning rate of this step. Default: `this.lr`.
    * @throws TypeError or RangeError, with nothing changed, for an unknown name, a shape that is not the adapter's, an
-   *   entry that is not finite, or a bad rate.
+   *   entry that is not finite, gradients whose norm exceeds 1e19 after clipping, or a bad rate.
    */
   step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
     const { betas, eps, weightDecay, maxGradNorm } = this.#options;
-    const { parameters, gradientScale } = this.prepare(grads, lr, maxGradNorm);
-    this.#steps++;
+    const { parameters, gradientScale } = this.prepare(grads, lr, maxGradNorm, LARGEST_NORM);
     const [beta1, beta2] = betas;
-    const correction1 = 1 - beta1 ** this.#steps;
-    const correction2 = 1 - beta2 ** this.#steps;
     for (const { values, gradients, state } of parameters) {
-      kernels().adamw(values, gradients, state, {
-        lr,
-        beta1,
-        beta2,
-        eps,
-        weightDecay,
-        correction1,
-        correction2,
-        gradientScale,
-      });
+      state.steps++;
+      const [correction1, correction2] = [1 - beta1 ** state.steps, 1 - beta2 ** state.steps];
+      const step = { lr, beta1, beta2, eps, weightDecay, correction1, correction2, gradientScale };
+      kernels().adamw(values, gradients, state, step);
     }
   }
 }
@@ -180,9 +169,7 @@ export class SGD extends Optimizer<{ velocity: readonly MutableVector[] | null }
     checkNumber(call, 'momentum', rest.momentum, { min: 0, below: 1 });
     checkNumber(call, 'weightDecay', rest.weightDecay, { min: 0 });
     if (rest.maxGradNorm !== undefined) checkNumber(call, 'maxGradNorm', rest.maxGradNorm, { above: 0 });
-    super(call, adapters, values => ({
-      velocity: rest.momentum > 0 ? zerosLike(values) : null,
-    }));
+    super(call, adapters, values => ({ velocity: rest.momentum > 0 ? zerosLike(values) : null }));
     this.lr = lr;
     this.#options = rest;
   }
@@ -198,12 +185,7 @@ export class SGD extends Optimizer<{ velocity: readonly MutableVector[] | null }
     const { momentum, weightDecay, maxGradNorm } = this.#options;
     const { parameters, gradientScale } = this.prepare(grads, lr, maxGradNorm);
     for (const { values, gradients, state } of parameters) {
-      kernels().sgd(values, gradients, state.velocity, {
-        lr,
-        momentum,
-        weightDecay,
-        gradientScale,
-      });
+      kernels().sgd(values, gradients, state.velocity, { lr, momentum, weightDecay, gradientScale });
     }
   }
 }

@@ -344,13 +344,13 @@ const options: Row[] = [
   ['forward: rows[0] has 3 entries, expected 2', RangeError, () => LoRAAdapter.from(adapter).forward([[1, 2, 3]])],
   ['forward: rows[1][1] must be finite, got NaN', RangeError, () => LoRAAdapter.from(adapter).forward(withNaN)],
   [
-    'AdamW: adapters must be a Map from name to adapter, got an object',
+    'AdamW: adapters must be a Map by adapter name, got an object',
     TypeError,
     () => new AdamW(untyped({ query: adapter })),
   ],
   ['AdamW: lr must be a finite number of at least 0, got -1', RangeError, () => new AdamW(adapters, { lr: -1 })],
   [
-    'AdamW: betas[1] must be a finite number of at least 0 below 1, got 1',
+    'AdamW: betas[1] must be a finite number of at least 0 and below 1, got 1',
     RangeError,
     () => new AdamW(adapters, { betas: [0.9, 1] }),
   ],
@@ -386,7 +386,7 @@ const options: Row[] = [
     () => new AdamW(adapters).step(new Map([['query', grads]]), Number.NaN),
   ],
   [
-    'SGD: momentum must be a finite number of at least 0 below 1, got 1',
+    'SGD: momentum must be a finite number of at least 0 and below 1, got 1',
     RangeError,
     () => new SGD(adapters, { momentum: 1 }),
   ],
@@ -452,7 +452,7 @@ const nonNumbers: Row[] = [
     () => new BatchGenerator([{ inputEmb: [1], outputEmb: [1, Number.NaN] }]),
   ],
   [
-    'computeFisher: gradients of example 0 for "query" must be an object, got undefined',
+    'computeFisher: gradients of data[0] for "query" must be an object, got undefined',
     TypeError,
     () => new EWCManager().computeFisher(adapters, data, { gradients: untyped(() => undefined) }),
   ],
@@ -478,7 +478,7 @@ const nonNumbers: Row[] = [
     () => LoRAAdapter.from({ ...adapter, loraA: [[1e300], [1]] }),
   ],
   [
-    'AdamW.step: grads have norm 1e+30, whose square float32 state cannot hold',
+    'AdamW.step: grads have norm 1e+30, whose square float32 cannot hold',
     RangeError,
     () => new AdamW(adapters).step(new Map([['query', { gradA: [[1e30], [0]], gradB: [[0, 0]] }]])),
   ],
@@ -517,7 +517,7 @@ const ewc: Row[] = [
     () => new EWCManager().computeFisher(adapters, untyped(undefined)),
   ],
   [
-    'computeFisher: adapters must be a Map from name to adapter, got an object',
+    'computeFisher: adapters must be a Map by adapter name, got an object',
     TypeError,
     () => new EWCManager().computeFisher(untyped({}), data),
   ],
@@ -542,12 +542,12 @@ const ewc: Row[] = [
     () => new EWCManager().computeFisher(adapters, data, { gradients: untyped(3) }),
   ],
   [
-    'computeFisher: gradients of example 0 for "query": gradA has 1 rows, the adapter has 2',
+    'computeFisher: gradients of data[0] for "query": gradA has 1 rows, the adapter has 2',
     RangeError,
     () => new EWCManager().computeFisher(adapters, data, { gradients: () => ({ ...grads, gradA: [[1]] }) }),
   ],
   [
-    'computeFisher: gradients of example 0 for "query": gradB[0][1] must be finite, got NaN',
+    'computeFisher: gradients of data[0] for "query": gradB[0][1] must be finite, got NaN',
     RangeError,
     () => new EWCManager().computeFisher(adapters, data, { gradients: () => ({ ...grads, gradB: [[1, Number.NaN]] }) }),
   ],
@@ -718,7 +718,32 @@ describe('what is refused changes nothing', () => {
     const optimizer = new AdamW(growing);
     growing.set('later', structuredClone(adapter));
     expect(() => optimizer.step(new Map([['later', grads]]))).toThrow(
-      'AdamW.step: adapter "later" was added after the optimizer was made',
+      'AdamW.step: adapter "later" was added or replaced after the optimizer was made',
+    );
+  });
+
+  it('of an optimizer whose adapter was replaced', () => {
+    const replaced = new Map([['query', structuredClone(adapter)]]);
+    const optimizer = new SGD(replaced);
+    replaced.set('query', structuredClone(adapter));
+    expect(() => optimizer.step(new Map([['query', grads]]))).toThrow('adapter "query" was added or replaced');
+  });
+
+  it('of typed rows that are not in one buffer', () => {
+    const manager = taught();
+    const loose = new Map([
+      ['query', { loraA: [Float32Array.of(Number.NaN), Float32Array.of(1)], loraB: [[1, 2]], scaling: 1 }],
+    ]);
+    for (const call of [() => manager.applyGradient(loose, 0.1), () => manager.penaltyGradient(loose)]) {
+      expect(call).toThrow('adapters.get("query").loraA[0][0] must be finite, got NaN');
+    }
+    expect(() => manager.computeFisher(loose, data, { gradients: () => grads })).toThrow('loraA[0][0] must be finite');
+  });
+
+  it('of gradients that overflow float32 though the loss does not', () => {
+    expect(() => LossComputer.mse([[1e39]], [[0]], { gradients: true })).toThrow('mse: the result overflows');
+    expect(() => LossComputer.contrastive(rows, rows, null, { temperature: 1e-310 })).toThrow(
+      'temperature is too small',
     );
   });
 

@@ -116,6 +116,32 @@ describe('hard negatives', () => {
     expect(batch!.negatives).toEqual(batch!.positives);
   });
 
+  it('are one an anchor, also where a caller mines among more or fewer positives', () => {
+    const generator = new BatchGenerator(examples(0));
+    const positives = [
+      [1, 0],
+      [0, 1],
+      [1, 1],
+    ];
+    expect(
+      generator._mineHardNegatives(
+        [
+          [1, 0],
+          [0, 1],
+        ],
+        positives,
+      ),
+    ).toEqual([
+      [1, 1],
+      [1, 1],
+    ]);
+    expect(generator._mineHardNegatives(positives, positives.slice(0, 2))).toEqual([
+      [0, 1],
+      [1, 0],
+      [1, 0],
+    ]);
+  });
+
   it('heed an overridden _cosineSimilarity and _mineHardNegatives', () => {
     class Farthest extends BatchGenerator<EmbeddedExample> {
       override _cosineSimilarity(a: Vector, b: Vector): number {

@@ -295,6 +295,15 @@ describe('an embedder function', () => {
     expect(await run({ normalizeEmbeddings: true })).toEqual(Array.from(Float32Array.of(0.6, 0.8)));
   });
 
+  it('finds texts that leave the cache while their chunk is finished', async () => {
+    const embedder = (texts: readonly string[]): number[][] => texts.map(text => [text.length]);
+    const pairs = (name: string, count: number): TrainingExample[] =>
+      Array.from({ length: count }, (_, i) => ({ input: `${name} in ${i}`, output: `${name} out ${i}` }));
+    const preprocessor = new DataPreprocessor({ embedder, cacheBytes: 400 * 30 });
+    await preprocessor.process(pairs('old', 100));
+    expect(await preprocessor.process([...pairs('new', 150), ...pairs('old', 100)])).toHaveLength(250);
+  });
+
   it('serves calls that run at the same time', async () => {
     const embedder = async (texts: readonly string[]): Promise<number[][]> => {
       await new Promise(resolve => setTimeout(resolve, texts.length % 3));

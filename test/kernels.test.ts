@@ -156,6 +156,22 @@ describe('on hostile values', () => {
     );
   });
 
+  it('positives that are tiny beside the negatives', () => {
+    for (const [positive, negative] of [
+      [
+        [1e-4, 0],
+        [900, 100],
+      ],
+      [
+        [1e-7, 0],
+        [0, 1000],
+      ],
+    ]) {
+      const [anchors, positives] = [[[1, 0]], [positive!]];
+      expectSameContrastive({ anchors, positives, negatives: [negative!], groups: null, temperature: 0.07 });
+    }
+  });
+
   it('leaves numbers beyond float32 to the scalar kernels', () => {
     const [anchors, positives] = [
       [

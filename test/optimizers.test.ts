@@ -77,6 +77,14 @@ describe.each(kinds)('on %s', (_, make) => {
   });
 });
 
+it('AdamW counts steps for each adapter by itself, as PyTorch does for each parameter', () => {
+  const adapters = new Map(['a', 'b'].map(name => [name, structuredClone(start)]));
+  const optimizer = new AdamW(adapters);
+  for (const each of gradients) optimizer.step(new Map([['a', each]]));
+  optimizer.step(new Map([['b', gradients[0]!]]));
+  expectClose(flat(adapters.get('b')!), plainAdamW(flat(start), [flatGradient(gradients[0]!)], {}), 1e-6, 0.1);
+});
+
 it('an adapter and an optimizer fit a linear map', () => {
   const target = (x: number[]): number[] => [x[0]! + x[1]!, x[1]! - x[2]!, x[2]!];
   const inputs = matrix(40, 3);

@@ -1,3 +1,4 @@
+import { mix } from '../internal/random.js';
 import type { Float32Row } from '../types.js';
 
 const MIN_GRAM = 3;
@@ -41,10 +42,8 @@ function absorb(hash: number, codePoint: number): number {
   return Math.imul(hash ^ codePoint, FNV_PRIME);
 }
 
-/** One bit of the hash gives the sign, the others the place; FNV's low bits are weak, so MurmurHash3's finaliser mixes first. */
+/** One bit of the hash gives the sign, the others the place; mixed first, as FNV's low bits are weak. */
 function addFeature(embedding: Float32Row, hash: number): void {
-  let h = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  h = (h ^ (h >>> 16)) >>> 0;
+  const h = mix(hash) >>> 0;
   embedding[(h >>> 1) % embedding.length]! += h & 1 ? 1 : -1;
 }

@@ -2,7 +2,7 @@
 const MAX_TOKENS = 2 ** 19;
 
 /**
- * Tokens by text. A vocabulary only grows, so a text keeps its tokens; a caller who puts another vocabulary in its place
+ * Tokens by text. A vocabulary only grows, so a text keeps its tokens; a caller who puts another Map in its place
  * starts anew. Full, it is emptied, which costs less than keeping an order.
  */
 export class TokenCache {

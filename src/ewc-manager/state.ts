@@ -1,6 +1,6 @@
 import type { EWCConfig, EWCStats, FisherInfo, OptimalParams } from '../ewc-manager.js';
-import { checkCount, checkFinite, checkNumber, checkObject, checkRows } from '../internal/validate.js';
-import { toNestedArrays } from '../kernels/matrix.js';
+import { checkCount, checkFiniteRows, checkNumber, checkObject } from '../internal/validate.js';
+import { float64Matrix, toNestedArrays } from '../kernels/matrix.js';
 import type { Rows } from '../types.js';
 
 /** What `EWCManager.export` returns: plain arrays and numbers, ready for JSON. */
@@ -16,7 +16,7 @@ export interface EWCState {
 }
 
 /** Checked state, in the manager's own form. Fields that the exported state lacks are undefined. */
-export interface ParsedState {
+interface ParsedState {
   fisherInfo: Map<string, FisherInfo>;
   optimalParams: Map<string, OptimalParams>;
   config: Partial<EWCConfig>;
@@ -85,18 +85,21 @@ function entriesOf(field: string, value: unknown): [string, Record<string, unkno
   });
 }
 
-function parseMatrix(name: string, rows: unknown, min = -Infinity): Float64Array[] {
-  checkRows(CALL, name, rows);
-  return (rows as Rows).map((row, i) => {
-    checkFinite(CALL, `${name}[${i}]`, row);
-    if (row.length !== rows[0]!.length) {
-      throw new RangeError(`${CALL}: ${name}[${i}] has ${row.length} entries, ${name}[0] has ${rows[0]!.length}`);
+function parseMatrix(name: string, rows: unknown, min = -Infinity): readonly Float64Array[] {
+  checkFiniteRows(CALL, name, rows);
+  const width = rows[0]!.length;
+  const matrix = float64Matrix(rows.length, width);
+  rows.forEach((row, i) => {
+    if (row.length !== width) {
+      throw new RangeError(`${CALL}: ${name}[${i}] has ${row.length} entries, ${name}[0] has ${width}`);
     }
     const negative = row.findIndex(value => value < min);
-    if (negative >= 0)
+    if (negative >= 0) {
       throw new RangeError(`${CALL}: ${name}[${i}][${negative}] must not be negative, got ${row[negative]}`);
-    return Float64Array.from(row);
+    }
+    matrix[i]!.set(row);
   });
+  return matrix;
 }
 
 function checkShape(name: string, rows: Rows, height: number, width: number): void {
@@ -109,10 +112,7 @@ function parseConfig(config: unknown): Partial<EWCConfig> {
   checkObject(CALL, 'config', config);
   const parsed: Partial<EWCConfig> = {};
   // JSON writes an infinite sampleSize as null.
-  if (config['lambda'] !== undefined)
-    parsed.lambda = checkNumber(CALL, 'config.lambda', config['lambda'], {
-      min: 0,
-    });
+  if (config['lambda'] !== undefined) parsed.lambda = checkNumber(CALL, 'config.lambda', config['lambda'], { min: 0 });
   if (config['sampleSize'] !== undefined) {
     parsed.sampleSize =
       config['sampleSize'] === null ? Infinity : checkSampleSize(CALL, 'config.sampleSize', config['sampleSize']);
@@ -123,11 +123,7 @@ function parseConfig(config: unknown): Partial<EWCConfig> {
 }
 
 export function checkSampleSize(call: string, name: string, value: unknown): number {
-  return checkNumber(call, name, value, {
-    integer: true,
-    min: 1,
-    infinity: true,
-  });
+  return checkNumber(call, name, value, { integer: true, min: 1, infinity: true });
 }
 
 function parseStats(stats: unknown): EWCStats | undefined {

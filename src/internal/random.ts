@@ -2,13 +2,13 @@
 export type Random = () => number;
 
 /** `Math.random`, looked up at each draw so that a caller who replaces it is heeded. */
-export const mathRandom: Random = () => Math.random();
+const mathRandom: Random = () => Math.random();
 
 /**
  * A private generator: sfc32 (Chris Doty-Humphrey, PractRand), seeded through the finaliser of MurmurHash3.
  * Different `(seed, stream)` pairs give unrelated sequences; `stream` tells apart what one seed serves, such as epochs.
  */
-export function seededRandom(seed: number, stream = 0): Random {
+function seededRandom(seed: number, stream = 0): Random {
   let a = mix(seed ^ 0x9e3779b9);
   let b = mix(Math.imul(stream, 0x85ebca6b) ^ a ^ 0x243f6a88);
   let c = mix(seed ^ mix(stream ^ 0xb7e15162));
@@ -36,7 +36,8 @@ export function gaussian(random: Random): number {
   return radius * Math.cos(2 * Math.PI * random());
 }
 
-function mix(value: number): number {
+/** The finaliser of MurmurHash3: every bit of the value moves every bit of the result. */
+export function mix(value: number): number {
   let h = value | 0;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);

@@ -41,11 +41,7 @@ export function checkCount(call: string, name: string, value: unknown, min = 1):
 /** The seed of a private generator: an unsigned 32-bit integer, or nothing. */
 export function checkSeed(call: string, seed: unknown): number | undefined {
   if (seed === undefined || seed === null) return undefined;
-  return checkNumber(call, 'seed', seed, {
-    integer: true,
-    min: 0,
-    max: 0xffffffff,
-  });
+  return checkNumber(call, 'seed', seed, { integer: true, min: 0, max: 0xffffffff });
 }
 
 /** The options of a call: an object, maybe of a class, but nothing else. */
@@ -69,7 +65,7 @@ export function checkArray(call: string, name: string, value: unknown): asserts 
 export function checkMap(call: string, name: string, value: unknown): void {
   const isMap =
     typeof value === 'object' && value !== null && 'get' in value && 'size' in value && Symbol.iterator in value;
-  if (!isMap) throw wrongType(call, name, 'a Map from name to adapter', value);
+  if (!isMap) throw wrongType(call, name, 'a Map by adapter name', value);
 }
 
 export function checkOneOf<T extends string>(call: string, name: string, value: unknown, allowed: readonly T[]): T {
@@ -87,7 +83,7 @@ export function isVector(value: unknown): value is Vector {
 export function checkVector(call: string, name: string, value: unknown): asserts value is Vector {
   if (!isVector(value)) throw wrongType(call, name, 'a Float32Array, Float64Array or number[]', value);
   if (value.length === 0) throw new RangeError(`${call}: ${name} is empty`);
-  if (isFloats(value) || !Number.isNaN(sumOfNumbers(value)(value))) return;
+  if (holdsNumbers(value) || !Number.isNaN(sumOfNumbers(value)(value))) return;
   const index = Array.from(value as ArrayLike<unknown>).findIndex(entry => typeof entry !== 'number');
   if (index >= 0) throw wrongType(call, `${name}[${index}]`, 'a number', value[index]);
 }
@@ -109,10 +105,10 @@ export function checkRowShapes(call: string, name: string, rows: unknown): asser
 
 /** As {@link checkRows}, and every entry finite. */
 export function checkFiniteRows(call: string, name: string, rows: unknown): asserts rows is Rows {
-  const sum = sumOfRows(call, name, rows);
+  let sum = sumOfRows(call, name, rows);
   const whole = bufferOf(rows as Rows);
-  const allFinite = Number.isFinite(sum) && (!whole || Number.isFinite(sumOfNumbers(whole)(whole)));
-  if (allFinite) return;
+  for (const row of whole ? [whole] : (rows as Rows)) if (!Array.isArray(row)) sum += sumOfNumbers(row)(row);
+  if (Number.isFinite(sum)) return;
   (rows as Rows).forEach((row, i) => {
     checkFinite(call, `${name}[${i}]`, row);
   });
@@ -128,7 +124,7 @@ function sumOfRows(call: string, name: string, rows: unknown): number {
   sum = 0;
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i];
-    const ofRow = Array.isArray(row) && row.length > 0 ? sumOfNumbers(row)(row) : isFloats(row) ? 0 : Number.NaN;
+    const ofRow = Array.isArray(row) && row.length > 0 ? sumOfNumbers(row)(row) : holdsNumbers(row) ? 0 : Number.NaN;
     if (Number.isNaN(ofRow)) checkVector(call, `${name}[${i}]`, row);
     sum += ofRow;
   }
@@ -161,7 +157,7 @@ function sumOfArrays(rows: readonly unknown[]): number {
 }
 
 /** Typed arrays hold numbers, but for the two kinds that hold bigints. */
-function isFloats(row: unknown): boolean {
+function holdsNumbers(row: unknown): boolean {
   return !Array.isArray(row) && isVector(row) && typeof row[0] === 'number';
 }
 
@@ -263,5 +259,5 @@ function expectation({ min, max, above, below, integer, infinity }: NumberRule):
   else if (max !== undefined) bounds.push(`of at most ${max}`);
   if (above !== undefined) bounds.push(`above ${above}`);
   if (below !== undefined) bounds.push(`below ${below}`);
-  return [noun, ...bounds].join(' ') + (infinity ? ' or Infinity' : '');
+  return [noun, bounds.join(' and ')].filter(Boolean).join(' ') + (infinity ? ' or Infinity' : '');
 }

@@ -29,7 +29,7 @@ export function bufferOf(rows: Rows): Float32Array | Float64Array | undefined {
   return buffers.get(rows);
 }
 
-/** All entries in row order: the buffer of a matrix made here, else a copy. Read only. */
+/** All entries in row order: the buffer of a matrix made here, which may be written to, else a copy. */
 export function flatten(rows: Rows): Float32Array | Float64Array {
   const known = buffers.get(rows);
   if (known) return known;

@@ -39,6 +39,7 @@ export function contrastive(
   // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
   if (negatives && !(Array.isArray(negatives) && negatives.length === 0)) checkRows(CALL, 'negatives', negatives);
   checkNumber(CALL, 'temperature', temperature, { above: 0 });
+  if (1 / temperature === Infinity) throw new RangeError(`${CALL}: temperature is too small, got ${temperature}`);
   checkNumber(CALL, 'margin', margin);
 
   const result = kernels().contrastive({

@@ -34,10 +34,6 @@ function checkTargets(targets: ArrayLike<number>, predictions: Rows): void {
   if (!isVector(targets as Vector)) throw wrongType(CALL, 'targets', 'an array of class indices', targets);
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
   for (let i = 0; i < targets.length; i++) {
-    checkNumber(CALL, `targets[${i}]`, targets[i], {
-      integer: true,
-      min: 0,
-      max: predictions[i]!.length - 1,
-    });
+    checkNumber(CALL, `targets[${i}]`, targets[i], { integer: true, min: 0, max: predictions[i]!.length - 1 });
   }
 }

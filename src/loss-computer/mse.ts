@@ -17,7 +17,9 @@ export function mse(predictions: Rows, targets: Rows, options: MseOptions): Loss
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
 
   const result = kernels().mse(predictions, targets, meanCoefficients(predictions.length), options.gradients ?? false);
-  if (!Number.isFinite(result.loss)) throwNonFinite(CALL, { predictions, targets });
+  // A float32 gradient may overflow where the loss does not.
+  const ofGradients = result.gradients ? kernels().sumOfSquares(result.gradients.predictions) : 0;
+  if (!Number.isFinite(result.loss + ofGradients)) throwNonFinite(CALL, { predictions, targets });
   const answer: LossResult = {
     loss: result.loss,
     components: { mse: result.loss },

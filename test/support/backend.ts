@@ -1,3 +1,3 @@
-import { useKernelBackend } from '../../src/kernels/index.js';
+import { useKernelBackend } from '../../src/kernel-backend.js';
 
 useKernelBackend(process.env['KERNEL_BACKEND'] as 'simd' | 'scalar');

@@ -149,14 +149,14 @@ export function projectRows(
 
 /** Cosine of each row of a with the same row of b, both normalised, as float32. */
 export function pairCosines(
-  rows: i32, width: i32, a: usize, b: usize, stride: usize, quotients: usize, norms: usize, cosines: usize,
+  rows: i32, width: i32, a: usize, b: usize, stride: usize, aNorms: usize, bNorms: usize, cosines: usize,
 ): void {
   for (let i = 0; i < rows; i++, a += stride, b += stride) {
     let sum = f64x2.splat(0);
     for (let k: usize = 0, end = <usize>width << 2; k < end; k += 16) {
       sum = addWide(sum, f32x4.mul(v128.load(a + k), v128.load(b + k)));
     }
-    store<f32>(cosines + (<usize>i << 2), <f32>(sumWide(sum) * pairDamping(i, quotients, norms)));
+    store<f32>(cosines + (<usize>i << 2), <f32>(sumWide(sum) * pairDamping(i, aNorms, bNorms)));
   }
 }
 
@@ -165,18 +165,18 @@ export function pairCosines(
  * Adds to the gradients of normalised a and to their radials; b's gradients are with respect to the rows themselves.
  */
 export function pairGradients(
-  rows: i32, width: i32, a: usize, b: usize, stride: usize, quotients: usize, norms: usize, cosines: usize,
+  rows: i32, width: i32, a: usize, b: usize, stride: usize, aNorms: usize, bNorms: usize, cosines: usize,
   ownScales: usize, aGradients: usize, aRadials: usize, bGradients: usize,
 ): void {
   const end = <usize>width << 2;
   for (let i = 0; i < rows; i++, a += stride, b += stride, aGradients += stride, bGradients += stride) {
-    const norm = load<f64>(norms + (<usize>i << 3));
+    const norm = load<f64>(bNorms + (<usize>i << 3));
     if (norm == 0) {
       memory.fill(bGradients, 0, end);
       continue;
     }
     const inverse = f64x2.splat(1.0 / norm);
-    const gradient = -<f64>load<f32>(ownScales + (<usize>i << 2)) * pairDamping(i, quotients, norms);
+    const gradient = -<f64>load<f32>(ownScales + (<usize>i << 2)) * pairDamping(i, aNorms, bNorms);
     const radial = gradient * <f64>load<f32>(cosines + (<usize>i << 2));
     const radials = aRadials + (<usize>i << 3);
     store<f64>(radials, load<f64>(radials) + radial);
@@ -189,10 +189,10 @@ export function pairGradients(
   }
 }
 
-function pairDamping(i: i32, quotients: usize, norms: usize): f64 {
-  const quotient = <f64>load<f32>(quotients + (<usize>i << 2));
-  const norm = load<f64>(norms + (<usize>i << 3));
-  return quotient > 0 ? norm / (norm + quotient) : 1;
+/** |a||b| / (|a||b| + ε). */
+function pairDamping(i: i32, aNorms: usize, bNorms: usize): f64 {
+  const product = load<f64>(aNorms + (<usize>i << 3)) * load<f64>(bNorms + (<usize>i << 3));
+  return product / (product + 1e-8);
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Rows, Vector } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
 import { toFloat32Rows } from '../matrix.js';
-import { COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from './vector.js';
+import { COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from '../vector.js';
 
 export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   const { anchors, positives, negatives, groups, temperature, coefficients } = problem;
@@ -31,26 +31,14 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
 
     if (gradients) {
       const scale = coefficients[i]! / temperature;
-      const anchor = {
-        row: anchors[i]!,
-        norm: anchorNorms[i]!,
-        gradient: gradients.anchors[i]!,
-      };
-      const positive = {
-        row: positives[i]!,
-        norm: positiveNorms[i]!,
-        gradient: gradients.positives[i]!,
-      };
+      const anchor = { row: anchors[i]!, norm: anchorNorms[i]!, gradient: gradients.anchors[i]! };
+      const positive = { row: positives[i]!, norm: positiveNorms[i]!, gradient: gradients.positives[i]! };
       addCosineGradient(anchor, positive, own, -scale * (others / total));
       const candidateGradients = gradients.negatives ?? gradients.positives;
       for (let j = 0; j < candidates.length; j++) {
         const share = Math.exp((similarities[j]! - highest) / temperature) / total;
         if (share === 0) continue;
-        const candidate = {
-          row: candidates[j]!,
-          norm: candidateNorms[j]!,
-          gradient: candidateGradients[j]!,
-        };
+        const candidate = { row: candidates[j]!, norm: candidateNorms[j]!, gradient: candidateGradients[j]! };
         addCosineGradient(anchor, candidate, similarities[j]!, scale * share);
       }
     }
@@ -143,9 +131,5 @@ interface GradientBuffers {
 
 function gradientBuffers({ anchors, positives, negatives }: ContrastiveProblem): GradientBuffers {
   const zeros = (rows: Rows): Float64Array[] => rows.map(row => new Float64Array(row.length));
-  return {
-    anchors: zeros(anchors),
-    positives: zeros(positives),
-    negatives: negatives && zeros(negatives),
-  };
+  return { anchors: zeros(anchors), positives: zeros(positives), negatives: negatives && zeros(negatives) };
 }

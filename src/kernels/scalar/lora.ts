@@ -115,11 +115,7 @@ export function loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradO
       gradInputs[n]![i] = sum;
     }
   }
-  return {
-    gradA: inFloat32(gradA),
-    gradB: inFloat32(gradB),
-    gradInputs,
-  };
+  return { gradA: inFloat32(gradA), gradB: inFloat32(gradB), gradInputs };
 }
 
 /** The matrix rounded to float32. */

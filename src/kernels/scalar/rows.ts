@@ -1,6 +1,6 @@
 import type { Rows } from '../../types.js';
 import type { PairResult } from '../kernels.js';
-import { cosine, euclidean, squaredDistance } from './vector.js';
+import { cosine, euclidean, squaredDistance } from '../vector.js';
 
 /** The losses that look at each row by itself. */
 

@@ -206,7 +206,7 @@ function writePairs(memory: KernelMemory, { stride }: Shape, block: Block, pairs
   memory.writeRows(positives.slice(first, first + rows), pairs.data, stride);
   memory.call.normalizeRows(rows, stride, pairs.data, 4 * stride, pairs.norms);
   const { data, norms, cosines } = pairs;
-  memory.call.pairCosines(rows, stride, block.data, data, 4 * stride, block.quotients, norms, cosines);
+  memory.call.pairCosines(rows, stride, block.data, data, 4 * stride, block.norms, norms, cosines);
 }
 
 function addPairs({ call }: KernelMemory, { stride }: Shape, block: Block, pairs: Pairs, backward: Backward): void {
@@ -216,7 +216,7 @@ function addPairs({ call }: KernelMemory, { stride }: Shape, block: Block, pairs
     block.data,
     pairs.data,
     4 * stride,
-    block.quotients,
+    block.norms,
     pairs.norms,
     pairs.cosines,
     backward.ownScales,

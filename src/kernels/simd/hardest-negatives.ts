@@ -1,6 +1,6 @@
 import type { Rows } from '../../types.js';
 import * as scalar from '../scalar/contrastive.js';
-import { cosineInOrder } from '../scalar/vector.js';
+import { cosineInOrder } from '../vector.js';
 import { commonWidth, type KernelMemory } from './memory.js';
 import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
 

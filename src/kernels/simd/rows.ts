@@ -1,7 +1,7 @@
 import type { Rows } from '../../types.js';
 import type { PairResult } from '../kernels.js';
 import * as scalar from '../scalar/rows.js';
-import { COSINE_EPSILON } from '../scalar/vector.js';
+import { COSINE_EPSILON } from '../vector.js';
 import { commonWidth, type KernelMemory, strideOf } from './memory.js';
 
 /**

@@ -1,5 +1,5 @@
 import type { Rows } from '../../types.js';
-import { COSINE_EPSILON } from '../scalar/vector.js';
+import { COSINE_EPSILON } from '../vector.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /** Most anchors handled at a time, and most entries of their block of cosines, so that memory grows with n + m only. */

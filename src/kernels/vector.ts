@@ -1,5 +1,5 @@
-import type { Vector } from '../../types.js';
-import { specialize } from '../specialize.js';
+import type { Vector } from '../types.js';
+import { specialize } from './specialize.js';
 
 /**
  * Loops over two rows, in float64. They keep two to four sums, as one alone would wait for each addition to end.
