@@ -13,20 +13,10 @@ import { LRSchedulers } from './lr-schedulers.js';
 
 // The original module's API.
 export { BatchGenerator, DataPreprocessor, EWCManager, GradientCheckpointer, LossComputer, LRSchedulers };
-export default {
-  DataPreprocessor,
-  BatchGenerator,
-  LossComputer,
-  EWCManager,
-  GradientCheckpointer,
-  LRSchedulers,
-};
+export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, GradientCheckpointer, LRSchedulers };
 
-export type {
-  BatchGeneratorConfig,
-  BatchGeneratorOptions,
-  TrainingStep,
-} from './batch-generator.js';
+// Types of options, results and data.
+export type { BatchGeneratorConfig, BatchGeneratorOptions, TrainingStep } from './batch-generator.js';
 export type {
   DataPreprocessorConfig,
   DataPreprocessorEvents,
@@ -52,13 +42,10 @@ export type {
   GradientCheckpointerOptions,
   MemoryEstimate,
 } from './gradient-checkpointer.js';
+// What the port adds.
 export { type ReadJsonlOptions, readJsonl } from './jsonl.js';
 export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
-export {
-  LoRAAdapter,
-  type LoRAAdapterOptions,
-  type SavedAdapter,
-} from './lora-adapter.js';
+export { LoRAAdapter, type LoRAAdapterOptions, type SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';
 export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
@@ -72,12 +59,7 @@ export type {
   Schedule,
   WarmupCosineOptions,
 } from './lr-schedulers.js';
-export {
-  AdamW,
-  type AdamWOptions,
-  SGD,
-  type SGDOptions,
-} from './optimizers.js';
+export { AdamW, type AdamWOptions, SGD, type SGDOptions } from './optimizers.js';
 export type {
   Adapter,
   AdapterGradients,

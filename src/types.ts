@@ -74,7 +74,7 @@ export interface LossResult {
   loss: number;
   /** Parts of the loss by name. */
   components: Record<string, number>;
-  /** Gradient with respect to the first argument, row by row. Present with `gradients: true`. */
+  /** Gradient with respect to the first argument, row by row; views of one buffer. Present with `gradients: true`. */
   gradients?: Float32Row[];
   /** Gradient with respect to the second argument, row by row. Present with `gradients: true`. */
   targetGradients?: Float32Row[];

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kernelBackend, releaseKernelMemory, useKernelBackend } from '../src/index.js';
@@ -156,6 +157,31 @@ describe('on hostile values', () => {
     );
   });
 
+  it('temperatures from 1e-30 to 1e300', () => {
+    const [anchors, positives] = [rowsOf(3, 8), rowsOf(3, 8)];
+    for (const temperature of [1e-30, 1e-4, 1e-3, 1e19, 1e30, 1e300]) {
+      const options = { negatives: null, groups: null, coefficients: even(3), gradients: false };
+      const problem = { anchors, positives, temperature, ...options };
+      expectRelative(kernels().contrastive(problem).loss, scalarKernels.contrastive(problem).loss);
+    }
+  });
+
+  it('differences that all but cancel', () => {
+    const far = rowsOf(20, 384).map(row => row.map(value => 1000 + value));
+    const [positives, negatives] = [rowsOf(20, 384, 1e-3), rowsOf(20, 384, 1e-3)];
+    const loss = (on: Kernels): number => on.triplet(far, positives, negatives, 0.5, even(20));
+    expectRelative(loss(kernels()), loss(scalarKernels));
+  });
+
+  it('a Fisher beyond float32', () => {
+    const adapter = { loraA: rowsOf(20, 3), loraB: rowsOf(3, 20), scaling: 2 };
+    adapter.loraB[1]![4] = 1e20;
+    const [inputs, targets] = [rowsOf(1, 20), rowsOf(1, 20)];
+    const [actual, expected] = [kernels(), scalarKernels].map(on => on.mseFisher(adapter, inputs, targets));
+    expectCloseToLargest(actual!.fisherA, expected!.fisherA, 1e-5);
+    expectCloseToLargest(actual!.fisherB, expected!.fisherB, 1e-5);
+  });
+
   it('positives that are tiny beside the negatives', () => {
     for (const [positive, negative] of [
       [
@@ -236,6 +262,16 @@ describe('memory', () => {
       expectRelative(actual!.loss, expected!.loss);
       if (rows === 600) releaseKernelMemory();
     }
+  });
+
+  it('that cannot grow leaves the call to the scalar kernels', () => {
+    const script = `
+      import { kernelBackend, LossComputer } from 'microlora-training-utils';
+      const rows = n => Array.from({ length: n }, (_, i) => Float32Array.from({ length: 384 }, (_, j) => Math.sin(i * j)));
+      const losses = [2, 400, 2].map(n => LossComputer.contrastive(rows(n), rows(n)).loss);
+      console.log(kernelBackend(), losses.every(Number.isFinite));`;
+    const args = ['--wasm-max-mem-pages=8', '--input-type=module', '--eval', script];
+    expect(execFileSync(process.execPath, args, { encoding: 'utf8' })).toBe('simd true\n');
   });
 
   it('does not grow over 1,500 calls of the same shapes', () => {

@@ -1,15 +1,17 @@
 import { sumWide } from './math';
 
-/** Sums over pairs of rows, in float64 so that neither 1e20 nor 1e-25 squared is lost. Widths are multiples of 4. */
+/** Sums over pairs of rows, in float64: neither 1e20 nor 1e-25 squared is lost, nor what is left of a difference. Widths are multiples of 4. */
 
 /** Squared Euclidean distance of each row of a from the same row of b, as float64. */
 export function squaredDistances(rows: i32, width: i32, a: usize, b: usize, stride: usize, out: usize): void {
   for (let i = 0; i < rows; i++, a += stride, b += stride, out += 8) {
     let sum0 = f64x2.splat(0), sum1 = sum0;
     for (let k: usize = 0, end = <usize>width << 2; k < end; k += 16) {
-      const difference = f32x4.sub(v128.load(a + k), v128.load(b + k));
-      const low = f64x2.promote_low_f32x4(difference);
-      const high = f64x2.promote_low_f32x4(v128.shuffle<i64>(difference, difference, 1, 0));
+      const x = v128.load(a + k), y = v128.load(b + k);
+      const low = f64x2.sub(f64x2.promote_low_f32x4(x), f64x2.promote_low_f32x4(y));
+      const high = f64x2.sub(
+        f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0)), f64x2.promote_low_f32x4(v128.shuffle<i64>(y, y, 1, 0)),
+      );
       sum0 = f64x2.add(sum0, f64x2.mul(low, low));
       sum1 = f64x2.add(sum1, f64x2.mul(high, high));
     }

@@ -14,6 +14,13 @@ import {
   writeCandidates,
 } from './similarity.js';
 
+/**
+ * Cosines in float32 are off by about 1e-7, logits by 1e-7 / temperature: below 1e-3 that is too much. Above 1e20 what is
+ * masked would no longer be.
+ */
+const LOWEST_TEMPERATURE = 1e-3;
+const HIGHEST_TEMPERATURE = 1e20;
+
 /** The anchors' own positives, where the candidates are others. Pointers into the kernels' memory. */
 interface Pairs {
   /** Normalised rows of the block. */
@@ -42,7 +49,8 @@ interface Backward {
 export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): ContrastiveResult {
   const { anchors, positives, negatives, groups, temperature } = problem;
   const width = negatives?.length === 0 ? 0 : commonWidth(anchors, positives, negatives);
-  if (width === 0) return scalar.contrastive(problem);
+  const isOrdinary = temperature >= LOWEST_TEMPERATURE && temperature <= HIGHEST_TEMPERATURE;
+  if (width === 0 || !isOrdinary) return scalar.contrastive(problem);
 
   const candidateRows = negatives ?? positives;
   const shape = shapeOf(width, anchors.length, candidateRows.length);

@@ -25,7 +25,7 @@ export function mseFisher(
   const outDim = loraB[0]!.length;
   const isSquare = dim === outDim;
   // Columns of a product come by 16, dot products by 4.
-  const ranks = roundUp(rank, 16);
+  const [ranks, products] = [roundUp(rank, 16), roundUp(rank, 4)];
   const [inWidth, outWidth] = [strideOf(dim), strideOf(outDim)];
 
   memory.begin();
@@ -37,6 +37,7 @@ export function mseFisher(
     wide(rank * inWidth),
     wide(rank * outWidth),
   ];
+  const endOfSums = memory.take(0);
   const bTransposed = narrow(outWidth * ranks);
   const endOfCleared = memory.take(0);
   const [blockA, blockB] = [narrow(rank * inWidth), narrow(rank * outWidth)];
@@ -59,7 +60,6 @@ export function mseFisher(
 
   for (let first = 0; first < inputs.length; first += BLOCK) {
     const count = Math.min(BLOCK, inputs.length - first);
-    const products = roundUp(rank, 4);
     memory.writeRows(fitted(inputs, first, count, dim), rows, inWidth);
     memory.writeRows(fitted(targets, first, count, outDim), targetRows, outWidth);
     call.promoteRows(count, inWidth, rows, 4 * inWidth, rows64, 8 * inWidth);
@@ -82,6 +82,10 @@ export function mseFisher(
     call.addScaled(rank * inWidth, blockA, (scale * rowScale) ** 2 / inputs.length, sumsA);
     call.addScaled(rank * outWidth, blockB, (scale * hiddenScale) ** 2 / inputs.length, sumsB);
   }
+
+  // Parameters beyond 1e19 overflow when squared in float32; the scalar kernel takes them.
+  const sums = f64.subarray(sumsA / 8, endOfSums / 8);
+  if (!Number.isFinite(sumOf(sums))) return scalar.mseFisher(adapter, inputs, targets);
 
   const fisherA = float64Matrix(dim, rank);
   const fisherB = float64Matrix(rank, outDim);
@@ -108,4 +112,10 @@ function fitted(rows: Rows, first: number, count: number, width: number): Rows {
 
 function isFloat32(row: Rows[number]): boolean {
   return row instanceof Float32Array;
+}
+
+function sumOf(values: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum;
 }

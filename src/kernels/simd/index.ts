@@ -5,44 +5,56 @@ import { crossEntropy } from './cross-entropy.js';
 import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
 import { loraBackward, loraForward } from './lora.js';
-import { compileKernels, KernelMemory } from './memory.js';
+import { compileKernels, KernelMemory, OutOfKernelMemory } from './memory.js';
 import { cosineEmbedding, mse, triplet } from './rows.js';
 
 let compiled: object | undefined;
 let memory: KernelMemory | undefined;
-
-/** The kernels' memory, made at the first call that needs it. */
-function kernelMemory(): KernelMemory {
-  memory ??= new KernelMemory(compiled!);
-  return memory;
-}
 
 /** Gives the memory back: WebAssembly's never shrinks, so the next call starts with a new one. */
 export function releaseMemory(): void {
   memory = undefined;
 }
 
-/** The SIMD backend, compiled at the first call, or undefined where WebAssembly SIMD is missing. */
+/** The SIMD backend, compiled at the first call, or undefined where WebAssembly SIMD or memory for it is missing. */
 export function simdKernels(): Kernels | undefined {
   compiled ??= compileKernels();
-  return compiled && kernels;
+  if (!compiled) return undefined;
+  try {
+    memory ??= new KernelMemory(compiled);
+    return kernels;
+  } catch (error) {
+    if (error instanceof OutOfKernelMemory) return undefined;
+    throw error;
+  }
+}
+
+/** A kernel in the memory of all; a call for which that cannot grow enough is the scalar kernel's. */
+function inMemory<Args extends unknown[], Result>(
+  kernel: (memory: KernelMemory, ...args: Args) => Result,
+  scalar: (...args: Args) => Result,
+): (...args: Args) => Result {
+  return (...args) => {
+    try {
+      memory ??= new KernelMemory(compiled!);
+      return kernel(memory, ...args);
+    } catch (error) {
+      if (error instanceof OutOfKernelMemory) return scalar(...args);
+      throw error;
+    }
+  };
 }
 
 const kernels: Kernels = {
   ...scalarKernels,
   name: 'simd',
-  contrastive: problem => contrastive(kernelMemory(), problem),
-  hardestNegatives: (anchors, positives) => hardestNegatives(kernelMemory(), anchors, positives),
-  triplet: (anchors, positives, negatives, margin, coefficients) =>
-    triplet(kernelMemory(), anchors, positives, negatives, margin, coefficients),
-  mse: (predictions, targets, coefficients, gradients) =>
-    mse(kernelMemory(), predictions, targets, coefficients, gradients),
-  cosineEmbedding: (predictions, targets, labels, margin, coefficients) =>
-    cosineEmbedding(kernelMemory(), predictions, targets, labels, margin, coefficients),
-  crossEntropy: (logits, targets, labelSmoothing, coefficients) =>
-    crossEntropy(kernelMemory(), logits, targets, labelSmoothing, coefficients),
-  mseFisher: (adapter, inputs, targets) => mseFisher(kernelMemory(), adapter, inputs, targets),
-  loraForward: (adapter, inputs) => loraForward(kernelMemory(), adapter, inputs),
-  loraBackward: (adapter, inputs, hidden, gradOutputs) =>
-    loraBackward(kernelMemory(), adapter, inputs, hidden, gradOutputs),
+  contrastive: inMemory(contrastive, scalarKernels.contrastive),
+  hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives),
+  triplet: inMemory(triplet, scalarKernels.triplet),
+  mse: inMemory(mse, scalarKernels.mse),
+  cosineEmbedding: inMemory(cosineEmbedding, scalarKernels.cosineEmbedding),
+  crossEntropy: inMemory(crossEntropy, scalarKernels.crossEntropy),
+  mseFisher: inMemory(mseFisher, scalarKernels.mseFisher),
+  loraForward: inMemory(loraForward, scalarKernels.loraForward),
+  loraBackward: inMemory(loraBackward, scalarKernels.loraBackward),
 };

@@ -43,6 +43,9 @@ const LINE = 64;
 /** Where the host's regions start: the module's own static data, if any, lies below. */
 const BASE = 1024;
 
+/** WebAssembly got no memory, or no more: under an address-space limit, say, as each of its memories reserves 8 GiB. */
+export class OutOfKernelMemory extends Error {}
+
 /**
  * The kernels' memory as a stack of regions that one call lays out: `begin`, then `take` for each region, then `commit`,
  * which grows the memory where needed. It keeps the size of the largest call and is laid out anew by the next.
@@ -59,7 +62,11 @@ export class KernelMemory {
 
   constructor(module: object) {
     if (typeof WebAssembly === 'undefined') throw new Error('WebAssembly is missing');
-    this.#memory = new WebAssembly.Memory({ initial: 1 });
+    try {
+      this.#memory = new WebAssembly.Memory({ initial: 1 });
+    } catch {
+      throw new OutOfKernelMemory();
+    }
     const imports = { env: { memory: this.#memory } };
     this.call = new WebAssembly.Instance(module, imports).exports as KernelFunctions;
     this.#view();
@@ -84,7 +91,11 @@ export class KernelMemory {
   commit(): void {
     const missing = this.#top - this.#memory.buffer.byteLength;
     if (missing <= 0) return;
-    this.#memory.grow(Math.ceil(missing / PAGE));
+    try {
+      this.#memory.grow(Math.ceil(missing / PAGE));
+    } catch {
+      throw new OutOfKernelMemory();
+    }
     this.#view();
   }
 
