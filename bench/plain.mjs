@@ -202,7 +202,23 @@ export function loraBackward({ loraA, loraB, scaling }, rows, gradRows) {
   return { gradA, gradB };
 }
 
-function zeros(rows, columns) {
+/** AdamW on matrices of rows; `state` holds `step`, and `first` and `second` shaped as the values. */
+export function adamw(values, gradients, state, { lr, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 }) {
+  state.step++;
+  const correction1 = 1 - beta1 ** state.step;
+  const correction2 = 1 - beta2 ** state.step;
+  for (let i = 0; i < values.length; i++) {
+    for (let j = 0; j < values[i].length; j++) {
+      const gradient = gradients[i][j];
+      state.first[i][j] = beta1 * state.first[i][j] + (1 - beta1) * gradient;
+      state.second[i][j] = beta2 * state.second[i][j] + (1 - beta2) * gradient * gradient;
+      const root = Math.sqrt(state.second[i][j] / correction2) + eps;
+      values[i][j] -= lr * (weightDecay * values[i][j] + state.first[i][j] / correction1 / root);
+    }
+  }
+}
+
+export function zeros(rows, columns) {
   return Array.from({ length: rows }, () => new Array(columns).fill(0));
 }
 

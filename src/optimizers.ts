@@ -103,7 +103,7 @@ abstract class Optimizer<State> {
  * const adapter = new LoRAAdapter({ dim: 2, rank: 1, seed: 1 });
  * const optimizer = new AdamW(new Map([['query', adapter]]), { lr: 0.1 });
  * optimizer.step(new Map([['query', { gradA: [[0], [0]], gradB: [[1, -1]] }]]));
- * console.log(adapter.loraB[0]); // Float32Array(2) [ -0.10000000149011612, 0.10000000149011612 ]
+ * console.log(Array.from(adapter.loraB[0], weight => weight.toFixed(3))); // [ '-0.100', '0.100' ]
  * ```
  */
 export class AdamW extends Optimizer<AdamWState> {

@@ -57,6 +57,9 @@ describe('the original’s answers', () => {
       expect(ewc.computePenalty(adapters)).toBe(golden.before);
       ewc.computeFisher(adapters, tasks[0]!);
       expectState(ewc.export(), golden.exported1);
+      const imported = new EWCManager();
+      imported.import(JSON.parse(JSON.stringify(golden.exported1)));
+      expectClose(imported.computePenalty(moved), golden.penaltyMoved);
       expect(ewc.computePenalty(adapters)).toBe(golden.penaltyAtOptimum);
       expectClose(ewc.computePenalty(moved), golden.penaltyMoved);
       ewc.computeFisher(moved, tasks[1]!);

@@ -1,127 +1,95 @@
 import { maxLane } from './math';
 
 /**
- * Steps of the Fisher of the MSE objective; src/kernels/simd/fisher.ts puts them together. What may cancel is in float64:
- * near a good fit the output all but equals the target. Widths are multiples of 16 and ranks of 4, the rest zero.
+ * Steps of the Fisher of the MSE objective; src/kernels/simd/fisher.ts puts them together. What may cancel is summed in
+ * float64: near a good fit the output all but equals the target. Widths are multiples of 16 and ranks of 4, the rest zero.
  */
 
-/** `out[n][k] = Σ_i rows[n][i] · weights[k][i]`. */
+/** `hidden[n][k] = Σ_i rows[n][i] · weights[k][i]`: float32 rows, float64 weights and results. `count` is even. */
 export function dotRows(
-  count: i32, ranks: i32, width: i32, rows: usize, rowStride: usize, weights: usize, weightStride: usize, out: usize,
+  count: i32, ranks: i32, width: i32, rows: usize, rowStride: usize, weights: usize, weightStride: usize, hidden: usize,
 ): void {
-  const end = <usize>width << 3;
-  for (let n = 0; n < count; n++, rows += rowStride) {
-    for (let k = 0; k < ranks; k += 4, out += 32) {
+  const end = <usize>width << 2;
+  const hiddenStride = <usize>ranks << 3;
+  for (let n = 0; n < count; n += 2, rows += 2 * rowStride, hidden += 2 * hiddenStride) {
+    const other = rows + rowStride;
+    for (let k = 0; k < ranks; k += 4) {
       const w0 = weights + <usize>k * weightStride, w1 = w0 + weightStride, w2 = w1 + weightStride, w3 = w2 + weightStride;
       let a0 = f64x2.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-      for (let o: usize = 0; o < end; o += 32) {
-        const x = v128.load(rows + o), y = v128.load(rows + o, 16);
-        a0 = f64x2.add(a0, f64x2.mul(x, v128.load(w0 + o)));
-        a1 = f64x2.add(a1, f64x2.mul(x, v128.load(w1 + o)));
-        a2 = f64x2.add(a2, f64x2.mul(x, v128.load(w2 + o)));
-        a3 = f64x2.add(a3, f64x2.mul(x, v128.load(w3 + o)));
-        b0 = f64x2.add(b0, f64x2.mul(y, v128.load(w0 + o, 16)));
-        b1 = f64x2.add(b1, f64x2.mul(y, v128.load(w1 + o, 16)));
-        b2 = f64x2.add(b2, f64x2.mul(y, v128.load(w2 + o, 16)));
-        b3 = f64x2.add(b3, f64x2.mul(y, v128.load(w3 + o, 16)));
+      for (let o: usize = 0; o < end; o += 8) {
+        const x = f64x2.promote_low_f32x4(v128.load64_zero(rows + o));
+        const y = f64x2.promote_low_f32x4(v128.load64_zero(other + o));
+        let w = v128.load(w0 + 2 * o);
+        a0 = f64x2.add(a0, f64x2.mul(x, w));
+        b0 = f64x2.add(b0, f64x2.mul(y, w));
+        w = v128.load(w1 + 2 * o);
+        a1 = f64x2.add(a1, f64x2.mul(x, w));
+        b1 = f64x2.add(b1, f64x2.mul(y, w));
+        w = v128.load(w2 + 2 * o);
+        a2 = f64x2.add(a2, f64x2.mul(x, w));
+        b2 = f64x2.add(b2, f64x2.mul(y, w));
+        w = v128.load(w3 + 2 * o);
+        a3 = f64x2.add(a3, f64x2.mul(x, w));
+        b3 = f64x2.add(b3, f64x2.mul(y, w));
       }
-      v128.store(out, sumPairs(f64x2.add(a0, b0), f64x2.add(a1, b1)));
-      v128.store(out, sumPairs(f64x2.add(a2, b2), f64x2.add(a3, b3)), 16);
-    }
-  }
-}
-
-/** `rows[n][j] += scale · Σ_k hidden[n][k] · weights[k][j]`. */
-export function addCombination(
-  count: i32, ranks: i32, width: i32, hidden: usize, weights: usize, weightStride: usize, scale: f64, rows: usize, rowStride: usize,
-): void {
-  const end = <usize>width << 3;
-  for (let n = 0; n < count; n++, rows += rowStride, hidden += <usize>ranks << 3) {
-    for (let k = 0; k < ranks; k += 4) {
       const h = hidden + (<usize>k << 3);
-      const h0 = f64x2.splat(scale * load<f64>(h)), h1 = f64x2.splat(scale * load<f64>(h, 8));
-      const h2 = f64x2.splat(scale * load<f64>(h, 16)), h3 = f64x2.splat(scale * load<f64>(h, 24));
-      const w0 = weights + <usize>k * weightStride, w1 = w0 + weightStride, w2 = w1 + weightStride, w3 = w2 + weightStride;
-      for (let o: usize = 0; o < end; o += 32) {
-        let x = v128.load(rows + o), y = v128.load(rows + o, 16);
-        x = f64x2.add(x, f64x2.mul(h0, v128.load(w0 + o)));
-        y = f64x2.add(y, f64x2.mul(h0, v128.load(w0 + o, 16)));
-        x = f64x2.add(x, f64x2.mul(h1, v128.load(w1 + o)));
-        y = f64x2.add(y, f64x2.mul(h1, v128.load(w1 + o, 16)));
-        x = f64x2.add(x, f64x2.mul(h2, v128.load(w2 + o)));
-        y = f64x2.add(y, f64x2.mul(h2, v128.load(w2 + o, 16)));
-        x = f64x2.add(x, f64x2.mul(h3, v128.load(w3 + o)));
-        y = f64x2.add(y, f64x2.mul(h3, v128.load(w3 + o, 16)));
-        v128.store(rows + o, x);
-        v128.store(rows + o, y, 16);
+      v128.store(h, sumPairs(a0, a1));
+      v128.store(h, sumPairs(a2, a3), 16);
+      v128.store(h + hiddenStride, sumPairs(b0, b1));
+      v128.store(h + hiddenStride, sumPairs(b2, b3), 16);
+    }
+  }
+}
+
+/**
+ * `out[n][j] = inputs[n][j] - targets[n][j] + scale · Σ_k hidden[n][k] · weights[k][j]`, in float32 from float64 sums; a
+ * null pointer for inputs counts as zeros. Four rows at a time, as the weights would else be read from the L2 cache for
+ * each. `count` is a multiple of 4.
+ */
+export function outputErrors(
+  count: i32, ranks: i32, width: i32, inputs: usize, targets: usize, stride: usize,
+  hidden: usize, weights: usize, weightStride: usize, scale: f64, out: usize,
+): void {
+  const end = <usize>width << 2;
+  const hiddenStride = <usize>ranks << 3;
+  const factor = f64x2.splat(scale);
+  for (let n = 0; n < count; n += 4, hidden += 4 * hiddenStride) {
+    const first = <usize>n * stride;
+    for (let o: usize = 0; o < end; o += 8) {
+      let s0 = f64x2.splat(0), s1 = s0, s2 = s0, s3 = s0;
+      let w = weights + 2 * o, h = hidden;
+      for (let k = 0; k < ranks; k++, w += weightStride, h += 8) {
+        const weight = v128.load(w);
+        s0 = f64x2.add(s0, f64x2.mul(weight, v128.load64_splat(h)));
+        s1 = f64x2.add(s1, f64x2.mul(weight, v128.load64_splat(h + hiddenStride)));
+        s2 = f64x2.add(s2, f64x2.mul(weight, v128.load64_splat(h + 2 * hiddenStride)));
+        s3 = f64x2.add(s3, f64x2.mul(weight, v128.load64_splat(h + 3 * hiddenStride)));
       }
+      const at = first + o;
+      storeError(s0, factor, inputs, targets, out, at);
+      storeError(s1, factor, inputs, targets, out, at + stride);
+      storeError(s2, factor, inputs, targets, out, at + 2 * stride);
+      storeError(s3, factor, inputs, targets, out, at + 3 * stride);
     }
   }
 }
 
-/** Rows of float32 as float64. `width` is a multiple of 4. */
-export function promoteRows(count: i32, width: i32, rows: usize, stride: usize, out: usize, outStride: usize): void {
-  for (let n = 0; n < count; n++, rows += stride, out += outStride) {
-    for (let j: usize = 0, end = <usize>width << 2; j < end; j += 16) {
-      const x = v128.load(rows + j);
-      v128.store(out + 2 * j, f64x2.promote_low_f32x4(x));
-      v128.store(out + 2 * j, f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0)), 16);
-    }
-  }
+@inline
+function storeError(sum: v128, factor: v128, inputs: usize, targets: usize, out: usize, at: usize): void {
+  let error = f64x2.sub(f64x2.mul(sum, factor), f64x2.promote_low_f32x4(v128.load64_zero(targets + at)));
+  if (inputs != 0) error = f64x2.add(error, f64x2.promote_low_f32x4(v128.load64_zero(inputs + at)));
+  v128.store64_lane(out + at, f32x4.demote_f64x2_zero(error), 0);
 }
 
-/** `out -= rows` in float64. */
-export function subtractRows(count: i32, width: i32, rows: usize, stride: usize, out: usize, outStride: usize): void {
-  for (let n = 0; n < count; n++, rows += stride, out += outStride) {
-    for (let j: usize = 0, end = <usize>width << 2; j < end; j += 16) {
-      const x = v128.load(rows + j);
-      const low = f64x2.promote_low_f32x4(x), high = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0));
-      v128.store(out + 2 * j, f64x2.sub(v128.load(out + 2 * j), low));
-      v128.store(out + 2 * j, f64x2.sub(v128.load(out + 2 * j, 16), high), 16);
-    }
-  }
-}
-
-/** Rows of float64 as float32 shares of their greatest magnitude, which is returned; 0 where all are. */
-export function demoteRows(count: i32, width: i32, rows: usize, stride: usize, out: usize, outStride: usize): f64 {
-  const end = <usize>width << 3;
-  let most = f64x2.splat(0);
-  for (let n = 0, row = rows; n < count; n++, row += stride) {
-    for (let j: usize = 0; j < end; j += 16) most = f64x2.pmax(most, f64x2.abs(v128.load(row + j)));
-  }
-  const greatest = max(f64x2.extract_lane(most, 0), f64x2.extract_lane(most, 1));
-  const inverse = f64x2.splat(greatest == 0 ? 0 : 1.0 / greatest);
-  for (let n = 0; n < count; n++, rows += stride, out += outStride) {
-    for (let j: usize = 0; j < end; j += 32) {
-      const low = f32x4.demote_f64x2_zero(f64x2.mul(v128.load(rows + j), inverse));
-      const high = f32x4.demote_f64x2_zero(f64x2.mul(v128.load(rows + j, 16), inverse));
-      v128.store(out + (j >> 1), v128.shuffle<i64>(low, high, 0, 2));
-    }
-  }
-  return greatest;
-}
-
-/** Floats as squares of their shares of the greatest magnitude, which is returned. `count` is a multiple of 4. */
-export function scaledSquares(count: i32, values: usize): f64 {
-  const end = values + (<usize>count << 2);
+/** Squares floats in place; returns their greatest magnitude before. `count` is a multiple of 4. */
+export function squareAll(count: i32, values: usize): f32 {
   let most = f32x4.splat(0);
-  for (let p = values; p < end; p += 16) most = f32x4.pmax(most, f32x4.abs(v128.load(p)));
-  const greatest = maxLane(most);
-  if (greatest == 0) return 0;
-  const divisor = f32x4.splat(greatest);
-  for (let p = values; p < end; p += 16) {
-    const x = f32x4.div(v128.load(p), divisor);
-    v128.store(p, f32x4.mul(x, x));
-  }
-  return greatest;
-}
-
-/** Squares floats in place. `count` is a multiple of 4. */
-export function squareAll(count: i32, values: usize): void {
   for (let end = values + (<usize>count << 2); values < end; values += 16) {
     const x = v128.load(values);
+    most = f32x4.pmax(most, f32x4.abs(x));
     v128.store(values, f32x4.mul(x, x));
   }
+  return maxLane(most);
 }
 
 /** `sums += scale · values`, float64 and float32. `count` is a multiple of 4. */

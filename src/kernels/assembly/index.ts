@@ -3,9 +3,10 @@
  * operands and results; nothing here allocates. Pointers and strides are in bytes, rows are padded with zeros to a
  * multiple of 16 floats, missing rows of a padded matrix are zero.
  */
+export { adamw } from './adamw';
 export { gradientBlock, nearHighest, pairCosines, pairGradients, projectRows, softmaxBlock } from './contrastive';
 export { logitSums } from './cross-entropy';
-export { addCombination, addScaled, demoteRows, dotRows, promoteRows, scaledSquares, squareAll, subtractRows } from './fisher';
+export { addScaled, dotRows, outputErrors, squareAll } from './fisher';
 export { gemm } from './gemm';
 export { pairProducts, squaredDistances } from './pairs';
 export { normalizeRows, packPanels } from './rows';

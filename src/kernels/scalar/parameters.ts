@@ -6,7 +6,7 @@ import { specialize } from '../specialize.js';
 /**
  * Passes over the parameters of an adapter: EWC's penalty and the optimizers, for both backends. One matrix of the caller's
  * is read or written row by row; what belongs to it comes as one array. Unrolled by two, such a loop takes 0.6 ns an entry
- * on `number[][]`, a third of the plain double loop; copying into WebAssembly's memory and back alone would take as long.
+ * on `number[][]`, a third of the plain double loop; copying rows of eight into WebAssembly's memory alone takes 0.9.
  */
 
 type Flat = Float32Array | Float64Array;

@@ -3,13 +3,16 @@ import { float64Matrix } from '../matrix.js';
 import * as scalar from '../scalar/lora.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
-/** Examples handled at a time, so that their rows stay in the L2 cache. */
+/** Examples handled at a time, so that their rows stay in the L2 cache; a multiple of 4. */
 const BLOCK = 32;
+/** Magnitudes whose squares, and the products of those, are normal float32 numbers. */
+const SMALLEST = 1e-9;
+const LARGEST = 1e9;
 
 /**
  * See the scalar kernel for the formulas. The gradients of one example are of rank one, so the mean of their squares is a
- * product of squares, F_A = (X∘X)ᵀ(H'∘H'), and none of them is formed. Hidden values and outputs are float64, as outputs
- * cancel against targets; squares are float32, each block scaled by its greatest magnitude so that none overflows.
+ * product of squares, F_A = (X∘X)ᵀ(H'∘H'), and none of them is formed. Hidden values and outputs are summed in float64, as
+ * outputs cancel against targets; squares and their products are float32.
  */
 export function mseFisher(
   memory: KernelMemory,
@@ -23,27 +26,25 @@ export function mseFisher(
   const dim = loraA.length;
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
-  const isSquare = dim === outDim;
-  // Columns of a product come by 16, dot products by 4.
-  const [ranks, products] = [roundUp(rank, 16), roundUp(rank, 4)];
+  // Columns of a product come by 16, ranks of dot products by 4.
+  const [ranks, fours] = [roundUp(rank, 16), roundUp(rank, 4)];
   const [inWidth, outWidth] = [strideOf(dim), strideOf(outDim)];
+  const [inBytes, outBytes] = [4 * inWidth, 4 * outWidth];
 
   memory.begin();
   const wide = (count: number): number => memory.take(8 * count);
   const narrow = (count: number): number => memory.take(4 * count);
   const [a, b, sumsA, sumsB] = [
-    wide(ranks * inWidth),
-    wide(ranks * outWidth),
+    wide(fours * inWidth),
+    wide(fours * outWidth),
     wide(rank * inWidth),
     wide(rank * outWidth),
   ];
-  const endOfSums = memory.take(0);
   const bTransposed = narrow(outWidth * ranks);
+  const [rows, targetRows, errors] = [narrow(BLOCK * inWidth), narrow(BLOCK * outWidth), narrow(BLOCK * outWidth)];
   const endOfCleared = memory.take(0);
   const [blockA, blockB] = [narrow(rank * inWidth), narrow(rank * outWidth)];
-  const [rows, targetRows, gradients] = [narrow(BLOCK * inWidth), narrow(BLOCK * outWidth), narrow(BLOCK * outWidth)];
-  const [rows64, gradients64, hidden64] = [wide(BLOCK * inWidth), wide(BLOCK * outWidth), wide(BLOCK * ranks)];
-  const [hidden, gradHidden] = [narrow(BLOCK * ranks), narrow(BLOCK * ranks)];
+  const [hidden64, hidden, gradHidden] = [wide(BLOCK * fours), narrow(BLOCK * fours), narrow(BLOCK * ranks)];
   memory.commit();
 
   const { call, f32, f64 } = memory;
@@ -58,34 +59,41 @@ export function mseFisher(
     for (let j = 0, at = bTransposed / 4 + k; j < outDim; j++, at += ranks) f32[at] = row[j]!;
   }
 
+  const scale = (2 * scaling) / outDim;
   for (let first = 0; first < inputs.length; first += BLOCK) {
     const count = Math.min(BLOCK, inputs.length - first);
     memory.writeRows(fitted(inputs, first, count, dim), rows, inWidth);
     memory.writeRows(fitted(targets, first, count, outDim), targetRows, outWidth);
-    call.promoteRows(count, inWidth, rows, 4 * inWidth, rows64, 8 * inWidth);
-    call.dotRows(count, products, inWidth, rows64, 8 * inWidth, a, 8 * inWidth, hidden64);
-    if (isSquare) call.promoteRows(count, outWidth, rows, 4 * inWidth, gradients64, 8 * outWidth);
-    else f64.fill(0, gradients64 / 8, gradients64 / 8 + count * outWidth);
-    call.subtractRows(count, outWidth, targetRows, 4 * outWidth, gradients64, 8 * outWidth);
-    call.addCombination(count, products, outWidth, hidden64, b, 8 * outWidth, scaling, gradients64, 8 * outWidth);
-
-    const rowScale = call.scaledSquares(count * inWidth, rows);
-    const gradientScale = call.demoteRows(count, outWidth, gradients64, 8 * outWidth, gradients, 4 * outWidth);
-    const hiddenScale = call.demoteRows(1, count * products, hidden64, 0, hidden, 0);
-    call.gemm(count, ranks, outDim, gradients, 4 * outWidth, 4, bTransposed, 4 * ranks, 64, gradHidden, 4 * ranks, 0);
-    call.squareAll(count * outWidth, gradients);
-    call.squareAll(count * products, hidden);
-    call.squareAll(count * ranks, gradHidden);
-    call.gemm(rank, inWidth, count, gradHidden, 4, 4 * ranks, rows, 4 * inWidth, 64, blockA, 4 * inWidth, 0);
-    call.gemm(rank, outWidth, count, hidden, 4, 4 * products, gradients, 4 * outWidth, 64, blockB, 4 * outWidth, 0);
-    const scale = (2 * scaling * gradientScale) / outDim;
-    call.addScaled(rank * inWidth, blockA, (scale * rowScale) ** 2 / inputs.length, sumsA);
-    call.addScaled(rank * outWidth, blockB, (scale * hiddenScale) ** 2 / inputs.length, sumsB);
+    const residual = dim === outDim ? rows : 0;
+    call.dotRows(roundUp(count, 2), fours, inWidth, rows, inBytes, a, 2 * inBytes, hidden64);
+    call.outputErrors(
+      roundUp(count, 4),
+      fours,
+      outWidth,
+      residual,
+      targetRows,
+      outBytes,
+      hidden64,
+      b,
+      2 * outBytes,
+      scaling,
+      errors,
+    );
+    for (let k = 0, from = hidden64 / 8, to = hidden / 4; k < count * fours; k++) f32[to + k] = f64[from + k]!;
+    call.gemm(count, ranks, outDim, errors, outBytes, 4, bTransposed, 4 * ranks, 64, gradHidden, 4 * ranks, 0);
+    const magnitudes = [
+      call.squareAll(count * inWidth, rows),
+      call.squareAll(count * outWidth, errors),
+      call.squareAll(count * fours, hidden),
+      call.squareAll(count * ranks, gradHidden),
+    ];
+    const isOrdinary = magnitudes.every(most => most === 0 || (most > SMALLEST && most < LARGEST));
+    if (!isOrdinary) return scalar.mseFisher(adapter, inputs, targets);
+    call.gemm(rank, inWidth, count, gradHidden, 4, 4 * ranks, rows, inBytes, 64, blockA, inBytes, 0);
+    call.gemm(rank, outWidth, count, hidden, 4, 4 * fours, errors, outBytes, 64, blockB, outBytes, 0);
+    call.addScaled(rank * inWidth, blockA, scale ** 2 / inputs.length, sumsA);
+    call.addScaled(rank * outWidth, blockB, scale ** 2 / inputs.length, sumsB);
   }
-
-  // Parameters beyond 1e19 overflow when squared in float32; the scalar kernel takes them.
-  const sums = f64.subarray(sumsA / 8, endOfSums / 8);
-  if (!Number.isFinite(sumOf(sums))) return scalar.mseFisher(adapter, inputs, targets);
 
   const fisherA = float64Matrix(dim, rank);
   const fisherB = float64Matrix(rank, outDim);
@@ -112,10 +120,4 @@ function fitted(rows: Rows, first: number, count: number, width: number): Rows {
 
 function isFloat32(row: Rows[number]): boolean {
   return row instanceof Float32Array;
-}
-
-function sumOf(values: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]!;
-  return sum;
 }

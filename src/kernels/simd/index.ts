@@ -1,5 +1,6 @@
 import type { Kernels } from '../kernels.js';
 import { scalarKernels } from '../scalar/index.js';
+import { adamw } from './adamw.js';
 import { contrastive } from './contrastive.js';
 import { crossEntropy } from './cross-entropy.js';
 import { mseFisher } from './fisher.js';
@@ -55,6 +56,7 @@ const kernels: Kernels = {
   cosineEmbedding: inMemory(cosineEmbedding, scalarKernels.cosineEmbedding),
   crossEntropy: inMemory(crossEntropy, scalarKernels.crossEntropy),
   mseFisher: inMemory(mseFisher, scalarKernels.mseFisher),
+  adamw: inMemory(adamw, scalarKernels.adamw),
   loraForward: inMemory(loraForward, scalarKernels.loraForward),
   loraBackward: inMemory(loraBackward, scalarKernels.loraBackward),
 };

@@ -5,26 +5,23 @@ import { BINARY } from './binary.js';
 
 /** The functions of the module; see src/kernels/assembly for what they do. All arguments are numbers or pointers. */
 type KernelFunctions = Record<
-  | 'addCombination'
+  | 'adamw'
   | 'addScaled'
-  | 'demoteRows'
   | 'dotRows'
   | 'gemm'
   | 'gradientBlock'
   | 'logitSums'
   | 'nearHighest'
+  | 'outputErrors'
   | 'normalizeRows'
   | 'packPanels'
   | 'pairCosines'
   | 'pairGradients'
   | 'pairProducts'
   | 'projectRows'
-  | 'promoteRows'
-  | 'scaledSquares'
   | 'softmaxBlock'
   | 'squareAll'
-  | 'squaredDistances'
-  | 'subtractRows',
+  | 'squaredDistances',
   (...args: number[]) => number
 >;
 
