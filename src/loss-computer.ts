@@ -9,7 +9,8 @@ import type { LossResult, LossWithGradients, Rows, Vector } from './types.js';
 
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`, averaged over
- * the batch. Every one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is
+ * the batch, weighted by `weights`, or added up with `reduction: 'sum'`. With `gradients: true` the result also holds
+ * `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of rows. Every one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is
  * given no rows, row counts that differ, an empty row, or an entry that is not a finite number.
  *
  * Rows of unequal length are compared over the shorter, as in the original module.
@@ -81,7 +82,7 @@ export class LossComputer {
    *
    * @param predictions n rows.
    * @param targets n rows.
-   * @returns The mean loss; with `gradients: true` also `gradients` (predictions) and `targetGradients` (targets).
+   * @returns The loss; with `gradients: true` also `gradients` (predictions) and `targetGradients` (targets).
    */
   static mse(predictions: Rows, targets: Rows, options: MseOptions & { gradients: true }): LossWithGradients;
   static mse(predictions: Rows, targets: Rows, options?: MseOptions): LossResult;

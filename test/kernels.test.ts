@@ -22,6 +22,28 @@ const everyShape = Array.from({ length: 9 }, (_, i) => i + 1).flatMap(rows =>
   Array.from({ length: 70 }, (_, i) => ({ rows, width: i + 1 })),
 );
 
+/** Losses of single rows on one backend. */
+const tripletOf = (on: Kernels, anchors: Rows, positives: Rows, negatives: Rows): number =>
+  on.triplet({
+    ...{ anchors, positives, negatives, margin: 0.5, distance: 'euclidean', swap: false },
+    ...{ coefficients: even(anchors.length), gradients: false },
+  }).loss;
+const cosineOf = (on: Kernels, predictions: Rows, targets: Rows, labels: number[] | null = null): number =>
+  on.cosineEmbedding({
+    predictions,
+    targets,
+    labels,
+    margin: 0.1,
+    coefficients: even(predictions.length),
+    gradients: false,
+  }).loss;
+const entropyOf = (on: Kernels, logits: Rows, targets: number[], labelSmoothing = 0): number =>
+  on.crossEntropy({
+    ...{ logits, targets, labelSmoothing, classWeights: null },
+    coefficients: even(logits.length),
+    gradients: false,
+  }).loss;
+
 describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
   it('contrastive: loss and gradients, in-batch, with groups and with negatives', () => {
     for (const { rows, width } of everyShape) {
@@ -51,14 +73,25 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
       const labels = a.map((_, i) => (i % 2 ? 1 : -1));
       const targets = a.map((_, i) => (i * 7) % width);
       for (const loss of [
-        (on: Kernels) => on.triplet(a, b, c, 0.5, even(rows)),
+        (on: Kernels) => tripletOf(on, a, b, c),
         (on: Kernels) => on.mse(a, b, even(rows), false).loss,
-        (on: Kernels) => on.cosineEmbedding(a, b, labels, 0.1, even(rows)),
-        (on: Kernels) => on.crossEntropy(a, targets, 0, even(rows)),
-        (on: Kernels) => on.crossEntropy(a, targets, 0.3, even(rows)),
+        (on: Kernels) => cosineOf(on, a, b, labels),
+        (on: Kernels) => entropyOf(on, a, targets),
+        (on: Kernels) => entropyOf(on, a, targets, 0.3),
       ]) {
         expectRelative(loss(kernels()), loss(scalarKernels));
       }
+      const problem = {
+        logits: a,
+        targets,
+        labelSmoothing: 0.3,
+        classWeights: null,
+        coefficients: even(rows),
+        gradients: true,
+      };
+      const [actual, expected] = [kernels(), scalarKernels].map(on => on.crossEntropy(problem).gradients!);
+      // One more entry of a gradient's ordinary size: with one class the true gradient is 0.
+      expectCloseToLargest([...actual!, [1 / rows]], [...expected!, [1 / rows]], 1e-5);
     }
   });
 
@@ -137,10 +170,10 @@ describe('on hostile values', () => {
         const rows = a!.length;
         const targets = a!.map(() => 0);
         for (const loss of [
-          (on: Kernels) => on.triplet(a!, b!, a!, 0.5, even(rows)),
+          (on: Kernels) => tripletOf(on, a!, b!, a!),
           (on: Kernels) => on.mse(a!, b!, even(rows), false).loss,
-          (on: Kernels) => on.cosineEmbedding(a!, b!, null, 0, even(rows)),
-          (on: Kernels) => on.crossEntropy(a!, targets, 0, even(rows)),
+          (on: Kernels) => cosineOf(on, a!, b!),
+          (on: Kernels) => entropyOf(on, a!, targets),
         ]) {
           expectRelative(loss(kernels()), loss(scalarKernels), 1e-6);
         }
@@ -169,7 +202,7 @@ describe('on hostile values', () => {
   it('differences that all but cancel', () => {
     const far = rowsOf(20, 384).map(row => row.map(value => 1000 + value));
     const [positives, negatives] = [rowsOf(20, 384, 1e-3), rowsOf(20, 384, 1e-3)];
-    const loss = (on: Kernels): number => on.triplet(far, positives, negatives, 0.5, even(20));
+    const loss = (on: Kernels): number => tripletOf(on, far, positives, negatives);
     expectRelative(loss(kernels()), loss(scalarKernels));
   });
 
@@ -211,7 +244,7 @@ describe('on hostile values', () => {
     ];
     expectSameContrastive({ anchors, positives, negatives: null, groups: null, temperature: 0.5 });
     expect(kernels().hardestNegatives(anchors, positives)).toEqual(scalarKernels.hardestNegatives(anchors, positives));
-    expectRelative(kernels().crossEntropy([[1e6, 1e6 + 1]], [0], 0, even(1)), Math.log(1 + Math.E));
+    expectRelative(entropyOf(kernels(), [[1e6, 1e6 + 1]], [0]), Math.log(1 + Math.E));
   });
 
   it('lets bad numbers through to the result, where the caller looks for them', () => {
@@ -227,10 +260,10 @@ describe('on hostile values', () => {
         expect(kernels().contrastive({ anchors, positives, ...options }).loss).toBeNaN();
         expect(kernels().hardestNegatives(anchors, positives)).toContain(-1);
         expect(Number.isFinite(kernels().mse(anchors, positives, even(5), false).loss)).toBe(false);
-        expect(Number.isFinite(kernels().triplet(anchors, positives, fine, 0, even(5)))).toBe(false);
-        expect(Number.isFinite(kernels().cosineEmbedding(anchors, positives, null, 0, even(5)))).toBe(false);
+        expect(Number.isFinite(tripletOf(kernels(), anchors, positives, fine))).toBe(false);
+        expect(Number.isFinite(cosineOf(kernels(), anchors, positives))).toBe(false);
       }
-      expect(Number.isFinite(kernels().crossEntropy(spoiled, [0, 1, 2, 3, 4], 0, even(5)))).toBe(false);
+      expect(Number.isFinite(entropyOf(kernels(), spoiled, [0, 1, 2, 3, 4]))).toBe(false);
     }
   });
 });

@@ -72,11 +72,19 @@ describe('PyTorch’s answers', () => {
   it('mse', () => {
     expectCase('mse', LossComputer.mse(A, P, { gradients: true }));
   });
-  it('triplet, cosine embedding', () => {
-    expectCase('triplet euclid margin=.5 no eps', LossComputer.triplet(A, P, N));
+  it('contrastive with weights', () => {
+    const weights = [1, 2, 0.5];
+    const name = 'infonce per-example weights [1,2,.5], weighted mean T=0.07';
+    expectCase(name, LossComputer.contrastive(A, P, null, { weights, gradients: true }));
+  });
+  it('triplet', () => {
+    expectCase('triplet euclid margin=.5 no eps', LossComputer.triplet(A, P, N, { gradients: true }));
+    expectCase('triplet cosine margin=.5', LossComputer.triplet(A, P, N, { distance: 'cosine', gradients: true }));
+  });
+  it('cosine embedding', () => {
     for (const margin of [0, 0.3]) {
       const name = `cosineEmbedding labels [1,-1,1] margin=${margin.toFixed(1)} (no eps)`;
-      expectCase(name, LossComputer.cosineEmbedding(A, P, [1, -1, 1], { margin }));
+      expectCase(name, LossComputer.cosineEmbedding(A, P, [1, -1, 1], { margin, gradients: true }));
     }
   });
 });
@@ -138,6 +146,150 @@ describe('gradients equal finite differences', () => {
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+describe('weights, reduction and every option', () => {
+  interface Problem {
+    rows: number[][][];
+    weights: number[] | undefined;
+    reduction: 'mean' | 'sum';
+  }
+  const problem = (arguments_: number): fc.Arbitrary<Problem> =>
+    fc.record({ n: fc.integer({ min: 1, max: 4 }), dim: fc.integer({ min: 2, max: 5 }) }).chain(({ n, dim }) =>
+      fc.record({
+        rows: fc.array(arbitraryRows(n, dim), { minLength: arguments_, maxLength: arguments_ }),
+        weights: fc.option(fc.array(fc.integer({ min: 0, max: 3 }), { minLength: n, maxLength: n }), {
+          nil: undefined,
+        }),
+        reduction: fc.constantFrom('mean', 'sum'),
+      }),
+    );
+  const losses: [string, number, (rows: Rows[], options: object) => LossResult][] = [
+    ['contrastive', 2, ([a, p], o) => LossComputer.contrastive(a!, p!, null, { temperature: 0.5, ...o })],
+    [
+      'contrastive with negatives',
+      3,
+      ([a, p, n], o) => LossComputer.contrastive(a!, p!, n!, { temperature: 0.5, ...o }),
+    ],
+    ['triplet', 3, ([a, p, n], o) => LossComputer.triplet(a!, p!, n!, { margin: 9, ...o })],
+    ['triplet, cosine', 3, ([a, p, n], o) => LossComputer.triplet(a!, p!, n!, { margin: 3, distance: 'cosine', ...o })],
+    ['mse', 2, ([a, b], o) => LossComputer.mse(a!, b!, o)],
+    ['cosine embedding', 2, ([a, b], o) => LossComputer.cosineEmbedding(a!, b!, null, o)],
+    [
+      'cosine embedding, dissimilar',
+      2,
+      ([a, b], o) =>
+        LossComputer.cosineEmbedding(
+          a!,
+          b!,
+          a!.map(() => -1),
+          { margin: -2, ...o },
+        ),
+    ],
+    [
+      'cross-entropy',
+      1,
+      ([a], o) =>
+        LossComputer.crossEntropy(
+          a!,
+          a!.map(() => 1),
+          o,
+        ),
+    ],
+    [
+      'cross-entropy, smoothed',
+      1,
+      ([a], o) =>
+        LossComputer.crossEntropy(
+          a!,
+          a!.map(() => 0),
+          { labelSmoothing: 0.2, ...o },
+        ),
+    ],
+    [
+      'cross-entropy, weighted',
+      1,
+      ([a], o) =>
+        LossComputer.crossEntropy(
+          a!,
+          a!.map((_, i) => i % 2),
+          { classWeights: a![0]!.map((_, c) => c + 1), labelSmoothing: 0.1, ...o },
+        ),
+    ],
+  ];
+
+  it.each(losses)('%s: gradients equal finite differences', (_, count, loss) => {
+    fc.assert(
+      fc.property(problem(count), ({ rows, weights, reduction }) => {
+        const options = { reduction, ...(weights && { weights }) };
+        const result = loss(rows, { ...options, gradients: true });
+        const gradients = [result.gradients, result.targetGradients, result.negativeGradients].slice(0, count);
+        gradients.forEach((gradient, argument) => {
+          const lossOf = (moved: number[][]): number =>
+            loss(
+              rows.map((each, k) => (k === argument ? moved : each)),
+              options,
+            ).loss;
+          expectGradient(lossOf, rows[argument]!, gradient!);
+        });
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it.each(losses)(
+    '%s: a sum is the sum of rows, a weight counts as often as it says, none counts nothing',
+    (name, count, loss) => {
+      fc.assert(
+        fc.property(problem(count), ({ rows, weights }) => {
+          const n = rows[0]!.length;
+          if (!weights || (count < 3 && name.startsWith('contrastive'))) return;
+          const single = rows[0]!.map(
+            (_, i) =>
+              loss(
+                name.startsWith('contrastive')
+                  ? [[rows[0]![i]!], [rows[1]![i]!], rows[2]!]
+                  : rows.map(each => [each[i]!]),
+                { reduction: 'sum' },
+              ).loss,
+          );
+          if (name.endsWith('weighted')) return;
+          const total = weights.reduce((sum, weight, i) => sum + weight * single[i]!, 0);
+          expectClose(loss(rows, { weights, reduction: 'sum' }).loss, total, 1e-5, 1e-3);
+          const all = weights.reduce((sum, weight) => sum + weight, 0);
+          expectClose(loss(rows, { weights }).loss, all === 0 ? 0 : total / all, 1e-5, 1e-3);
+          const nothing = loss(rows, { weights: new Array(n).fill(0), gradients: true });
+          expect(nothing.loss).toBe(0);
+          expect(nothing.gradients!.every(row => row.every(value => value === 0))).toBe(true);
+        }),
+        { numRuns: 25 },
+      );
+    },
+  );
+});
+
+describe('triplet', () => {
+  it('takes the distance from the positive where swap is on and it is smaller', () => {
+    const [a, p, n] = [[[0, 0]], [[3, 0]], [[4, 0]]];
+    expectClose(LossComputer.triplet(a, p, n).loss, 0);
+    const { loss, gradients, targetGradients, negativeGradients } = LossComputer.triplet(a, p, n, {
+      swap: true,
+      gradients: true,
+    });
+    expectClose(loss, 3 - 1 + 0.5);
+    const swapped = (rows: Rows[]): number => LossComputer.triplet(rows[0]!, rows[1]!, rows[2]!, { swap: true }).loss;
+    expectGradient(moved => swapped([moved, p, n]), a, gradients!);
+    expectGradient(moved => swapped([a, moved, n]), p, targetGradients!);
+    expectGradient(moved => swapped([a, p, moved]), n, negativeGradients!);
+  });
+
+  it('has gradient 0 where rows are equal or the triplet is satisfied', () => {
+    const { loss, gradients } = LossComputer.triplet([[1, 2]], [[1, 2]], [[1, 2]], { gradients: true });
+    expect(loss).toBe(0.5);
+    expect(Array.from(gradients![0]!)).toEqual([0, 0]);
+    const satisfied = LossComputer.triplet([[0, 0]], [[0, 1]], [[9, 9]], { gradients: true });
+    expect([satisfied.loss, ...satisfied.gradients![0]!, ...satisfied.negativeGradients![0]!]).toEqual([0, 0, 0, 0, 0]);
   });
 });
 
@@ -237,6 +389,13 @@ describe('contrastive', () => {
   });
 });
 
+/** The logits behind the golden cross-entropies, up to a shift, as their gradients give them away. */
+const LOGITS = [
+  [1, 2, 3],
+  [0, -1.5, 1.5],
+];
+const TARGETS = [2, 0];
+
 describe('crossEntropy', () => {
   it('takes more classes than a call may have arguments, in rows of every kind', () => {
     const classes = 150_000;
@@ -252,6 +411,29 @@ describe('crossEntropy', () => {
       LossComputer.crossEntropy([[1, 2]], [0]).loss,
       1e-6,
     );
+  });
+
+  it('equals PyTorch with ignoreIndex and class weights', () => {
+    const cases = readGolden<{ cases: TorchCase[] }>('losses-torch').cases;
+    const expectCase = (name: string, result: LossResult): void => {
+      const golden = cases.find(each => each.name === name)!;
+      expectClose(result.loss, golden.loss, 1e-5);
+      expectCloseToLargest(result.gradients!, golden.grads[0]!, 1e-4);
+    };
+    const logits = LOGITS;
+    const options = { gradients: true };
+    expectCase('ce', LossComputer.crossEntropy(logits, TARGETS, options));
+    expectCase('ce smoothing .1', LossComputer.crossEntropy(logits, TARGETS, { labelSmoothing: 0.1, ...options }));
+    expectCase(
+      'ce class weights [1,2,3]',
+      LossComputer.crossEntropy(logits, TARGETS, { classWeights: [1, 2, 3], ...options }),
+    );
+    const both = { classWeights: [1, 2, 3], labelSmoothing: 0.1, ...options };
+    expectCase('ce class weights + smoothing .1', LossComputer.crossEntropy(logits, TARGETS, both));
+    const ignored = LossComputer.crossEntropy(logits, [TARGETS[0]!, -100], { ignoreIndex: -100, ...options });
+    expectCase('ce ignore_index=-100 targets [2,-100]', ignored);
+    const nothing = LossComputer.crossEntropy(logits, [-1, -1], { ignoreIndex: -1, ...options });
+    expect([nothing.loss, ...nothing.gradients!.flatMap(row => Array.from(row))]).toEqual([0, 0, 0, 0, 0, 0, 0]);
   });
 
   it('does not cancel at large logits, and is 0 when all else is impossible', () => {
@@ -272,6 +454,33 @@ describe('LossComputer', () => {
         { loss: { loss: 4 }, weight: 0.25 },
       ]),
     ).toEqual({ loss: 2, components: { mse: 1 } });
+  });
+
+  it('combines gradients where all losses have them', () => {
+    const one = LossComputer.mse([[1, 2]], [[3, 2]], { gradients: true });
+    const two = LossComputer.cosineEmbedding([[1, 2]], [[2, 1]], null, { gradients: true });
+    const { gradients, targetGradients } = LossComputer.combine([
+      { loss: one, weight: 0.5 },
+      { loss: two, weight: 2 },
+    ]);
+    const expected = (name: 'gradients' | 'targetGradients'): number[][] => [
+      Array.from(one[name]![0]!, (value, k) => 0.5 * value + 2 * two[name]![0]![k]!),
+    ];
+    expectClose(gradients!, expected('gradients'), 1e-6);
+    expectClose(targetGradients!, expected('targetGradients'), 1e-6);
+    expect(
+      LossComputer.combine([
+        { loss: one, weight: 1 },
+        { loss: { loss: 1 }, weight: 1 },
+      ]).gradients,
+    ).toBeUndefined();
+    const wider = LossComputer.mse([[1, 2, 3]], [[3, 2, 1]], { gradients: true });
+    expect(() =>
+      LossComputer.combine([
+        { loss: one, weight: 1 },
+        { loss: wider, weight: 1 },
+      ]),
+    ).toThrow('combine: losses[1].loss.gradients[0] has 3 entries, losses[0] has 2');
   });
 
   it('returns gradients only when asked', () => {

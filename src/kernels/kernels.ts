@@ -16,19 +16,13 @@ export interface Kernels {
    */
   hardestNegatives(anchors: Rows, positives: Rows): Int32Array;
   /** Hinge on the difference of the distances to the positive and to the negative. */
-  triplet(anchors: Rows, positives: Rows, negatives: Rows, margin: number, coefficients: Float64Array): number;
-  /** Softmax cross-entropy against class indices. */
-  crossEntropy(logits: Rows, targets: ArrayLike<number>, labelSmoothing: number, coefficients: Float64Array): number;
+  triplet(problem: TripletProblem): TripletResult;
+  /** Softmax cross-entropy against class indices; rows with coefficient 0 are not read. */
+  crossEntropy(problem: CrossEntropyProblem): { loss: number; gradients?: Float32Row[] };
   /** Mean squared error over the entries that both rows have. */
   mse(predictions: Rows, targets: Rows, coefficients: Float64Array, gradients: boolean): PairResult;
   /** `1 - cos` for rows labelled 1, `max(0, cos - margin)` for the others. */
-  cosineEmbedding(
-    predictions: Rows,
-    targets: Rows,
-    labels: ArrayLike<number> | null,
-    margin: number,
-    coefficients: Float64Array,
-  ): number;
+  cosineEmbedding(problem: CosineEmbeddingProblem): PairResult;
 
   /** Mean squared gradients of the MSE objective over the pairs (`inputs[i]`, `targets[i]`). */
   mseFisher(
@@ -89,6 +83,42 @@ export interface ContrastiveResult {
     /** Null without explicit negatives. */
     negatives: Float32Row[] | null;
   };
+}
+
+export interface TripletProblem {
+  anchors: Rows;
+  positives: Rows;
+  negatives: Rows;
+  margin: number;
+  distance: 'euclidean' | 'cosine';
+  /** Whether the negative counts at its distance from the positive where that is smaller. */
+  swap: boolean;
+  coefficients: Float64Array;
+  gradients: boolean;
+}
+
+export interface TripletResult {
+  loss: number;
+  gradients?: { anchors: Float32Row[]; positives: Float32Row[]; negatives: Float32Row[] };
+}
+
+export interface CrossEntropyProblem {
+  logits: Rows;
+  targets: ArrayLike<number>;
+  labelSmoothing: number;
+  classWeights: ArrayLike<number> | null;
+  coefficients: Float64Array;
+  gradients: boolean;
+}
+
+export interface CosineEmbeddingProblem {
+  predictions: Rows;
+  targets: Rows;
+  /** 1 for similar; null where all are. */
+  labels: ArrayLike<number> | null;
+  margin: number;
+  coefficients: Float64Array;
+  gradients: boolean;
 }
 
 export interface PairResult {

@@ -122,3 +122,16 @@ export function cosineInOrder(a: Vector, b: Vector): number {
   const norms = Math.sqrt(dotInOrder(a, a, length)) * Math.sqrt(dotInOrder(b, b, length));
   return dotInOrder(a, b, length) / (norms + COSINE_EPSILON);
 }
+
+/**
+ * Adds `scale · ∂cos/∂a` to `gradient`, where cos = a·b / (|a||b| + ε), so that
+ * ∂cos/∂a = (b - cos · |b|/|a| · a) / (|a||b| + ε). The gradient at a zero row is 0.
+ */
+export function addCosineGradient(gradient: Float64Array | Float32Array, a: Vector, b: Vector, scale: number): void {
+  const length = Math.min(a.length, b.length);
+  const [normA, normB] = [norm(a, length), norm(b, length)];
+  if (normA === 0 || normB === 0 || scale === 0) return;
+  const cross = scale / (normA * normB + COSINE_EPSILON);
+  const radial = (cross * cosine(a, b) * normB) / normA;
+  for (let k = 0; k < length; k++) gradient[k]! += cross * b[k]! - radial * a[k]!;
+}

@@ -1,4 +1,4 @@
-import { checkIterable, checkNumber, checkObject } from '../internal/validate.js';
+import { checkIterable, checkNumber, checkObject, checkSameCount } from '../internal/validate.js';
 import type { LossResult } from '../types.js';
 
 /** A loss and what it counts in a sum. */
@@ -10,13 +10,15 @@ export interface WeightedLoss {
 }
 
 const CALL = 'combine';
+const ARGUMENTS = ['gradients', 'targetGradients', 'negativeGradients'] as const;
 
 export function combine(losses: Iterable<WeightedLoss>): LossResult {
   checkIterable(CALL, 'losses', losses);
   let total = 0;
   // A Map, as a component may bear any name, '__proto__' too.
   const components = new Map<string, number>();
-  Array.from(losses).forEach((part, i) => {
+  const parts = Array.from(losses);
+  parts.forEach((part, i) => {
     checkObject(CALL, `losses[${i}]`, part);
     checkObject(CALL, `losses[${i}].loss`, part.loss);
     const weight = checkNumber(CALL, `losses[${i}].weight`, part.weight);
@@ -29,5 +31,28 @@ export function combine(losses: Iterable<WeightedLoss>): LossResult {
     }
   });
   checkNumber(CALL, 'the sum', total);
-  return { loss: total, components: Object.fromEntries(components) };
+  return { loss: total, components: Object.fromEntries(components), ...combinedGradients(parts) };
+}
+
+/** Of each argument the weighted sum of the gradients, where all losses have them. */
+function combinedGradients(parts: readonly WeightedLoss[]): Pick<LossResult, (typeof ARGUMENTS)[number]> {
+  const combined: Pick<LossResult, (typeof ARGUMENTS)[number]> = {};
+  for (const argument of ARGUMENTS) {
+    if (parts.length === 0 || !parts.every(({ loss }) => loss[argument])) continue;
+    const first = parts[0]!.loss[argument]!;
+    combined[argument] = first.map(row => new Float32Array(row.length));
+    parts.forEach(({ loss, weight }, i) => {
+      const rows = loss[argument]!;
+      checkSameCount(CALL, `losses[${i}].loss.${argument}`, rows.length, `losses[0].loss.${argument}`, first.length);
+      rows.forEach((row, n) => {
+        const sum = combined[argument]![n]!;
+        if (row.length !== sum.length) {
+          const lengths = `${row.length} entries, losses[0] has ${sum.length}`;
+          throw new RangeError(`${CALL}: losses[${i}].loss.${argument}[${n}] has ${lengths}`);
+        }
+        for (let k = 0; k < sum.length; k++) sum[k]! += weight * row[k]!;
+      });
+    });
+  }
+  return combined;
 }

@@ -10,9 +10,9 @@ import {
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
-import { meanCoefficients } from './reduction.js';
+import { coefficientsOf, type ReductionOptions } from './reduction.js';
 
-export interface ContrastiveOptions {
+export interface ContrastiveOptions extends ReductionOptions {
   /** Divides the similarities; above 0. Default 0.07. */
   temperature?: number;
   /** Subtracted from every similarity, the positive's too, and so without effect; kept from the original. Default 0. */
@@ -48,7 +48,7 @@ export function contrastive(
     negatives: negatives ?? null,
     groups: ids === undefined ? null : groupsOf(ids, anchors.length),
     temperature,
-    coefficients: meanCoefficients(anchors.length),
+    coefficients: coefficientsOf(CALL, options, anchors.length, 'anchors'),
     gradients,
   });
   if (!Number.isFinite(result.loss)) throwNonFinite(CALL, { anchors, positives, negatives });

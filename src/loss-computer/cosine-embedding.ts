@@ -11,11 +11,13 @@ import {
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
-import { meanCoefficients } from './reduction.js';
+import { coefficientsOf, type ReductionOptions } from './reduction.js';
 
-export interface CosineEmbeddingOptions {
+export interface CosineEmbeddingOptions extends ReductionOptions {
   /** Similarity up to which a dissimilar pair costs nothing. Default 0. */
   margin?: number;
+  /** Whether to compute gradients. Default false. */
+  gradients?: boolean;
 }
 
 const CALL = 'cosineEmbedding';
@@ -27,7 +29,7 @@ export function cosineEmbedding(
   options: CosineEmbeddingOptions,
 ): LossResult {
   checkOptions(CALL, options);
-  const { margin = 0 } = options;
+  const { margin = 0, gradients = false } = options;
   checkRows(CALL, 'predictions', predictions);
   checkRows(CALL, 'targets', targets);
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
@@ -39,8 +41,14 @@ export function cosineEmbedding(
   }
   checkNumber(CALL, 'margin', margin);
 
-  const coefficients = meanCoefficients(predictions.length);
-  const loss = kernels().cosineEmbedding(predictions, targets, labels, margin, coefficients);
+  const coefficients = coefficientsOf(CALL, options, predictions.length, 'predictions');
+  const result = kernels().cosineEmbedding({ predictions, targets, labels, margin, coefficients, gradients });
+  const { loss } = result;
   if (!Number.isFinite(loss)) throwNonFinite(CALL, { predictions, targets });
-  return { loss, components: { cosineEmbedding: loss } };
+  const answer: LossResult = { loss, components: { cosineEmbedding: loss } };
+  if (result.gradients) {
+    answer.gradients = result.gradients.predictions;
+    answer.targetGradients = result.gradients.targets;
+  }
+  return answer;
 }

@@ -9,31 +9,57 @@ import {
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
-import { meanCoefficients } from './reduction.js';
+import { checkWeights, coefficientsOf, type ReductionOptions } from './reduction.js';
 
-export interface CrossEntropyOptions {
+export interface CrossEntropyOptions extends ReductionOptions {
   /** Share of the target spread evenly over all classes, from 0 to 1 (Szegedy et al. 2016). Default 0. */
   labelSmoothing?: number;
+  /** One weight a class, 0 or more; the mean is then over the weights of the targets, as PyTorch's. Default: all 1. */
+  classWeights?: ArrayLike<number>;
+  /** Rows with this target count nothing, whatever it is. Default: none. */
+  ignoreIndex?: number;
+  /** Whether to compute gradients. Default false. */
+  gradients?: boolean;
 }
 
 const CALL = 'crossEntropy';
 
 export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, options: CrossEntropyOptions): LossResult {
   checkOptions(CALL, options);
-  const { labelSmoothing = 0 } = options;
+  const { labelSmoothing = 0, classWeights, ignoreIndex, gradients = false } = options;
   checkRows(CALL, 'predictions', predictions);
-  checkTargets(targets, predictions);
+  if (ignoreIndex !== undefined) checkNumber(CALL, 'ignoreIndex', ignoreIndex, { integer: true });
+  checkTargets(targets, predictions, ignoreIndex);
   checkNumber(CALL, 'labelSmoothing', labelSmoothing, { min: 0, max: 1 });
+  if (classWeights !== undefined) {
+    predictions.forEach((row, i) => {
+      checkWeights(CALL, 'classWeights', classWeights, row.length, `predictions[${i}]`);
+    });
+  }
 
-  const loss = kernels().crossEntropy(predictions, targets, labelSmoothing, meanCoefficients(predictions.length));
+  const isIgnored = (i: number): boolean => targets[i] === ignoreIndex;
+  const shareOf = (i: number): number | undefined => (isIgnored(i) ? undefined : (classWeights?.[targets[i]!] ?? 1));
+  const coefficients = coefficientsOf(CALL, options, predictions.length, 'predictions', shareOf);
+  const result = kernels().crossEntropy({
+    logits: predictions,
+    targets: ignoreIndex === undefined ? targets : Array.from(targets, (target, i) => (isIgnored(i) ? 0 : target)),
+    labelSmoothing,
+    classWeights: classWeights ?? null,
+    coefficients,
+    gradients,
+  });
+  const { loss } = result;
   if (!Number.isFinite(loss)) throwNonFinite(CALL, { predictions });
-  return { loss, components: { crossEntropy: loss } };
+  const answer: LossResult = { loss, components: { crossEntropy: loss } };
+  if (result.gradients) answer.gradients = result.gradients;
+  return answer;
 }
 
-function checkTargets(targets: ArrayLike<number>, predictions: Rows): void {
+function checkTargets(targets: ArrayLike<number>, predictions: Rows, ignoreIndex: number | undefined): void {
   if (!isVector(targets as Vector)) throw wrongType(CALL, 'targets', 'an array of class indices', targets);
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
   for (let i = 0; i < targets.length; i++) {
+    if (targets[i] === ignoreIndex) continue;
     checkNumber(CALL, `targets[${i}]`, targets[i], { integer: true, min: 0, max: predictions[i]!.length - 1 });
   }
 }

@@ -1,9 +1,9 @@
 import { checkOptions, checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
-import { meanCoefficients } from './reduction.js';
+import { coefficientsOf, type ReductionOptions } from './reduction.js';
 
-export interface MseOptions {
+export interface MseOptions extends ReductionOptions {
   /** Whether to compute gradients. Default false. */
   gradients?: boolean;
 }
@@ -16,7 +16,12 @@ export function mse(predictions: Rows, targets: Rows, options: MseOptions): Loss
   checkRows(CALL, 'targets', targets);
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
 
-  const result = kernels().mse(predictions, targets, meanCoefficients(predictions.length), options.gradients ?? false);
+  const result = kernels().mse(
+    predictions,
+    targets,
+    coefficientsOf(CALL, options, predictions.length, 'predictions'),
+    options.gradients ?? false,
+  );
   // A float32 gradient may overflow where the loss does not.
   const ofGradients = result.gradients ? kernels().sumOfSquares(result.gradients.predictions) : 0;
   if (!Number.isFinite(result.loss + ofGradients)) throwNonFinite(CALL, { predictions, targets });

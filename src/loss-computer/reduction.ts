@@ -1,4 +1,45 @@
-/** Coefficients of a mean over `count` rows. */
-export function meanCoefficients(count: number): Float64Array {
-  return new Float64Array(count).fill(1 / count);
+import { checkFinite, checkOneOf, checkSameCount, checkVector } from '../internal/validate.js';
+
+/** How the losses of single rows become one. */
+export interface ReductionOptions {
+  /** One weight a row, 0 or more: the mean is then `Σ w·l / Σ w`, the sum `Σ w·l`. Default: all 1. */
+  weights?: ArrayLike<number>;
+  /** Whether rows are averaged or added up. Default `'mean'`. */
+  reduction?: 'mean' | 'sum';
+}
+
+/**
+ * The factor of each row's loss in the reduced one; all 0 where no row counts.
+ *
+ * @param shareOf What a row counts in the mean beside its weight, or undefined for a row that is left out. Default: 1.
+ */
+export function coefficientsOf(
+  call: string,
+  { weights, reduction = 'mean' }: ReductionOptions,
+  count: number,
+  rowsName: string,
+  shareOf: (row: number) => number | undefined = () => 1,
+): Float64Array {
+  checkOneOf(call, 'reduction', reduction, ['mean', 'sum']);
+  if (weights !== undefined) checkWeights(call, 'weights', weights, count, rowsName);
+  const coefficients = new Float64Array(count);
+  let total = 0;
+  for (let i = 0; i < count; i++) {
+    const share = shareOf(i);
+    if (share === undefined) continue;
+    coefficients[i] = weights?.[i] ?? 1;
+    total += share * coefficients[i]!;
+  }
+  if (reduction === 'sum') return coefficients;
+  return total > 0 ? coefficients.map(coefficient => coefficient / total) : coefficients.fill(0);
+}
+
+/** A row of finite numbers of 0 or more. */
+export function checkWeights(call: string, name: string, weights: unknown, count: number, rowsName: string): void {
+  checkVector(call, name, weights);
+  checkSameCount(call, name, weights.length, rowsName, count);
+  checkFinite(call, name, weights);
+  const negative = Array.from(weights).findIndex(weight => weight < 0);
+  if (negative >= 0)
+    throw new RangeError(`${call}: ${name}[${negative}] must not be negative, got ${weights[negative]}`);
 }

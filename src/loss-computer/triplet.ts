@@ -1,26 +1,49 @@
-import { checkNumber, checkOptions, checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
+import {
+  checkNumber,
+  checkOneOf,
+  checkOptions,
+  checkRows,
+  checkSameCount,
+  throwNonFinite,
+} from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
-import { meanCoefficients } from './reduction.js';
+import { coefficientsOf, type ReductionOptions } from './reduction.js';
 
-export interface TripletOptions {
+export interface TripletOptions extends ReductionOptions {
   /** By how much the negative should be farther than the positive. Default 0.5. */
   margin?: number;
+  /** `'euclidean'`, or `'cosine'` for 1 - cos. Default `'euclidean'`. */
+  distance?: 'euclidean' | 'cosine';
+  /** Whether the negative counts at its distance from the positive where that is smaller (Balntas et al. 2016). Default false. */
+  swap?: boolean;
+  /** Whether to compute gradients. Default false. */
+  gradients?: boolean;
 }
 
 const CALL = 'triplet';
 
 export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options: TripletOptions): LossResult {
   checkOptions(CALL, options);
-  const { margin = 0.5 } = options;
+  const { margin = 0.5, distance = 'euclidean', swap = false, gradients = false } = options;
   checkRows(CALL, 'anchors', anchors);
   checkRows(CALL, 'positives', positives);
   checkRows(CALL, 'negatives', negatives);
   checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
   checkSameCount(CALL, 'negatives', negatives.length, 'anchors', anchors.length);
   checkNumber(CALL, 'margin', margin);
+  checkOneOf(CALL, 'distance', distance, ['euclidean', 'cosine']);
 
-  const loss = kernels().triplet(anchors, positives, negatives, margin, meanCoefficients(anchors.length));
-  if (!Number.isFinite(loss)) throwNonFinite(CALL, { anchors, positives, negatives });
-  return { loss, components: { triplet: loss } };
+  const coefficients = coefficientsOf(CALL, options, anchors.length, 'anchors');
+  const rows = { anchors, positives, negatives };
+  const result = kernels().triplet({ ...rows, margin, distance, swap, coefficients, gradients });
+  const { loss } = result;
+  if (!Number.isFinite(loss)) throwNonFinite(CALL, rows);
+  const answer: LossResult = { loss, components: { triplet: loss } };
+  if (result.gradients) {
+    answer.gradients = result.gradients.anchors;
+    answer.targetGradients = result.gradients.positives;
+    answer.negativeGradients = result.gradients.negatives;
+  }
+  return answer;
 }

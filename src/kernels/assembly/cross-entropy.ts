@@ -43,3 +43,12 @@ export function logitSums(width: i32, padding: i32, logits: usize, results: usiz
   store<f64>(results, most, 24);
   store<f64>(results, -<f64>maxLane(f32x4.neg(lowest)), 32);
 }
+
+/** `logits[c] = scale · exp(logits[c] - highest) - offset`, in place. `width` is a multiple of 4. */
+export function softmaxGradient(width: i32, logits: usize, highest: f32, scale: f32, offset: f32): void {
+  const shift = f32x4.splat(highest), factor = f32x4.splat(scale), less = f32x4.splat(offset);
+  for (const end = logits + (<usize>width << 2); logits < end; logits += 16) {
+    const weight = expNonPositive(f32x4.sub(v128.load(logits), shift));
+    v128.store(logits, f32x4.sub(f32x4.mul(weight, factor), less));
+  }
+}

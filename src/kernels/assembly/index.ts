@@ -5,7 +5,7 @@
  */
 export { adamw } from './adamw';
 export { gradientBlock, nearHighest, pairCosines, pairGradients, projectRows, softmaxBlock } from './contrastive';
-export { logitSums } from './cross-entropy';
+export { logitSums, softmaxGradient } from './cross-entropy';
 export { addScaled, dotRows, outputErrors, squareAll } from './fisher';
 export { gemm } from './gemm';
 export { pairProducts, squaredDistances } from './pairs';

@@ -1,50 +1,82 @@
-import type { Rows } from '../../types.js';
-import type { PairResult } from '../kernels.js';
-import { cosine, euclidean, squaredDistance } from '../vector.js';
+import type { Float32Row, Rows, Vector } from '../../types.js';
+import type {
+  CosineEmbeddingProblem,
+  CrossEntropyProblem,
+  PairResult,
+  TripletProblem,
+  TripletResult,
+} from '../kernels.js';
+import { addCosineGradient, cosine, euclidean, squaredDistance } from '../vector.js';
 
 /** The losses that look at each row by itself. */
 
-export function triplet(
-  anchors: Rows,
-  positives: Rows,
-  negatives: Rows,
-  margin: number,
-  coefficients: Float64Array,
-): number {
+export function triplet(problem: TripletProblem): TripletResult {
+  const { anchors, positives, negatives, margin, distance, swap, coefficients } = problem;
+  const measure = distance === 'cosine' ? cosineDistance : euclidean;
+  const addGradient = distance === 'cosine' ? addCosineDistanceGradient : addEuclideanGradient;
+  const gradients = problem.gradients
+    ? { anchors: zeroRowsLike(anchors), positives: zeroRowsLike(positives), negatives: zeroRowsLike(negatives) }
+    : undefined;
   let loss = 0;
   for (let i = 0; i < anchors.length; i++) {
-    const toPositive = euclidean(anchors[i]!, positives[i]!);
-    const toNegative = euclidean(anchors[i]!, negatives[i]!);
-    loss += coefficients[i]! * tripletOf(toPositive, toNegative, margin);
+    const [anchor, positive, negative] = [anchors[i]!, positives[i]!, negatives[i]!];
+    const near = measure(anchor, positive);
+    const fromAnchor = measure(anchor, negative);
+    const fromPositive = swap ? measure(positive, negative) : Infinity;
+    const rowLoss = tripletOf(near, swap ? Math.min(fromAnchor, fromPositive) : fromAnchor, margin);
+    const scale = coefficients[i]!;
+    loss += scale * rowLoss;
+    if (!gradients || !(rowLoss > 0)) continue;
+    const [ofAnchor, ofPositive, ofNegative] = [
+      gradients.anchors[i]!,
+      gradients.positives[i]!,
+      gradients.negatives[i]!,
+    ];
+    addGradient(ofAnchor, anchor, positive, scale);
+    addGradient(ofPositive, positive, anchor, scale);
+    const isSwapped = fromPositive < fromAnchor;
+    addGradient(isSwapped ? ofPositive : ofAnchor, isSwapped ? positive : anchor, negative, -scale);
+    addGradient(ofNegative, negative, isSwapped ? positive : anchor, -scale);
   }
-  return loss;
+  return gradients ? { loss, gradients } : { loss };
 }
 
-export function crossEntropy(
-  logits: Rows,
-  targets: ArrayLike<number>,
-  labelSmoothing: number,
-  coefficients: Float64Array,
-): number {
+export function crossEntropy(problem: CrossEntropyProblem): { loss: number; gradients?: Float32Row[] } {
+  const { logits, targets, labelSmoothing, classWeights, coefficients } = problem;
+  const gradients = problem.gradients ? zeroRowsLike(logits) : undefined;
   let loss = 0;
   for (let i = 0; i < logits.length; i++) {
+    const scale = coefficients[i]!;
+    if (scale === 0) continue;
     const row = logits[i]!;
+    const target = targets[i]!;
     let highest = -Infinity;
-    let sum = 0;
-    for (let c = 0; c < row.length; c++) {
-      const logit = row[c]!;
-      if (logit > highest) highest = logit;
-      sum += logit;
-    }
+    for (let c = 0; c < row.length; c++) if (row[c]! > highest) highest = row[c]!;
     let exponentials = 0;
-    for (let c = 0; c < row.length; c++) exponentials += Math.exp(row[c]! - highest);
-    // Cross-entropy against (1 - s) · one-hot + s · uniform, relative to the highest logit so that nothing cancels.
-    // A logit of -Infinity rules its class out; without smoothing the mean over all classes must not count then.
-    const ownGap = highest - row[targets[i]!]!;
-    const smoothGap = labelSmoothing === 0 ? 0 : labelSmoothing * (highest - sum / row.length);
-    loss += coefficients[i]! * (Math.log(exponentials) + (1 - labelSmoothing) * ownGap + smoothGap);
+    let smoothGap = 0;
+    let smoothWeight = 0;
+    const smoothing = labelSmoothing / row.length;
+    for (let c = 0; c < row.length; c++) {
+      exponentials += Math.exp(row[c]! - highest);
+      if (smoothing === 0) continue;
+      // A logit of -Infinity rules its class out; without smoothing the mean over all classes must not count then.
+      const weight = smoothing * (classWeights?.[c] ?? 1);
+      smoothGap += weight * (highest - row[c]!);
+      smoothWeight += weight;
+    }
+    // Against (1 - s) · one-hot + s · uniform, weighted by class, relative to the highest logit so that nothing cancels.
+    const ownWeight = (1 - labelSmoothing) * (classWeights?.[target] ?? 1);
+    const weight = ownWeight + smoothWeight;
+    loss += scale * (weight * Math.log(exponentials) + ownWeight * (highest - row[target]!) + smoothGap);
+    if (!gradients) continue;
+    const gradient = gradients[i]!;
+    for (let c = 0; c < row.length; c++) {
+      const share = Math.exp(row[c]! - highest) / exponentials;
+      const own = (c === target ? ownWeight : 0) + smoothing * (classWeights?.[c] ?? 1);
+      gradient[c] = scale * (weight * share - own);
+    }
   }
-  return loss;
+  return gradients ? { loss, gradients } : { loss };
 }
 
 export function mse(predictions: Rows, targets: Rows, coefficients: Float64Array, gradients: boolean): PairResult {
@@ -72,19 +104,23 @@ export function mse(predictions: Rows, targets: Rows, coefficients: Float64Array
   };
 }
 
-export function cosineEmbedding(
-  predictions: Rows,
-  targets: Rows,
-  labels: ArrayLike<number> | null,
-  margin: number,
-  coefficients: Float64Array,
-): number {
+export function cosineEmbedding(problem: CosineEmbeddingProblem): PairResult {
+  const { predictions, targets, labels, margin, coefficients } = problem;
+  const gradients = problem.gradients
+    ? { predictions: zeroRowsLike(predictions), targets: zeroRowsLike(targets) }
+    : undefined;
   let loss = 0;
   for (let i = 0; i < predictions.length; i++) {
-    const similarity = cosine(predictions[i]!, targets[i]!);
-    loss += coefficients[i]! * cosineEmbeddingOf(similarity, labels === null || labels[i] === 1, margin);
+    const [prediction, target] = [predictions[i]!, targets[i]!];
+    const isSimilar = labels === null || labels[i] === 1;
+    const rowLoss = cosineEmbeddingOf(cosine(prediction, target), isSimilar, margin);
+    loss += coefficients[i]! * rowLoss;
+    if (!gradients || (!isSimilar && !(rowLoss > 0))) continue;
+    const scale = isSimilar ? -coefficients[i]! : coefficients[i]!;
+    addCosineGradient(gradients.predictions[i]!, prediction, target, scale);
+    addCosineGradient(gradients.targets[i]!, target, prediction, scale);
   }
-  return loss;
+  return gradients ? { loss, gradients } : { loss };
 }
 
 /** Triplet loss of one row. An infinite distance to the negative must show, or bad input would pass as loss 0. */
@@ -95,4 +131,24 @@ export function tripletOf(toPositive: number, toNegative: number, margin: number
 /** Cosine embedding loss of one row. */
 export function cosineEmbeddingOf(similarity: number, isSimilar: boolean, margin: number): number {
   return isSimilar ? 1 - similarity : Math.max(0, similarity - margin);
+}
+
+function cosineDistance(a: Vector, b: Vector): number {
+  return 1 - cosine(a, b);
+}
+
+function addCosineDistanceGradient(gradient: Float32Row, a: Vector, b: Vector, scale: number): void {
+  addCosineGradient(gradient, a, b, -scale);
+}
+
+/** Adds `scale · ∂|a - b|/∂a`; 0 where the rows are equal. */
+function addEuclideanGradient(gradient: Float32Row, a: Vector, b: Vector, scale: number): void {
+  const distance = euclidean(a, b);
+  if (distance === 0) return;
+  const length = Math.min(a.length, b.length);
+  for (let k = 0; k < length; k++) gradient[k]! += (scale * (a[k]! - b[k]!)) / distance;
+}
+
+function zeroRowsLike(rows: Rows): Float32Row[] {
+  return rows.map(row => new Float32Array(row.length));
 }

@@ -20,6 +20,7 @@ type KernelFunctions = Record<
   | 'pairProducts'
   | 'projectRows'
   | 'softmaxBlock'
+  | 'softmaxGradient'
   | 'squareAll'
   | 'squaredDistances',
   (...args: number[]) => number

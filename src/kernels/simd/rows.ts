@@ -1,5 +1,5 @@
 import type { Rows } from '../../types.js';
-import type { PairResult } from '../kernels.js';
+import type { CosineEmbeddingProblem, PairResult, TripletProblem, TripletResult } from '../kernels.js';
 import * as scalar from '../scalar/rows.js';
 import { COSINE_EPSILON } from '../vector.js';
 import { commonWidth, type KernelMemory, strideOf } from './memory.js';
@@ -9,16 +9,11 @@ import { commonWidth, type KernelMemory, strideOf } from './memory.js';
  * in JavaScript does. Float64 rows and rows of unequal length are left to that loop, which loses nothing.
  */
 
-export function triplet(
-  memory: KernelMemory,
-  anchors: Rows,
-  positives: Rows,
-  negatives: Rows,
-  margin: number,
-  coefficients: Float64Array,
-): number {
-  const width = float32Width(anchors, positives, negatives);
-  if (width === 0) return scalar.triplet(anchors, positives, negatives, margin, coefficients);
+export function triplet(memory: KernelMemory, problem: TripletProblem): TripletResult {
+  const { anchors, positives, negatives, margin, coefficients } = problem;
+  const isPlain = problem.distance === 'euclidean' && !problem.swap && !problem.gradients;
+  const width = isPlain ? float32Width(anchors, positives, negatives) : 0;
+  if (width === 0) return scalar.triplet(problem);
   const [stride, count] = [strideOf(width), anchors.length];
   memory.begin();
   const [a, p, n] = [memory.take(4 * count * stride), memory.take(4 * count * stride), memory.take(4 * count * stride)];
@@ -35,7 +30,7 @@ export function triplet(
     const [near, far] = [Math.sqrt(f64[toPositive / 8 + i]!), Math.sqrt(f64[toNegative / 8 + i]!)];
     loss += coefficients[i]! * scalar.tripletOf(near, far, margin);
   }
-  return loss;
+  return { loss };
 }
 
 export function mse(
@@ -59,16 +54,10 @@ export function mse(
   return { loss };
 }
 
-export function cosineEmbedding(
-  memory: KernelMemory,
-  predictions: Rows,
-  targets: Rows,
-  labels: ArrayLike<number> | null,
-  margin: number,
-  coefficients: Float64Array,
-): number {
-  const width = float32Width(predictions, targets);
-  if (width === 0) return scalar.cosineEmbedding(predictions, targets, labels, margin, coefficients);
+export function cosineEmbedding(memory: KernelMemory, problem: CosineEmbeddingProblem): PairResult {
+  const { predictions, targets, labels, margin, coefficients } = problem;
+  const width = problem.gradients ? 0 : float32Width(predictions, targets);
+  if (width === 0) return scalar.cosineEmbedding(problem);
   const [stride, count] = [strideOf(width), predictions.length];
   memory.begin();
   const [a, b, products] = [memory.take(4 * count * stride), memory.take(4 * count * stride), memory.take(24 * count)];
@@ -82,7 +71,7 @@ export function cosineEmbedding(
     const similarity = f64[at]! / (Math.sqrt(f64[at + 1]!) * Math.sqrt(f64[at + 2]!) + COSINE_EPSILON);
     loss += coefficients[i]! * scalar.cosineEmbeddingOf(similarity, labels === null || labels[i] === 1, margin);
   }
-  return loss;
+  return { loss };
 }
 
 /** The width that all rows share where all are float32, else 0. */
