@@ -80,6 +80,8 @@ export interface LossResult {
   targetGradients?: Float32Row[];
   /** Gradient with respect to the explicit negatives, row by row. Present with `gradients: true` and negatives. */
   negativeGradients?: Float32Row[];
+  /** Derivative with respect to the temperature. Present on `contrastive` with `gradients: true`. */
+  temperatureGradient?: number;
 }
 
 /** A loss computed with `gradients: true`. */

@@ -489,6 +489,37 @@ const nonNumbers: Row[] = [
     TypeError,
     () => LossComputer.mse(untyped([BigInt64Array.of(1n)]), one),
   ],
+  [
+    "contrastive: negativeMode must be 'explicit' | 'own' | 'inBatch+explicit', got \"all\"",
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, rows, { negativeMode: untyped('all') }),
+  ],
+  [
+    'contrastive: negatives has 1 rows, anchors has 2',
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, one, { negativeMode: 'own' }),
+  ],
+  ['mse: weights has 1 rows, predictions has 2', RangeError, () => LossComputer.mse(rows, rows, { weights: [1] })],
+  [
+    'mse: weights[1] must not be negative, got -1',
+    RangeError,
+    () => LossComputer.mse(rows, rows, { weights: [1, -1] }),
+  ],
+  [
+    "mse: reduction must be 'mean' | 'sum', got \"none\"",
+    RangeError,
+    () => LossComputer.mse(rows, rows, { reduction: untyped('none') }),
+  ],
+  [
+    'crossEntropy: classWeights has 1 rows, predictions[0] has 2',
+    RangeError,
+    () => LossComputer.crossEntropy(rows, [0, 1], { classWeights: [1] }),
+  ],
+  [
+    "triplet: distance must be 'euclidean' | 'cosine', got \"manhattan\"",
+    RangeError,
+    () => LossComputer.triplet(rows, rows, rows, { distance: untyped('manhattan') }),
+  ],
   ['mse: options must be an object, got null', TypeError, () => LossComputer.mse(one, one, untyped(null))],
   [
     'triplet: options must be an object, got 0.5',

@@ -178,13 +178,20 @@ describe('on hostile values', () => {
           expectRelative(loss(kernels()), loss(scalarKernels), 1e-6);
         }
         expect(kernels().hardestNegatives(a!, b!)).toEqual(scalarKernels.hardestNegatives(a!, b!));
-        const options = { negatives: null, groups: null, temperature: 1, coefficients: even(rows), gradients: true };
+        const options = {
+          candidates: b!,
+          kind: 'batch' as const,
+          groups: null,
+          temperature: 1,
+          coefficients: even(rows),
+          gradients: true,
+        };
         const [actual, expected] = [kernels(), scalarKernels].map(on =>
           on.contrastive({ anchors: a!, positives: b!, ...options }),
         );
         expectRelative(actual!.loss, expected!.loss, 1e-6);
         expectSameGradient(a!, actual!.gradients!.anchors, expected!.gradients!.anchors, 1);
-        expectSameGradient(b!, actual!.gradients!.positives, expected!.gradients!.positives, 1);
+        expectSameGradient(b!, actual!.gradients!.candidates, expected!.gradients!.candidates, 1);
       }),
       { numRuns: 300 },
     );
@@ -193,7 +200,13 @@ describe('on hostile values', () => {
   it('temperatures from 1e-30 to 1e300', () => {
     const [anchors, positives] = [rowsOf(3, 8), rowsOf(3, 8)];
     for (const temperature of [1e-30, 1e-4, 1e-3, 1e19, 1e30, 1e300]) {
-      const options = { negatives: null, groups: null, coefficients: even(3), gradients: false };
+      const options = {
+        candidates: positives,
+        kind: 'batch' as const,
+        groups: null,
+        coefficients: even(3),
+        gradients: false,
+      };
       const problem = { anchors, positives, temperature, ...options };
       expectRelative(kernels().contrastive(problem).loss, scalarKernels.contrastive(problem).loss);
     }
@@ -256,7 +269,8 @@ describe('on hostile values', () => {
         [spoiled, fine],
         [fine, spoiled],
       ] as const) {
-        const options = { negatives: null, groups: null, temperature: 0.1, coefficients: even(5), gradients: true };
+        const batch = { candidates: positives, kind: 'batch' as const, groups: null };
+        const options = { ...batch, temperature: 0.1, coefficients: even(5), gradients: true };
         expect(kernels().contrastive({ anchors, positives, ...options }).loss).toBeNaN();
         expect(kernels().hardestNegatives(anchors, positives)).toContain(-1);
         expect(Number.isFinite(kernels().mse(anchors, positives, even(5), false).loss)).toBe(false);
@@ -288,7 +302,8 @@ describe('memory', () => {
   it('gives right results before and after it grows, and after it was released', () => {
     for (const rows of [3, 600, 3, 900]) {
       const [anchors, positives] = [rowsOf(rows, 50), rowsOf(rows, 50)];
-      const options = { negatives: null, groups: null, temperature: 0.1, coefficients: even(rows), gradients: false };
+      const batch = { candidates: positives, kind: 'batch' as const, groups: null };
+      const options = { ...batch, temperature: 0.1, coefficients: even(rows), gradients: false };
       const [actual, expected] = [kernels(), scalarKernels].map(on =>
         on.contrastive({ anchors, positives, ...options }),
       );
@@ -343,13 +358,17 @@ function expectSameContrastive(problem: {
   groups: Int32Array | null;
   temperature: number;
 }): void {
-  const options = { ...problem, coefficients: even(problem.anchors.length), gradients: true };
+  const { negatives, ...others } = problem;
+  const kind = negatives ? ('others' as const) : ('batch' as const);
+  const candidates = negatives ?? problem.positives;
+  const options = { ...others, candidates, kind, coefficients: even(problem.anchors.length), gradients: true };
   const [actual, expected] = [kernels(), scalarKernels].map(on => on.contrastive(options));
   expectRelative(actual!.loss, expected!.loss);
-  for (const name of ['anchors', 'positives', 'negatives'] as const) {
+  expectRelative(actual!.gradients!.temperature, expected!.gradients!.temperature, 1e-5 / problem.temperature ** 2);
+  for (const name of ['anchors', 'positives', 'candidates'] as const) {
     const [a, e] = [actual!.gradients![name], expected!.gradients![name]];
     expect(a === null).toBe(e === null);
-    if (a && e) expectSameGradient(problem[name]!, a, e, problem.temperature);
+    if (a && e) expectSameGradient(options[name], a, e, problem.temperature);
   }
   expect(kernels().contrastive({ ...options, gradients: false }).loss).toBe(actual!.loss);
 }

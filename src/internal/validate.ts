@@ -69,10 +69,9 @@ export function checkMap(call: string, name: string, value: unknown): void {
 }
 
 export function checkOneOf<T extends string>(call: string, name: string, value: unknown, allowed: readonly T[]): T {
+  if ((allowed as readonly unknown[]).includes(value)) return value as T;
   const list = allowed.map(each => `'${each}'`).join(' | ');
-  if (typeof value !== 'string') throw wrongType(call, name, list, value);
-  if (!(allowed as readonly string[]).includes(value)) throw wrongValue(call, name, list, value);
-  return value as T;
+  throw typeof value === 'string' ? wrongValue(call, name, list, value) : wrongType(call, name, list, value);
 }
 
 /** Whether a value is a row of numbers; its entries are looked at only when a result is not finite. */

@@ -66,9 +66,14 @@ export interface ContrastiveProblem {
   anchors: Rows;
   /** n rows; row i belongs to anchor i. */
   positives: Rows;
-  /** Candidates for every anchor in place of the other positives, or null for in-batch negatives. */
-  negatives: Rows | null;
-  /** In-batch candidates whose group equals the anchor's are left out; null leaves none out. */
+  /** Rows that anchors are compared with. */
+  candidates: Rows;
+  /**
+   * What the candidates are: `'batch'`, the positives first and then others, all for every anchor, an anchor's own positive
+   * being its positive; `'others'`, other rows than the positives, all for every anchor; `'own'`, one row an anchor.
+   */
+  kind: 'batch' | 'others' | 'own';
+  /** One a candidate: those of the anchor's own group are left out. Of kind `'batch'` only; null leaves none out. */
   groups: Int32Array | null;
   temperature: number;
   coefficients: Float64Array;
@@ -79,9 +84,10 @@ export interface ContrastiveResult {
   loss: number;
   gradients?: {
     anchors: Float32Row[];
-    positives: Float32Row[];
-    /** Null without explicit negatives. */
-    negatives: Float32Row[] | null;
+    /** Null where the positives are among the candidates. */
+    positives: Float32Row[] | null;
+    candidates: Float32Row[];
+    temperature: number;
   };
 }
 

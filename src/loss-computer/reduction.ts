@@ -8,6 +8,8 @@ export interface ReductionOptions {
   reduction?: 'mean' | 'sum';
 }
 
+const REDUCTIONS = ['mean', 'sum'] as const;
+
 /**
  * The factor of each row's loss in the reduced one; all 0 where no row counts.
  *
@@ -18,14 +20,15 @@ export function coefficientsOf(
   { weights, reduction = 'mean' }: ReductionOptions,
   count: number,
   rowsName: string,
-  shareOf: (row: number) => number | undefined = () => 1,
+  shareOf?: (row: number) => number | undefined,
 ): Float64Array {
-  checkOneOf(call, 'reduction', reduction, ['mean', 'sum']);
+  checkOneOf(call, 'reduction', reduction, REDUCTIONS);
   if (weights !== undefined) checkWeights(call, 'weights', weights, count, rowsName);
+  if (!weights && !shareOf) return new Float64Array(count).fill(reduction === 'mean' ? 1 / count : 1);
   const coefficients = new Float64Array(count);
   let total = 0;
   for (let i = 0; i < count; i++) {
-    const share = shareOf(i);
+    const share = shareOf ? shareOf(i) : 1;
     if (share === undefined) continue;
     coefficients[i] = weights?.[i] ?? 1;
     total += share * coefficients[i]!;

@@ -1,6 +1,6 @@
 /** InfoNCE, a block of anchors at a time; src/kernels/simd/contrastive.ts puts the steps together. */
 
-import { addWide, expNonPositive, maxLane, scaleWide, sumWide } from './math';
+import { addWide, expNonPositive, maxLane, scaleWide, sumLanes, sumWide } from './math';
 
 /** Stands for "no candidate": below every cosine, and finite, so that 0 times it is 0. */
 const MASKED: f32 = -1e30;
@@ -68,7 +68,8 @@ export function softmaxBlock(
 /**
  * From the weights of `softmaxBlock` to the gradient with respect to the dot products of normalised rows, in place:
  * weight · scale for the candidates, `-ownScale` for the anchor's own. `radials` gets for each row Σ gradient · cosine,
- * `columnRadials` the same sum for each column, added up over blocks.
+ * `columnRadials` the same sum for each column, added up over blocks; both damped. The first of `results` becomes the sum
+ * undamped.
  */
 export function gradientBlock(
   rows: i32, columns: i32, cosines: usize, weights: usize, stride: usize,
@@ -85,7 +86,13 @@ export function gradientBlock(
       store<f32>(cosines + place, <f32>load<f64>(results, 16));
     }
     const quotient = load<f32>(quotients + (<usize>i << 2));
-    if (quotient > 0) damp(columns, weights, norms, quotient);
+    let heat: f64 = 0;
+    if (quotient > 0) {
+      for (let w = weights, c = cosines; w < end; w += 16, c += 16) {
+        heat += sumLanes(f32x4.mul(v128.load(w), v128.load(c)));
+      }
+      damp(columns, weights, norms, quotient);
+    }
     let total = f64x2.splat(0);
     let column = columnRadials;
     for (let w = weights, c = cosines; w < end; ) {
@@ -99,6 +106,7 @@ export function gradientBlock(
       total = addWide(total, sum);
     }
     store<f64>(radials + (<usize>i << 3), sumWide(total));
+    store<f64>(results, quotient > 0 ? heat : sumWide(total));
   }
 }
 

@@ -4,26 +4,30 @@ import { toFloat32Rows } from '../matrix.js';
 import { COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from '../vector.js';
 
 export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
-  const { anchors, positives, negatives, groups, temperature, coefficients } = problem;
-  const candidates = negatives ?? positives;
+  const { anchors, positives, candidates, kind, groups, temperature, coefficients } = problem;
+  const isBatch = kind === 'batch';
   const anchorNorms = norms(anchors);
-  const positiveNorms = norms(positives);
-  const candidateNorms = negatives ? norms(negatives) : positiveNorms;
+  const candidateNorms = norms(candidates);
+  const positiveNorms = isBatch ? candidateNorms : norms(positives);
   const similarities = new Float64Array(candidates.length);
   const gradients = problem.gradients ? gradientBuffers(problem) : undefined;
 
   let loss = 0;
+  let temperatureGradient = 0;
   for (let i = 0; i < anchors.length; i++) {
     const own = cosine(anchors[i]!, anchorNorms[i]!, positives[i]!, positiveNorms[i]!);
+    const [start, end] = kind === 'own' ? [i, i + 1] : [0, candidates.length];
     let highest = own;
-    for (let j = 0; j < candidates.length; j++) {
-      const left = negatives === null && (j === i || (groups !== null && groups[i] === groups[j]));
-      similarities[j] = left ? -Infinity : cosine(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
+    for (let j = start; j < end; j++) {
+      const isLeftOut = isBatch && (j === i || (groups !== null && groups[i] === groups[j]));
+      similarities[j] = isLeftOut
+        ? -Infinity
+        : cosine(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
       if (!(similarities[j]! <= highest)) highest = similarities[j]!;
     }
     // log Σ exp relative to the highest similarity cannot overflow; log1p keeps small losses exact.
     let others = 0;
-    for (let j = 0; j < candidates.length; j++) others += Math.exp((similarities[j]! - highest) / temperature);
+    for (let j = start; j < end; j++) others += Math.exp((similarities[j]! - highest) / temperature);
     const ownShare = Math.exp((own - highest) / temperature);
     const total = others + ownShare;
     const rowLoss = ownShare === 1 ? Math.log1p(others) : (highest - own) / temperature + Math.log(total);
@@ -32,14 +36,17 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
     if (gradients) {
       const scale = coefficients[i]! / temperature;
       const anchor = { row: anchors[i]!, norm: anchorNorms[i]!, gradient: gradients.anchors[i]! };
-      const positive = { row: positives[i]!, norm: positiveNorms[i]!, gradient: gradients.positives[i]! };
-      addCosineGradient(anchor, positive, own, -scale * (others / total));
-      const candidateGradients = gradients.negatives ?? gradients.positives;
-      for (let j = 0; j < candidates.length; j++) {
+      const ofPositive = (isBatch ? gradients.candidates : gradients.positives)[i]!;
+      const positive = { row: positives[i]!, norm: positiveNorms[i]!, gradient: ofPositive };
+      const ownScale = scale * (others / total);
+      addCosineGradient(anchor, positive, own, -ownScale);
+      temperatureGradient += (ownScale * own) / temperature;
+      for (let j = start; j < end; j++) {
         const share = Math.exp((similarities[j]! - highest) / temperature) / total;
         if (share === 0) continue;
-        const candidate = { row: candidates[j]!, norm: candidateNorms[j]!, gradient: candidateGradients[j]! };
+        const candidate = { row: candidates[j]!, norm: candidateNorms[j]!, gradient: gradients.candidates[j]! };
         addCosineGradient(anchor, candidate, similarities[j]!, scale * share);
+        temperatureGradient -= (scale * share * similarities[j]!) / temperature;
       }
     }
   }
@@ -48,8 +55,9 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
     loss,
     gradients: {
       anchors: toFloat32Rows(gradients.anchors),
-      positives: toFloat32Rows(gradients.positives),
-      negatives: gradients.negatives && toFloat32Rows(gradients.negatives),
+      positives: isBatch ? null : toFloat32Rows(gradients.positives),
+      candidates: toFloat32Rows(gradients.candidates),
+      temperature: temperatureGradient,
     },
   };
 }
@@ -125,11 +133,16 @@ function norms(rows: Rows): Float64Array {
 
 interface GradientBuffers {
   anchors: Float64Array[];
+  /** Empty where the positives are among the candidates. */
   positives: Float64Array[];
-  negatives: Float64Array[] | null;
+  candidates: Float64Array[];
 }
 
-function gradientBuffers({ anchors, positives, negatives }: ContrastiveProblem): GradientBuffers {
+function gradientBuffers({ anchors, positives, candidates, kind }: ContrastiveProblem): GradientBuffers {
   const zeros = (rows: Rows): Float64Array[] => rows.map(row => new Float64Array(row.length));
-  return { anchors: zeros(anchors), positives: zeros(positives), negatives: negatives && zeros(negatives) };
+  return {
+    anchors: zeros(anchors),
+    positives: kind === 'batch' ? [] : zeros(positives),
+    candidates: zeros(candidates),
+  };
 }

@@ -47,12 +47,12 @@ interface Backward {
 
 /** Block after block of anchors: cosines, softmax, gradient; never the whole n × m matrix. */
 export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): ContrastiveResult {
-  const { anchors, positives, negatives, groups, temperature } = problem;
-  const width = negatives?.length === 0 ? 0 : commonWidth(anchors, positives, negatives);
+  const { anchors, positives, candidates: candidateRows, kind, groups, temperature } = problem;
   const isOrdinary = temperature >= LOWEST_TEMPERATURE && temperature <= HIGHEST_TEMPERATURE;
-  if (width === 0 || !isOrdinary) return scalar.contrastive(problem);
+  const width = candidateRows.length === 0 ? 0 : commonWidth(anchors, positives, candidateRows);
+  // One candidate an anchor is no product of matrices.
+  if (width === 0 || !isOrdinary || kind === 'own') return scalar.contrastive(problem);
 
-  const candidateRows = negatives ?? positives;
   const shape = shapeOf(width, anchors.length, candidateRows.length);
   memory.begin();
   const candidates = takeCandidates(memory, shape, candidateRows.length);
@@ -60,7 +60,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   const weights = memory.take(4 * shape.blockRows * shape.blockStride);
   const softmax = memory.take(24 * shape.blockRows);
   const groupsAt = groups ? memory.take(4 * candidates.padded) : 0;
-  const pairs = negatives ? takePairs(memory, shape) : undefined;
+  const pairs = kind === 'others' ? takePairs(memory, shape) : undefined;
   const backward = problem.gradients ? takeBackward(memory, shape, candidates) : undefined;
   memory.commit();
 
@@ -77,6 +77,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   };
 
   let loss = 0;
+  let temperatureGradient = 0;
   for (let first = 0; first < anchors.length; first += shape.blockRows) {
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
@@ -115,6 +116,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       backward.radials,
       backward.columnRadials,
     );
+    temperatureGradient -= heatOfBlock(memory, block, softmax, pairs, backward) / temperature;
     multiplyBack(memory, shape, block, candidates, weights, backward);
     if (pairs) addPairs(memory, shape, block, pairs, backward);
     const { stride } = shape;
@@ -140,8 +142,9 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     loss,
     gradients: {
       anchors: viewRows(gradients.anchors, anchors.length, width),
-      positives: pairs ? viewRows(gradients.pairs, anchors.length, width) : ofCandidates,
-      negatives: pairs ? ofCandidates : null,
+      positives: pairs ? viewRows(gradients.pairs, anchors.length, width) : null,
+      candidates: ofCandidates,
+      temperature: temperatureGradient,
     },
   };
 }
@@ -169,6 +172,22 @@ function lossOfBlock(
     f32[backward.ownScales / 4 + i] = scale * (others / total);
   }
   return loss;
+}
+
+/** Σ gradient · cosine over the block, whose part over the candidates `gradientBlock` has left in the first results. */
+function heatOfBlock(
+  { f32, f64 }: KernelMemory,
+  { rows }: Block,
+  softmax: number,
+  pairs: Pairs | undefined,
+  backward: Backward,
+): number {
+  let heat = 0;
+  for (let i = 0; i < rows; i++) {
+    heat += f64[softmax / 8 + 3 * i]!;
+    if (pairs) heat -= f32[backward.ownScales / 4 + i]! * f32[pairs.cosines / 4 + i]!;
+  }
+  return heat;
 }
 
 /** Anchors: weights · candidates. Candidates: weightsᵀ · anchors, added up over the blocks. */
