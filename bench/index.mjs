@@ -99,6 +99,30 @@ for (const [kind, make] of [
     library: () => ewc.applyGradient(moved, 1e-9),
   });
 }
+for (const [kind, make] of [
+  ['number[][]', structuredClone],
+  ['LoRAAdapter', LoRAAdapter.from],
+]) {
+  const [gradA, gradB] = [rows(DIM, 8), rows(8, DIM)];
+  const plainAdapter = numberAdapter(DIM, 8);
+  const [mine, theirs] = [make(plainAdapter), make(plainAdapter)];
+  const state = (height, width) => ({ step: 0, first: plain.zeros(height, width), second: plain.zeros(height, width) });
+  const [stateA, stateB] = [state(DIM, 8), state(8, DIM)];
+  const optimizers = new Map();
+  compare(`AdamW step, adapter of 384 rank 8, ${kind}`, {
+    plain: () => {
+      plain.adamw(mine.loraA, gradA, stateA, { lr: 1e-12 });
+      plain.adamw(mine.loraB, gradB, stateB, { lr: 1e-12 });
+      return mine.loraA;
+    },
+    library: () => {
+      const backend = kernelBackend();
+      if (!optimizers.has(backend)) optimizers.set(backend, new AdamW(new Map([['query', theirs]])));
+      optimizers.get(backend).step(new Map([['query', { gradA, gradB }]]), 1e-12);
+      return theirs.loraA;
+    },
+  });
+}
 {
   const [a, b, c] = [rows(64, DIM), rows(64, DIM), rows(64, DIM)];
   compare('triplet, 64 rows', {
@@ -195,31 +219,6 @@ function bytesInUse() {
 
 function mebibytes(bytes) {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-}
-
-for (const [kind, make] of [
-  ['number[][]', structuredClone],
-  ['LoRAAdapter', LoRAAdapter.from],
-]) {
-  const [gradA, gradB] = [rows(DIM, 8), rows(8, DIM)];
-  const plainAdapter = numberAdapter(DIM, 8);
-  const [mine, theirs] = [make(plainAdapter), make(plainAdapter)];
-  const state = (height, width) => ({ step: 0, first: plain.zeros(height, width), second: plain.zeros(height, width) });
-  const [stateA, stateB] = [state(DIM, 8), state(8, DIM)];
-  const optimizers = new Map();
-  compare(`AdamW step, adapter of 384 rank 8, ${kind}`, {
-    plain: () => {
-      plain.adamw(mine.loraA, gradA, stateA, { lr: 1e-12 });
-      plain.adamw(mine.loraB, gradB, stateB, { lr: 1e-12 });
-      return mine.loraA;
-    },
-    library: () => {
-      const backend = kernelBackend();
-      if (!optimizers.has(backend)) optimizers.set(backend, new AdamW(new Map([['query', theirs]])));
-      optimizers.get(backend).step(new Map([['query', { gradA, gradB }]]), 1e-12);
-      return theirs.loraA;
-    },
-  });
 }
 
 /** Prints one row of work that no kernel takes part in. */
