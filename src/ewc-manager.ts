@@ -364,9 +364,10 @@ function fisherOf<E>(
 ): FisherInfo {
   const fisherA = float64Matrix(adapter.loraA.length, adapter.loraA[0]!.length);
   const fisherB = float64Matrix(adapter.loraB.length, adapter.loraB[0]!.length);
+  // A sample's examples are not in order: messages tell where each stands in the data.
+  const positions = new Map(Array.from(data, (example, i) => [example, i]));
   for (const example of sample) {
-    // Of a sample the examples are not in order; where one stands matters only in a message.
-    const label = `gradients of data[${data.indexOf(example)}] for ${describe(name)}`;
+    const label = `gradients of data[${positions.get(example)}] for ${describe(name)}`;
     const ofExample = gradients(example, adapter, name);
     checkObject('computeFisher', label, ofExample);
     const { gradA, gradB } = ofExample;
@@ -423,6 +424,7 @@ function checkRememberedShape(call: string, name: string, rows: Rows, remembered
 }
 
 function throwNonFiniteAdapter(call: string, name: string, { loraA, loraB }: Adapter): never {
+  // Types first: computePenalty leaves them to its kernel, which answers NaN.
   checkAdapter(call, describeAdapter(name), { loraA, loraB });
   throwNonFinite(call, {
     [`${describeAdapter(name)}.loraA`]: loraA,

@@ -8,6 +8,7 @@ import {
   checkRows,
   checkSameCount,
   checkSeed,
+  checkWidth,
   throwNonFinite,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
@@ -88,22 +89,17 @@ export class LoRAAdapter implements Adapter {
     checkAdapter(call, 'adapter', plain);
     const { loraA, loraB } = plain;
     const scaling = checkNumber(call, 'adapter.scaling', plain.scaling);
-    // As float32, which larger numbers do not survive.
-    loraA.forEach((row, i) => {
-      checkFinite(call, `adapter.loraA[${i}]`, Float32Array.from(row));
-    });
-    loraB.forEach((row, i) => {
-      checkFinite(call, `adapter.loraB[${i}]`, Float32Array.from(row));
-    });
     const rank = loraB.length;
     const adapter = new LoRAAdapter({ dim: loraA.length, outDim: loraB[0]!.length, rank, alpha: 1, seed: 0 });
     (adapter as { scaling: number }).scaling = scaling;
-    loraA.forEach((row, i) => {
-      adapter.loraA[i]!.set(row);
-    });
-    loraB.forEach((row, k) => {
-      adapter.loraB[k]!.set(row);
-    });
+    for (const name of ['loraA', 'loraB'] as const) {
+      plain[name].forEach((row, i) => {
+        const copy = adapter[name][i]!;
+        copy.set(row);
+        // The copy, as numbers beyond float32 do not survive it.
+        checkFinite(call, `adapter.${name}[${i}]`, copy);
+      });
+    }
     return adapter;
   }
 
@@ -135,7 +131,8 @@ export class LoRAAdapter implements Adapter {
    * @throws TypeError or RangeError for a row of another length or an entry that is not finite.
    */
   forward(rows: Rows): Float32Row[] {
-    checkWidths('forward', 'rows', rows, this.dim);
+    checkRows('forward', 'rows', rows);
+    checkWidth('forward', 'rows', rows, this.dim);
     const inputs = float32Matrix(rows.length, this.dim);
     rows.forEach((row, i) => {
       inputs[i]!.set(row);
@@ -162,7 +159,8 @@ export class LoRAAdapter implements Adapter {
   } {
     if (!this.#last) throw new Error('backward: call forward first');
     const { inputs, hidden } = this.#last;
-    checkWidths('backward', 'gradRows', gradRows, this.outDim);
+    checkRows('backward', 'gradRows', gradRows);
+    checkWidth('backward', 'gradRows', gradRows, this.outDim);
     checkSameCount('backward', 'gradRows', gradRows.length, 'the last forward', inputs.length);
     const gradients = kernels().loraBackward(this, inputs, hidden, gradRows);
     const { gradA, gradB, gradInputs } = gradients;
@@ -175,11 +173,4 @@ export class LoRAAdapter implements Adapter {
   toJSON(): SavedAdapter {
     return { loraA: toNestedArrays(this.loraA), loraB: toNestedArrays(this.loraB), scaling: this.scaling };
   }
-}
-
-function checkWidths(call: string, name: string, rows: Rows, width: number): void {
-  checkRows(call, name, rows);
-  const index = rows.findIndex(row => row.length !== width);
-  if (index >= 0)
-    throw new RangeError(`${call}: ${name}[${index}] has ${rows[index]!.length} entries, expected ${width}`);
 }

@@ -1,7 +1,15 @@
 import { kernels } from '../kernels/index.js';
-import { bufferOf } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, Rows } from '../types.js';
-import { checkMap, checkMatrix, checkNumber, checkObject, checkRows, describe, throwNonFinite } from './validate.js';
+import {
+  checkMap,
+  checkMatrix,
+  checkNumber,
+  checkObject,
+  checkRows,
+  describe,
+  indexOfOtherWidth,
+  throwNonFinite,
+} from './validate.js';
 
 /** Checks the shapes of every adapter of a Map; with `checkFiniteRows` also that every entry is finite. */
 export function checkAdapters(
@@ -36,13 +44,6 @@ export function checkAdapter(
     const reason = matrix === 'loraA' ? `loraB has ${rank} rows` : `loraB[0] has ${outDim} entries`;
     throw new RangeError(`${call}: ${label}.${matrix}[${index}] has ${rows[index]!.length} entries, ${reason}`);
   }
-}
-
-/** The first row of another width, or -1. All rows of a matrix made here are alike. */
-function indexOfOtherWidth(rows: Rows, width: number): number {
-  if (bufferOf(rows)) return rows[0]!.length === width ? -1 : 0;
-  for (let i = 0; i < rows.length; i++) if (rows[i]!.length !== width) return i;
-  return -1;
 }
 
 /** Checks that a matrix of state or gradients has the shape of the adapter's. */

@@ -179,7 +179,7 @@ const sumOfNumbers = specialize(() => (row: Vector): number => {
   return even + odd;
 });
 
-/** A matrix in which every row has `width` entries. */
+/** A matrix of `height` rows of `width` entries. */
 export function checkMatrix(
   call: string,
   name: string,
@@ -189,11 +189,21 @@ export function checkMatrix(
 ): asserts rows is Rows {
   checkRows(call, name, rows);
   checkSameCount(call, name, rows.length, 'the adapter', height);
-  if (bufferOf(rows) && rows[0]!.length === width) return;
-  for (let i = 0; i < rows.length; i++) {
-    if (rows[i]!.length !== width)
-      throw new RangeError(`${call}: ${name}[${i}] has ${rows[i]!.length} entries, expected ${width}`);
-  }
+  checkWidth(call, name, rows, width);
+}
+
+/** Checks that every row has `width` entries. */
+export function checkWidth(call: string, name: string, rows: Rows, width: number): void {
+  const index = indexOfOtherWidth(rows, width);
+  if (index >= 0)
+    throw new RangeError(`${call}: ${name}[${index}] has ${rows[index]!.length} entries, expected ${width}`);
+}
+
+/** The first row of another width, or -1. All rows of a matrix made by the kernels are alike. */
+export function indexOfOtherWidth(rows: Rows, width: number): number {
+  if (bufferOf(rows)) return rows[0]!.length === width ? -1 : 0;
+  for (let i = 0; i < rows.length; i++) if (rows[i]!.length !== width) return i;
+  return -1;
 }
 
 export function checkIterable(call: string, name: string, value: unknown): void {

@@ -85,6 +85,15 @@ export function toNestedArrays(rows: Rows): number[][] {
   return rows.map(row => Array.from(row));
 }
 
-function isFloat32(row: Vector): boolean {
+export function isFloat32(row: Vector): row is Float32Array {
   return row instanceof Float32Array;
+}
+
+/** The length that all rows of all matrices share, or 0. */
+export function commonWidth(...matrices: Rows[]): number {
+  const width = matrices[0]![0]?.length ?? 0;
+  for (const rows of matrices) {
+    for (let i = 0; i < rows.length; i++) if (rows[i]!.length !== width) return 0;
+  }
+  return width;
 }

@@ -1,6 +1,6 @@
 import type { Rows, Vector } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
-import { toFloat32Rows } from '../matrix.js';
+import { commonWidth, toFloat32Rows } from '../matrix.js';
 import { COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from '../vector.js';
 
 export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
@@ -64,7 +64,7 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
 
 /** Adds up in plain order, as the original does, so that nearly equal cosines rank as there, to the last bit. */
 export function hardestNegatives(anchors: Rows, positives: Rows): Int32Array {
-  const isUniform = commonLength(anchors, positives);
+  const isUniform = commonWidth(anchors, positives) > 0;
   const positiveNorms = positives.map(row => Math.sqrt(dotInOrder(row, row, row.length)));
   return Int32Array.from(anchors, (anchor, i) => {
     const anchorNorm = Math.sqrt(dotInOrder(anchor, anchor, anchor.length));
@@ -84,11 +84,6 @@ export function hardestNegatives(anchors: Rows, positives: Rows): Int32Array {
     }
     return hardest;
   });
-}
-
-function commonLength(...matrices: Rows[]): boolean {
-  const length = matrices[0]![0]?.length;
-  return matrices.every(rows => rows.every(row => row.length === length));
 }
 
 interface CosineArgument {

@@ -1,8 +1,8 @@
 import type { Rows } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
-import { viewRows } from '../matrix.js';
+import { commonWidth, viewRows } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
-import { commonWidth, type KernelMemory } from './memory.js';
+import type { KernelMemory } from './memory.js';
 import {
   type Block,
   type Candidates,

@@ -1,5 +1,5 @@
 import type { Adapter, Rows } from '../../types.js';
-import { float64Matrix } from '../matrix.js';
+import { float64Matrix, isFloat32 } from '../matrix.js';
 import * as scalar from '../scalar/lora.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
@@ -116,8 +116,4 @@ function fitted(rows: Rows, first: number, count: number, width: number): Rows {
     fit.set((row as Float32Array).subarray(0, width));
     return fit;
   });
-}
-
-function isFloat32(row: Rows[number]): boolean {
-  return row instanceof Float32Array;
 }

@@ -1,7 +1,8 @@
 import type { Rows } from '../../types.js';
+import { commonWidth } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
 import { cosineInOrder } from '../vector.js';
-import { commonWidth, type KernelMemory } from './memory.js';
+import type { KernelMemory } from './memory.js';
 import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
 
 /** Float32 cosines are this close to the truth: what comes nearer to the highest is compared again in float64. */

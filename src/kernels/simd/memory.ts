@@ -1,6 +1,5 @@
 import type { Rows } from '../../types.js';
 import { bufferOf } from '../matrix.js';
-
 import { BINARY } from './binary.js';
 
 /** The functions of the module; see src/kernels/assembly for what they do. All arguments are numbers or pointers. */
@@ -153,16 +152,6 @@ export function strideOf(width: number): number {
 
 export function roundUp(value: number, multiple: number): number {
   return Math.ceil(value / multiple) * multiple;
-}
-
-/** The length that all rows of all matrices share, or 0. */
-export function commonWidth(...matrices: (Rows | null)[]): number {
-  const width = matrices[0]![0]!.length;
-  for (const rows of matrices) {
-    if (rows === null) continue;
-    for (let i = 0; i < rows.length; i++) if (rows[i]!.length !== width) return 0;
-  }
-  return width;
 }
 
 /** The rows as one array where they are consecutive float32 views of one buffer. */

@@ -1,8 +1,9 @@
 import type { Rows } from '../../types.js';
 import type { CosineEmbeddingProblem, PairResult, TripletProblem, TripletResult } from '../kernels.js';
+import { commonWidth, isFloat32 } from '../matrix.js';
 import * as scalar from '../scalar/rows.js';
 import { COSINE_EPSILON } from '../vector.js';
-import { commonWidth, type KernelMemory, strideOf } from './memory.js';
+import { type KernelMemory, strideOf } from './memory.js';
 
 /**
  * The losses that look at each row by itself. Copying rows in takes 30 ns each, and the sums then a third of what a loop
@@ -14,16 +15,11 @@ export function triplet(memory: KernelMemory, problem: TripletProblem): TripletR
   const isPlain = problem.distance === 'euclidean' && !problem.swap && !problem.gradients;
   const width = isPlain ? float32Width(anchors, positives, negatives) : 0;
   if (width === 0) return scalar.triplet(problem);
-  const [stride, count] = [strideOf(width), anchors.length];
-  memory.begin();
-  const [a, p, n] = [memory.take(4 * count * stride), memory.take(4 * count * stride), memory.take(4 * count * stride)];
-  const [toPositive, toNegative] = [memory.take(8 * count), memory.take(8 * count)];
-  memory.commit();
-  memory.writeRows(anchors, a, stride);
-  memory.writeRows(positives, p, stride);
-  memory.writeRows(negatives, n, stride);
-  memory.call.squaredDistances(count, stride, a, p, 4 * stride, toPositive);
-  memory.call.squaredDistances(count, stride, a, n, 4 * stride, toNegative);
+  const count = anchors.length;
+  const { stride, matrices, results: toPositive } = layOut(memory, width, [anchors, positives, negatives], 2);
+  const [[a, p, n], toNegative] = [matrices, toPositive + 8 * count];
+  memory.call.squaredDistances(count, stride, a!, p!, 4 * stride, toPositive);
+  memory.call.squaredDistances(count, stride, a!, n!, 4 * stride, toNegative);
   const { f64 } = memory;
   let loss = 0;
   for (let i = 0; i < count; i++) {
@@ -42,13 +38,10 @@ export function mse(
 ): PairResult {
   const width = gradients ? 0 : float32Width(predictions, targets);
   if (width === 0) return scalar.mse(predictions, targets, coefficients, gradients);
-  const [stride, count] = [strideOf(width), predictions.length];
-  memory.begin();
-  const [a, b, distances] = [memory.take(4 * count * stride), memory.take(4 * count * stride), memory.take(8 * count)];
-  memory.commit();
-  memory.writeRows(predictions, a, stride);
-  memory.writeRows(targets, b, stride);
-  memory.call.squaredDistances(count, stride, a, b, 4 * stride, distances);
+  const count = predictions.length;
+  const { stride, matrices, results: distances } = layOut(memory, width, [predictions, targets], 1);
+  const [a, b] = matrices;
+  memory.call.squaredDistances(count, stride, a!, b!, 4 * stride, distances);
   let loss = 0;
   for (let i = 0; i < count; i++) loss += (coefficients[i]! * memory.f64[distances / 8 + i]!) / width;
   return { loss };
@@ -58,13 +51,10 @@ export function cosineEmbedding(memory: KernelMemory, problem: CosineEmbeddingPr
   const { predictions, targets, labels, margin, coefficients } = problem;
   const width = problem.gradients ? 0 : float32Width(predictions, targets);
   if (width === 0) return scalar.cosineEmbedding(problem);
-  const [stride, count] = [strideOf(width), predictions.length];
-  memory.begin();
-  const [a, b, products] = [memory.take(4 * count * stride), memory.take(4 * count * stride), memory.take(24 * count)];
-  memory.commit();
-  memory.writeRows(predictions, a, stride);
-  memory.writeRows(targets, b, stride);
-  memory.call.pairProducts(count, stride, a, b, 4 * stride, products);
+  const count = predictions.length;
+  const { stride, matrices, results: products } = layOut(memory, width, [predictions, targets], 3);
+  const [a, b] = matrices;
+  memory.call.pairProducts(count, stride, a!, b!, 4 * stride, products);
   const { f64 } = memory;
   let loss = 0;
   for (let i = 0, at = products / 8; i < count; i++, at += 3) {
@@ -74,10 +64,25 @@ export function cosineEmbedding(memory: KernelMemory, problem: CosineEmbeddingPr
   return { loss };
 }
 
+/** Copies matrices of equal shape in; reserves so many float64 results a row. */
+function layOut(
+  memory: KernelMemory,
+  width: number,
+  matrices: readonly Rows[],
+  resultsPerRow: number,
+): { stride: number; matrices: number[]; results: number } {
+  const [stride, count] = [strideOf(width), matrices[0]!.length];
+  memory.begin();
+  const pointers = matrices.map(() => memory.take(4 * count * stride));
+  const results = memory.take(8 * count * resultsPerRow);
+  memory.commit();
+  matrices.forEach((rows, i) => {
+    memory.writeRows(rows, pointers[i]!, stride);
+  });
+  return { stride, matrices: pointers, results };
+}
+
 /** The width that all rows share where all are float32, else 0. */
 function float32Width(...matrices: Rows[]): number {
-  for (const rows of matrices) {
-    for (let i = 0; i < rows.length; i++) if (!(rows[i] instanceof Float32Array)) return 0;
-  }
-  return commonWidth(...matrices);
+  return matrices.every(rows => rows.every(isFloat32)) ? commonWidth(...matrices) : 0;
 }
