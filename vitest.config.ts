@@ -10,23 +10,21 @@ const numeric = [
   'loss-computer',
   'optimizers',
 ];
+const setupFiles = ['test/support/properties.ts'];
 const files = numeric.map(name => `test/${name}.test.ts`);
 
 export default defineConfig({
   test: {
     projects: [
-      {
-        test: { name: 'simd', include: files, env: { KERNEL_BACKEND: 'simd' }, setupFiles: 'test/support/backend.ts' },
-      },
-      {
+      ...['simd', 'scalar'].map(backend => ({
         test: {
-          name: 'scalar',
+          name: backend,
           include: files,
-          env: { KERNEL_BACKEND: 'scalar' },
-          setupFiles: 'test/support/backend.ts',
+          env: { KERNEL_BACKEND: backend },
+          setupFiles: [...setupFiles, 'test/support/backend.ts'],
         },
-      },
-      { test: { name: 'other', include: ['test/*.test.ts'], exclude: files } },
+      })),
+      { test: { name: 'other', include: ['test/*.test.ts'], exclude: files, setupFiles } },
     ],
     coverage: {
       include: ['src/**/*.ts'],

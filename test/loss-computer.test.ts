@@ -180,6 +180,7 @@ describe('weights, reduction and every option', () => {
         reduction: fc.constantFrom('mean', 'sum'),
       }),
     );
+  const moved = (rows: Rows, by: number): Rows => rows.map(row => [row[0]! + by, ...Array.from(row).slice(1)]);
   const losses: [string, number, (rows: Rows[], options: object) => LossResult][] = [
     ['contrastive', 2, ([a, p], o) => LossComputer.contrastive(a!, p!, null, { temperature: 0.5, ...o })],
     [
@@ -209,7 +210,19 @@ describe('weights, reduction and every option', () => {
           ...o,
         }),
     ],
-    ['triplet', 3, ([a, p, n], o) => LossComputer.triplet(a!, p!, n!, { margin: 9, ...o })],
+    // Far from where two rows meet, or where the negative is as far from the anchor as from the positive: there the loss has
+    // a kink, and no derivative to compare with.
+    ['triplet', 3, ([a, p, n], o) => LossComputer.triplet(a!, moved(p!, 20), moved(n!, 30), { margin: 99, ...o })],
+    [
+      'triplet, swap, nearer to the positive',
+      3,
+      ([a, p, n], o) => LossComputer.triplet(a!, moved(p!, 20), moved(n!, 30), { margin: 99, swap: true, ...o }),
+    ],
+    [
+      'triplet, swap, nearer to the anchor',
+      3,
+      ([a, p, n], o) => LossComputer.triplet(a!, moved(p!, 20), moved(n!, -10), { margin: 99, swap: true, ...o }),
+    ],
     ['triplet, cosine', 3, ([a, p, n], o) => LossComputer.triplet(a!, p!, n!, { margin: 3, distance: 'cosine', ...o })],
     ['mse', 2, ([a, b], o) => LossComputer.mse(a!, b!, o)],
     ['cosine embedding', 2, ([a, b], o) => LossComputer.cosineEmbedding(a!, b!, null, o)],
