@@ -7,6 +7,7 @@ const numeric = [
   'ewc-manager',
   'kernels',
   'lora-adapter',
+  'negative-mining',
   'loss-computer',
   'optimizers',
 ];

@@ -1,38 +1,25 @@
-import { withDefaults } from './internal/options.js';
-import { randomFor } from './internal/random.js';
+import { copyData } from './batch-generator/data.js';
+import { type Labels, labelsOf, shareLabel } from './batch-generator/labels.js';
+import { mineNegatives, type NegativeMining } from './batch-generator/negative-mining.js';
+import { type Partition, withoutDuplicates } from './batch-generator/no-duplicates.js';
 import {
-  checkCount,
-  checkFinite,
-  checkIterable,
-  checkNumber,
-  checkObject,
-  checkSeed,
-  checkVector,
-  throwNonFinite,
-} from './internal/validate.js';
+  type BatchGeneratorConfig,
+  type BatchGeneratorOptions,
+  checkConfig,
+  checkSampleWeights,
+} from './batch-generator/options.js';
+import { drawWeighted, indexAbove, shardOf, shardSize, shuffle } from './batch-generator/order.js';
+import { cosineRowsBy, hardestBy } from './batch-generator/own-similarity.js';
+import { type BatchGeneratorState, fingerprintOf, parseState } from './batch-generator/state.js';
+import { withDefaults } from './internal/options.js';
+import { mix, randomFor } from './internal/random.js';
+import { checkCount, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { cosine } from './kernels/vector.js';
+import { cosine, cosineInOrder } from './kernels/vector.js';
 import type { Batch, EmbeddedExample, ProcessedExample, Rows, Vector } from './types.js';
 
-export interface BatchGeneratorOptions {
-  /** Examples a batch. Default 8. */
-  batchSize?: number;
-  /** Whether each epoch has a new random order. Default true. */
-  shuffle?: boolean;
-  /** Whether a last batch of fewer than `batchSize` examples is left out. Default false. */
-  dropLast?: boolean;
-  /** Whether to mine for each anchor the most similar positive of another example of the batch. Default false. */
-  hardNegatives?: boolean;
-  /** Whether early epochs run from high to low quality. Sorts after the shuffle, which so decides ties. Default false. */
-  curriculum?: boolean;
-  /** Number of epochs that are sorted when `curriculum` is on. Default 5. */
-  curriculumEpochs?: number;
-  /** Seed (uint32): the order is then a function of seed and epoch alone. Default: `Math.random`. */
-  seed?: number;
-}
-
-/** The configuration with its defaults filled in. */
-export type BatchGeneratorConfig = Required<Omit<BatchGeneratorOptions, 'seed'>> & Pick<BatchGeneratorOptions, 'seed'>;
+/** Sets the draws of `negativeMining: { strategy: 'random' }` apart from the shuffle's. */
+const MINING = 0x6d696e65;
 
 /** A batch and where it stands in the training. */
 export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
@@ -64,10 +51,17 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   config: BatchGeneratorConfig;
   /** Position in `indices` of the next batch. */
   currentIndex = 0;
-  /** Number of `reset` calls so far. */
+  /** The epoch, from 0. */
   epoch = 0;
   /** Order of this epoch, as indices into `data`. */
-  indices: number[];
+  indices!: number[];
+
+  /** What tells duplicates apart, where that is asked for. */
+  readonly #labels: Labels | undefined;
+  /** Where batches start and the last one ends, where they are not all of `batchSize`. */
+  #starts: number[] | undefined;
+  /** Batches in the epochs so far, where their number differs from epoch to epoch. */
+  #lengths: number[] = [];
 
   /**
    * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty.
@@ -83,25 +77,47 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
         hardNegatives: false,
         curriculum: false,
         curriculumEpochs: 5,
+        noDuplicates: false,
       },
       config,
     );
     checkConfig(this.config);
     this.data = copyData(data);
-    this.indices = this._createIndices();
+    const { sampleWeights, noDuplicates, negativeMining } = this.config;
+    if (sampleWeights !== undefined) checkSampleWeights(sampleWeights, this.data.length);
+    if (noDuplicates || (negativeMining && negativeMining.excludeDuplicates !== false))
+      this.#labels = labelsOf(this.data);
+    this.#begin();
   }
 
-  /** The order of the current epoch: a Fisher–Yates shuffle, then the curriculum's sort. */
+  #begin(): void {
+    ({ indices: this.indices, starts: this.#starts } = this.#cut(this.epoch));
+    this.currentIndex = 0;
+  }
+
+  /** Orders an epoch and cuts it into batches. */
+  #cut(epoch: number): Pick<Partition, 'indices'> & Partial<Partition> {
+    const { batchSize, dropLast, noDuplicates, shard } = this.config;
+    const now = this.epoch;
+    this.epoch = epoch;
+    const order = this._createIndices();
+    this.epoch = now;
+    const indices = shard ? shardOf(order, shard) : order;
+    if (!noDuplicates) return { indices };
+    return withoutDuplicates(indices, this.#labels!.inputs, this.#labels!.outputs, batchSize, dropLast);
+  }
+
+  /** The order of the current epoch over all shards: a Fisher–Yates shuffle or weighted draws, then the curriculum's sort. */
   _createIndices(): number[] {
-    const indices = Array.from(this.data.keys());
-    if (this.config.shuffle) {
-      const random = randomFor(this.config.seed, this.epoch);
-      for (let i = indices.length - 1; i > 0; i--) {
-        const j = Math.floor(random() * (i + 1));
-        const swapped = indices[i]!;
-        indices[i] = indices[j]!;
-        indices[j] = swapped;
-      }
+    const { sampleWeights, seed } = this.config;
+    const random = randomFor(seed, this.epoch);
+    let indices: number[];
+    if (sampleWeights) {
+      indices = drawWeighted(sampleWeights, random);
+      if (!this.config.shuffle) indices.sort((a, b) => a - b);
+    } else {
+      indices = this.data.map((_, i) => i);
+      if (this.config.shuffle) shuffle(indices, random);
     }
     if (this.config.curriculum && this.epoch < this.config.curriculumEpochs) {
       indices.sort((a, b) => (this.data[b]!.quality ?? 1) - (this.data[a]!.quality ?? 1));
@@ -116,16 +132,22 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /** The next batch of this epoch. */
   next(): IteratorResult<Batch<E>, undefined> {
-    const { batchSize, dropLast, hardNegatives } = this.config;
+    const { batchSize, dropLast, hardNegatives, negativeMining } = this.config;
     checkCount('BatchGenerator', 'batchSize', batchSize);
-    const end = Math.min(this.currentIndex + batchSize, this.indices.length);
-    const size = end - this.currentIndex;
+    const start = this.currentIndex;
+    const end = this.#starts?.[this.#batchesDone + 1] ?? Math.min(start + batchSize, this.indices.length);
+    const size = end - start;
     if (size <= 0 || (dropLast && size < batchSize)) return { done: true, value: undefined };
 
-    const examples = this.indices.slice(this.currentIndex, end).map(i => this.data[i]!);
+    const indices = this.indices.slice(start, end);
+    const examples = indices.map(i => this.data[i]!);
     const anchors = examples.map(example => example.inputEmb);
     const positives = examples.map(example => example.outputEmb);
-    const negatives = hardNegatives ? this._mineHardNegatives(anchors, positives) : null;
+    const negatives = hardNegatives
+      ? this._mineHardNegatives(anchors, positives)
+      : negativeMining
+        ? this.#mineNegatives(anchors, positives, indices, negativeMining)
+        : null;
     this.currentIndex = end;
     return {
       done: false,
@@ -146,27 +168,104 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   }
 
   *#epochs(total: number): Generator<TrainingStep<E>, void, undefined> {
-    while (this.epoch < total && this.length > 0) {
-      const step = this.epoch * this.length + Math.ceil(this.currentIndex / this.config.batchSize);
+    while (this.epoch < total && (this.length > 0 || this.#lengthVaries)) {
+      const step = this.#batchesBefore() + this.#batchesDone;
       const { done, value: batch } = this.next();
       if (done) this.reset();
       else yield { epoch: this.epoch, step, batch };
     }
   }
 
+  /** Starts epoch `epoch` anew, whatever was done before; `setEpoch(0)` is a fresh start. */
+  setEpoch(epoch: number): void {
+    this.epoch = checkCount('setEpoch', 'epoch', epoch, 0);
+    this.#begin();
+  }
+
+  /**
+   * Where the generator stands, between any two batches: JSON-safe. With a `seed` it is a few numbers; without one it holds
+   * the epoch's order.
+   */
+  stateDict(): BatchGeneratorState {
+    const { epoch, currentIndex, indices } = this;
+    this.#batchesBefore();
+    const state: BatchGeneratorState = {
+      dataLength: this.data.length,
+      config: fingerprintOf(this.config),
+      epoch,
+      currentIndex,
+      lengths: this.#lengths.slice(0, epoch),
+    };
+    if (!this.#isReproducible) state.order = { indices, ...(this.#starts && { starts: this.#starts }) };
+    return structuredClone(state);
+  }
+
+  /**
+   * Goes to where a state was taken: with a `seed` all that follows is what would have followed there, without one the rest
+   * of that epoch is.
+   *
+   * @param state What {@link stateDict} returned, also after a round trip through JSON, of a generator with equally many
+   *   examples and an equal configuration.
+   * @throws TypeError or RangeError, with nothing changed, for a state of another data length or configuration, or a
+   *   damaged one.
+   */
+  loadStateDict(state: BatchGeneratorState): void {
+    const parsed = parseState(state, this.data.length, fingerprintOf(this.config), {
+      order: !this.#isReproducible,
+      starts: this.config.noDuplicates,
+    });
+    const { epoch, currentIndex, lengths, order } = parsed;
+    const { indices, starts } = order ?? this.#cut(epoch);
+    const isBetween = starts ? starts.includes(currentIndex) : currentIndex % this.config.batchSize === 0;
+    if (currentIndex > indices.length || !(isBetween || currentIndex === indices.length))
+      throw new RangeError(`loadStateDict: state.currentIndex must be where a batch starts, got ${currentIndex}`);
+    this.epoch = epoch;
+    this.currentIndex = currentIndex;
+    this.indices = indices;
+    this.#starts = starts;
+    this.#lengths = lengths;
+  }
+
   /**
    * For each anchor the most similar positive of another row; in a batch of one its own positive, as there is no other.
    */
   _mineHardNegatives<V extends Vector>(anchors: readonly Vector[], positives: readonly V[]): V[] {
-    const hardest =
-      this._cosineSimilarity === BatchGenerator.prototype._cosineSimilarity
-        ? kernels().hardestNegatives(anchors, positives)
-        : hardestBy((a, b) => this._cosineSimilarity(a, b), anchors, positives);
+    const similarity = this.#overriddenSimilarity;
+    const hardest = similarity
+      ? hardestBy(similarity, anchors, positives)
+      : kernels().hardestNegatives(anchors, positives);
     return anchors.map((_, i) => {
       const index = hardest[i]!;
       if (index < 0 && positives.length > 1) throwNonFinite('BatchGenerator', { anchors, positives });
       return positives[index < 0 ? (i + 1) % positives.length : index]!;
     });
+  }
+
+  #mineNegatives<V extends Vector>(
+    anchors: Rows,
+    positives: readonly V[],
+    indices: readonly number[],
+    mining: NegativeMining,
+  ): V[] {
+    const { seed } = this.config;
+    const similarity = this.#overriddenSimilarity;
+    const labels = this.#labels;
+    const mined = mineNegatives({
+      anchors,
+      positives,
+      mining,
+      isDuplicate: (i, j) =>
+        mining.excludeDuplicates !== false && labels !== undefined && shareLabel(labels, indices[i]!, indices[j]!),
+      cosineRows: similarity ? cosineRowsBy(similarity) : kernels().cosineRows,
+      cosine: similarity ?? cosineInOrder,
+      random: randomFor(seed === undefined ? undefined : seed ^ MINING, mix(this.epoch) ^ this.currentIndex),
+    });
+    return Array.from(mined, index => positives[index]!);
+  }
+
+  get #overriddenSimilarity(): ((a: Vector, b: Vector) => number) | undefined {
+    if (this._cosineSimilarity === BatchGenerator.prototype._cosineSimilarity) return undefined;
+    return (a, b) => this._cosineSimilarity(a, b);
   }
 
   /** Cosine similarity over the shorter of two rows. */
@@ -176,62 +275,58 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /** Starts the next epoch with a new order. */
   reset(): void {
-    this.currentIndex = 0;
+    if (this.#lengthVaries) this.#lengths[this.epoch] = this.length;
     this.epoch++;
-    this.indices = this._createIndices();
+    this.#begin();
   }
 
-  /** Number of batches an epoch. */
+  /** Number of batches an epoch: of this one, where `noDuplicates` makes epochs differ. */
   get length(): number {
-    return this.#batchesIn(this.data.length);
+    const { shard } = this.config;
+    if (this.#starts) return this.#starts.length - 1;
+    return this.#batchesIn(shard ? shardSize(this.data.length, shard) : this.data.length);
   }
 
   /** Number of batches left in this epoch. */
   get remaining(): number {
-    return this.#batchesIn(this.indices.length - this.currentIndex);
+    return this.#starts ? this.length - this.#batchesDone : this.#batchesIn(this.indices.length - this.currentIndex);
   }
 
   #batchesIn(examples: number): number {
     const batches = examples / this.config.batchSize;
     return this.config.dropLast ? Math.floor(batches) : Math.ceil(batches);
   }
-}
 
-function checkConfig(config: BatchGeneratorConfig): void {
-  checkCount('BatchGenerator', 'batchSize', config.batchSize);
-  checkNumber('BatchGenerator', 'curriculumEpochs', config.curriculumEpochs, { infinity: true });
-  checkSeed('BatchGenerator', config.seed);
-}
+  /** Number of batches of this epoch that are done. */
+  get #batchesDone(): number {
+    return this.#starts
+      ? indexAbove(this.#starts, this.currentIndex) - 1
+      : Math.ceil(this.currentIndex / this.config.batchSize);
+  }
 
-function copyData<E extends EmbeddedExample>(data: Iterable<E>): E[] {
-  const call = 'BatchGenerator';
-  checkIterable(call, 'data', data);
-  const examples = [...data];
-  examples.forEach((example, i) => {
-    checkObject(call, `data[${i}]`, example);
-    for (const name of ['inputEmb', 'outputEmb'] as const) {
-      checkVector(call, `data[${i}].${name}`, example[name]);
-      checkFinite(call, `data[${i}].${name}`, example[name]);
-    }
-    if (example.quality !== undefined && example.quality !== null)
-      checkNumber(call, `data[${i}].quality`, example.quality);
-  });
-  return examples;
-}
+  /** Number of batches in all epochs before this one. */
+  #batchesBefore(): number {
+    const { epoch } = this;
+    if (!this.#lengthVaries) return epoch * this.length;
+    let batches = 0;
+    for (let earlier = 0; earlier < epoch; earlier++) batches += this.#lengths[earlier] ??= this.#lengthOf(earlier);
+    return batches;
+  }
 
-/** The plain search, for a subclass with a similarity of its own. */
-function hardestBy(similarity: (a: Vector, b: Vector) => number, anchors: Rows, positives: Rows): Int32Array {
-  return Int32Array.from(anchors, (anchor, i) => {
-    let hardest = -1;
-    let highest = -Infinity;
-    positives.forEach((positive, j) => {
-      if (j === i) return;
-      const value = similarity(anchor, positive);
-      if (value > highest) {
-        highest = value;
-        hardest = j;
-      }
-    });
-    return hardest;
-  });
+  /** Number of batches of another epoch; of this one where no seed tells what the other was. */
+  #lengthOf(epoch: number): number {
+    return this.#isReproducible ? this.#cut(epoch).starts!.length - 1 : this.length;
+  }
+
+  /** Whether epochs may differ in their number of batches: where the duplicates among their examples do. */
+  get #lengthVaries(): boolean {
+    const { noDuplicates, dropLast, sampleWeights, shard } = this.config;
+    return noDuplicates && this.data.length > 0 && Boolean(dropLast || sampleWeights || shard);
+  }
+
+  /** Whether the order is a function of the configuration and the epoch. */
+  get #isReproducible(): boolean {
+    const { seed, shuffle, sampleWeights } = this.config;
+    return seed !== undefined || !(shuffle || sampleWeights);
+  }
 }

@@ -16,7 +16,11 @@ export { BatchGenerator, DataPreprocessor, EWCManager, GradientCheckpointer, Los
 export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, GradientCheckpointer, LRSchedulers };
 
 // Types of options, results and data.
-export type { BatchGeneratorConfig, BatchGeneratorOptions, TrainingStep } from './batch-generator.js';
+export type { NegativeMining } from './batch-generator/negative-mining.js';
+export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-generator/options.js';
+export type { Shard } from './batch-generator/order.js';
+export type { BatchGeneratorState } from './batch-generator/state.js';
+export type { TrainingStep } from './batch-generator.js';
 export type {
   DataPreprocessorConfig,
   DataPreprocessorEvents,

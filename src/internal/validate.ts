@@ -215,6 +215,16 @@ export function checkSameCount(call: string, name: string, count: number, otherN
   if (count !== otherCount) throw new RangeError(`${call}: ${name} has ${count} rows, ${otherName} has ${otherCount}`);
 }
 
+/** A row of finite numbers of 0 or more. */
+export function checkWeights(call: string, name: string, weights: unknown, count: number, otherName: string): void {
+  checkVector(call, name, weights);
+  checkSameCount(call, name, weights.length, otherName, count);
+  checkFinite(call, name, weights);
+  const negative = Array.from(weights).findIndex(weight => weight < 0);
+  if (negative >= 0)
+    throw new RangeError(`${call}: ${name}[${negative}] must not be negative, got ${weights[negative]}`);
+}
+
 /** Throws at the first entry that is not finite; the row holds numbers. */
 export function checkFinite(call: string, name: string, row: Vector): void {
   let sum = 0;

@@ -15,6 +15,8 @@ export interface Kernels {
    * other row or a similarity is not a number.
    */
   hardestNegatives(anchors: Rows, positives: Rows): Int32Array;
+  /** Cosine similarities of every anchor with all candidates. */
+  cosineRows: CosineRows;
   /** Hinge on the difference of the distances to the positive and to the negative. */
   triplet(problem: TripletProblem): TripletResult;
   /** Softmax cross-entropy against class indices; rows with coefficient 0 are not read. */
@@ -61,6 +63,16 @@ export interface Kernels {
   ): void;
 }
 
+/**
+ * Calls `visit` for each anchor in turn with its cosines, one a candidate, to 4e-6. The array is written anew for the next
+ * anchor; `visit` must not call kernels.
+ */
+export type CosineRows = (
+  anchors: Rows,
+  candidates: Rows,
+  visit: (anchor: number, cosines: ArrayLike<number>) => void,
+) => void;
+
 export interface ContrastiveProblem {
   /** n rows. */
   anchors: Rows;
@@ -70,7 +82,8 @@ export interface ContrastiveProblem {
   candidates: Rows;
   /**
    * What the candidates are: `'batch'`, the positives first and then others, all for every anchor, an anchor's own positive
-   * being its positive; `'others'`, other rows than the positives, all for every anchor; `'own'`, one row an anchor.
+   * being its positive; `'others'`, other rows than the positives, all for every anchor; `'own'`, one row an anchor, which
+   * counts nothing where it equals the positive.
    */
   kind: 'batch' | 'others' | 'own';
   /** One a candidate: those of the anchor's own group are left out. Of kind `'batch'` only; null leaves none out. */

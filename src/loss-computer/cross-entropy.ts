@@ -3,13 +3,14 @@ import {
   checkOptions,
   checkRows,
   checkSameCount,
+  checkWeights,
   isVector,
   throwNonFinite,
   wrongType,
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
-import { checkWeights, coefficientsOf, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, type ReductionOptions } from './reduction.js';
 
 export interface CrossEntropyOptions extends ReductionOptions {
   /** Share of the target spread evenly over all classes, from 0 to 1 (Szegedy et al. 2016). Default 0. */

@@ -1,4 +1,4 @@
-import { checkFinite, checkOneOf, checkSameCount, checkVector } from '../internal/validate.js';
+import { checkOneOf, checkWeights } from '../internal/validate.js';
 
 /** How the losses of single rows become one. */
 export interface ReductionOptions {
@@ -35,14 +35,4 @@ export function coefficientsOf(
   }
   if (reduction === 'sum') return coefficients;
   return total > 0 ? coefficients.map(coefficient => coefficient / total) : coefficients.fill(0);
-}
-
-/** A row of finite numbers of 0 or more. */
-export function checkWeights(call: string, name: string, weights: unknown, count: number, rowsName: string): void {
-  checkVector(call, name, weights);
-  checkSameCount(call, name, weights.length, rowsName, count);
-  checkFinite(call, name, weights);
-  const negative = Array.from(weights).findIndex(weight => weight < 0);
-  if (negative >= 0)
-    throw new RangeError(`${call}: ${name}[${negative}] must not be negative, got ${weights[negative]}`);
 }

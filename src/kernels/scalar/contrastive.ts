@@ -19,7 +19,9 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
     const [start, end] = kind === 'own' ? [i, i + 1] : [0, candidates.length];
     let highest = own;
     for (let j = start; j < end; j++) {
-      const isLeftOut = isBatch && (j === i || (groups !== null && groups[i] === groups[j]));
+      const isLeftOut = isBatch
+        ? j === i || (groups !== null && groups[i] === groups[j])
+        : kind === 'own' && areEqual(candidates[j]!, positives[i]!);
       similarities[j] = isLeftOut
         ? -Infinity
         : cosine(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
@@ -86,6 +88,21 @@ export function hardestNegatives(anchors: Rows, positives: Rows): Int32Array {
   });
 }
 
+export function cosineRows(
+  anchors: Rows,
+  candidates: Rows,
+  visit: (anchor: number, cosines: ArrayLike<number>) => void,
+): void {
+  const candidateNorms = norms(candidates);
+  const cosines = new Float64Array(candidates.length);
+  anchors.forEach((anchor, i) => {
+    const anchorNorm = norm(anchor, anchor.length);
+    for (let j = 0; j < candidates.length; j++)
+      cosines[j] = cosine(anchor, anchorNorm, candidates[j]!, candidateNorms[j]!);
+    visit(i, cosines);
+  });
+}
+
 interface CosineArgument {
   row: Vector;
   norm: number;
@@ -110,6 +127,13 @@ function addCosineGradient(a: CosineArgument, b: CosineArgument, similarity: num
     a.gradient[k]! += cross * y - radialA * x;
     b.gradient[k]! += cross * x - radialB * y;
   }
+}
+
+function areEqual(a: Vector, b: Vector): boolean {
+  if (a === b) return true;
+  let k = 0;
+  while (k < a.length && a[k] === b[k]) k++;
+  return k === a.length && a.length === b.length;
 }
 
 function cosine(a: Vector, normA: number, b: Vector, normB: number): number {

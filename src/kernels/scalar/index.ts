@@ -1,5 +1,5 @@
 import type { Kernels } from '../kernels.js';
-import { contrastive, hardestNegatives } from './contrastive.js';
+import { contrastive, cosineRows, hardestNegatives } from './contrastive.js';
 import { loraBackward, loraForward, mseFisher } from './lora.js';
 import { adamw, addPenaltyGradient, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
 import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
@@ -9,6 +9,7 @@ export const scalarKernels: Kernels = {
   name: 'scalar',
   contrastive,
   hardestNegatives,
+  cosineRows,
   triplet,
   crossEntropy,
   mse,

@@ -2,6 +2,7 @@ import type { Kernels } from '../kernels.js';
 import { scalarKernels } from '../scalar/index.js';
 import { adamw } from './adamw.js';
 import { contrastive } from './contrastive.js';
+import { cosineRows } from './cosine-rows.js';
 import { crossEntropy } from './cross-entropy.js';
 import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
@@ -51,6 +52,7 @@ const kernels: Kernels = {
   name: 'simd',
   contrastive: inMemory(contrastive, scalarKernels.contrastive),
   hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives),
+  cosineRows: inMemory(cosineRows, scalarKernels.cosineRows),
   triplet: inMemory(triplet, scalarKernels.triplet),
   mse: inMemory(mse, scalarKernels.mse),
   cosineEmbedding: inMemory(cosineEmbedding, scalarKernels.cosineEmbedding),

@@ -1,0 +1,58 @@
+import type { Random } from '../internal/random.js';
+
+/** Which part of each epoch's order is this worker's. */
+export interface Shard {
+  /** Number of this worker, from 0. */
+  rank: number;
+  /** Number of workers. */
+  worldSize: number;
+  /** `'repeat'` gives all workers equally many examples by repeating the first ones; `'none'` repeats none. Default `'repeat'`. */
+  pad?: 'repeat' | 'none';
+}
+
+/** Fisher–Yates, from the end, as the original shuffles. */
+export function shuffle(indices: number[], random: Random): void {
+  for (let i = indices.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const swapped = indices[i]!;
+    indices[i] = indices[j]!;
+    indices[j] = swapped;
+  }
+}
+
+/** As many indices as there are weights, drawn with replacement in proportion to them. */
+export function drawWeighted(weights: ArrayLike<number>, random: Random): number[] {
+  const sums = new Float64Array(weights.length);
+  let total = 0;
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    sums[i] = total += weights[i]!;
+    if (weights[i]! > 0) last = i;
+  }
+  return Array.from(sums, () => Math.min(indexAbove(sums, random() * total), last));
+}
+
+/** The first index of ascending numbers whose number exceeds the value. */
+export function indexAbove(ascending: ArrayLike<number>, value: number): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ascending[middle]! > value) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Every `worldSize`-th index, from `rank` on, after padding: the rule of PyTorch's DistributedSampler. */
+export function shardOf(indices: readonly number[], { rank, worldSize, pad = 'repeat' }: Shard): number[] {
+  if (indices.length === 0) return [];
+  const total = pad === 'repeat' ? Math.ceil(indices.length / worldSize) * worldSize : indices.length;
+  const mine: number[] = [];
+  for (let i = rank; i < total; i += worldSize) mine.push(indices[i % indices.length]!);
+  return mine;
+}
+
+/** The number of indices in {@link shardOf} of `count`. */
+export function shardSize(count: number, { rank, worldSize, pad = 'repeat' }: Shard): number {
+  return pad === 'repeat' ? Math.ceil(count / worldSize) : Math.max(0, Math.ceil((count - rank) / worldSize));
+}

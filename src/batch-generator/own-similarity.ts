@@ -1,0 +1,35 @@
+import type { CosineRows } from '../kernels/kernels.js';
+import type { Rows, Vector } from '../types.js';
+
+/** The plain searches, for a subclass with a similarity of its own. */
+
+type Similarity = (a: Vector, b: Vector) => number;
+
+/** For each anchor the index of the most similar positive of another row, or -1. */
+export function hardestBy(similarity: Similarity, anchors: Rows, positives: Rows): Int32Array {
+  return Int32Array.from(anchors, (anchor, i) => {
+    let hardest = -1;
+    let highest = -Infinity;
+    positives.forEach((positive, j) => {
+      if (j === i) return;
+      const value = similarity(anchor, positive);
+      if (value > highest) {
+        highest = value;
+        hardest = j;
+      }
+    });
+    return hardest;
+  });
+}
+
+/** Similarities of every anchor with all candidates. */
+export function cosineRowsBy(similarity: Similarity): CosineRows {
+  return (anchors, candidates, visit) => {
+    anchors.forEach((anchor, i) => {
+      visit(
+        i,
+        candidates.map(candidate => similarity(anchor, candidate)),
+      );
+    });
+  };
+}

@@ -1,0 +1,41 @@
+import type { Rows } from '../../types.js';
+import { commonWidth } from '../matrix.js';
+import * as scalar from '../scalar/contrastive.js';
+import type { KernelMemory } from './memory.js';
+import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
+
+/** Block after block of anchors; rows so short that their cosines need damping are the scalar kernel's. */
+export function cosineRows(
+  memory: KernelMemory,
+  anchors: Rows,
+  candidates: Rows,
+  visit: (anchor: number, cosines: ArrayLike<number>) => void,
+): void {
+  const width = anchors.length === 0 || candidates.length === 0 ? 0 : commonWidth(anchors, candidates);
+  if (width === 0) {
+    scalar.cosineRows(anchors, candidates, visit);
+    return;
+  }
+
+  const shape = shapeOf(width, anchors.length, candidates.length);
+  memory.begin();
+  const columns = takeCandidates(memory, shape, candidates.length);
+  const block = takeBlock(memory, shape);
+  memory.commit();
+
+  writeCandidates(memory, shape, columns, candidates);
+  for (let first = 0; first < anchors.length; first += shape.blockRows) {
+    compareBlock(memory, shape, block, anchors, first, columns);
+    const rows = anchors.slice(first, first + block.rows);
+    const isDamped = memory.f32
+      .subarray(block.quotients / 4, block.quotients / 4 + block.rows)
+      .some(quotient => quotient > 0);
+    if (isDamped) {
+      scalar.cosineRows(rows, candidates, (i, cosines) => visit(first + i, cosines));
+      continue;
+    }
+    for (let i = 0, at = block.cosines / 4; i < block.rows; i++, at += shape.blockStride) {
+      visit(first + i, memory.f32.subarray(at, at + candidates.length));
+    }
+  }
+}

@@ -1,0 +1,221 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BatchGenerator, type BatchGeneratorOptions } from '../src/index.js';
+import { withMathRandom } from './support/golden.js';
+
+interface Pair {
+  input: string;
+  output: string;
+  inputEmb: number[];
+  outputEmb: number[];
+  quality: number;
+}
+
+/** Pairs whose inputs and outputs repeat as these numbers do. */
+function pairs(inputs: readonly number[], outputs: readonly number[] = inputs): Pair[] {
+  return inputs.map((input, i) => ({
+    input: `in ${input}`,
+    output: `out ${outputs[i]}`,
+    inputEmb: [input, 1],
+    outputEmb: [1, outputs[i]!],
+    quality: (i % 3) / 2,
+  }));
+}
+
+const distinct = (count: number): Pair[] => pairs(Array.from({ length: count }, (_, i) => i));
+const sorted = (values: Iterable<number>): number[] => [...values].sort((a, b) => a - b);
+
+/** The positions in the data of each batch of the epoch. */
+function epochOf(generator: BatchGenerator<Pair>): number[][] {
+  return [...generator].map(batch => batch.examples.map(example => generator.data.indexOf(example)));
+}
+
+describe('setEpoch', () => {
+  it('starts any epoch as an unbroken run would', () => {
+    const generator = new BatchGenerator(distinct(9), { batchSize: 2, seed: 5 });
+    const whole = [...generator.epochs(4)];
+    generator.setEpoch(2);
+    expect([...generator.epochs(4)]).toEqual(whole.filter(({ epoch }) => epoch >= 2));
+  });
+});
+
+describe('shard', () => {
+  const union = fc.record({
+    count: fc.integer({ min: 1, max: 30 }),
+    worldSize: fc.integer({ min: 1, max: 9 }),
+    batchSize: fc.integer({ min: 1, max: 4 }),
+    shuffle: fc.boolean(),
+    curriculum: fc.boolean(),
+  });
+
+  it('without padding: the shards together are the data, once each, and as even as can be', () => {
+    fc.assert(
+      fc.property(union, ({ count, worldSize, ...config }) => {
+        const data = distinct(count);
+        const shards = Array.from(
+          { length: worldSize },
+          (_, rank) => new BatchGenerator(data, { ...config, seed: 3, shard: { rank, worldSize, pad: 'none' } }),
+        );
+        const sizes = shards.map(shard => shard.indices.length);
+        expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+        for (const shard of shards) expect(shard.length).toBe(Math.ceil(shard.indices.length / config.batchSize));
+        expect(sorted(shards.flatMap(shard => epochOf(shard).flat()))).toEqual(data.map((_, i) => i));
+      }),
+    );
+  });
+
+  it('with padding: equally long shards that together are the data and the least that evens them out', () => {
+    fc.assert(
+      fc.property(union, ({ count, worldSize, ...config }) => {
+        const data = distinct(count);
+        const shards = Array.from(
+          { length: worldSize },
+          (_, rank) => new BatchGenerator(data, { ...config, seed: 3, shard: { rank, worldSize } }),
+        );
+        expect(new Set(shards.map(shard => shard.length)).size).toBe(1);
+        const all = shards.flatMap(shard => epochOf(shard).flat());
+        expect(all).toHaveLength(Math.ceil(count / worldSize) * worldSize);
+        expect(new Set(all).size).toBe(count);
+      }),
+    );
+  });
+
+  it('takes every worldSize-th example of the order that one generator alone has', () => {
+    const { indices } = new BatchGenerator(distinct(7), { seed: 1 });
+    const shard = new BatchGenerator(distinct(7), { seed: 1, shard: { rank: 1, worldSize: 3 } });
+    expect(shard.indices).toEqual([indices[1], indices[4], indices[0]]);
+  });
+});
+
+describe('sampleWeights', () => {
+  it('draw in proportion, and never what weighs nothing', () => {
+    const weights = [0, 1, 0, 3, 0];
+    const counts = [0, 0, 0, 0, 0];
+    for (let seed = 0; seed < 2000; seed++) {
+      const { indices } = new BatchGenerator(distinct(5), { seed, sampleWeights: weights });
+      expect(indices).toHaveLength(5);
+      for (const index of indices) counts[index]!++;
+    }
+    expect([counts[0], counts[2], counts[4]]).toEqual([0, 0, 0]);
+    // Within 5 standard deviations.
+    expect(Math.abs(counts[3]! - 7500)).toBeLessThan(5 * Math.sqrt(10_000 * 0.75 * 0.25));
+  });
+
+  it('without shuffle keep the order of the data', () => {
+    const { indices } = new BatchGenerator(distinct(20), {
+      seed: 1,
+      shuffle: false,
+      sampleWeights: new Array(20).fill(1),
+    });
+    expect(indices).toEqual(sorted(indices));
+    expect(new Set(indices).size).toBeLessThan(20);
+  });
+
+  it('draw from Math.random, once an example, without a seed', () =>
+    withMathRandom(1, draws => {
+      new BatchGenerator(distinct(6), { sampleWeights: [1, 1, 1, 1, 1, 1] });
+      expect(draws()).toBe(6);
+    }));
+});
+
+describe('noDuplicates', () => {
+  /** Data from almost distinct to all of a few labels. */
+  const problem = fc
+    .record({
+      count: fc.integer({ min: 1, max: 60 }),
+      inputs: fc.integer({ min: 1, max: 40 }),
+      outputs: fc.integer({ min: 1, max: 40 }),
+    })
+    .chain(({ count, inputs, outputs }) =>
+      fc.record({
+        inputs: fc.array(fc.nat(inputs - 1), { minLength: count, maxLength: count }),
+        outputs: fc.array(fc.nat(outputs - 1), { minLength: count, maxLength: count }),
+        batchSize: fc.integer({ min: 1, max: 12 }),
+        curriculum: fc.boolean(),
+        seed: fc.nat(99),
+      }),
+    );
+  const commonest = (labels: readonly number[]): number =>
+    Math.max(...labels.map(label => labels.filter(other => other === label).length));
+
+  it('no batch holds equal inputs or outputs, all examples are used, in the fewest batches that there can be', () => {
+    fc.assert(
+      fc.property(problem, ({ inputs, outputs, batchSize, curriculum, seed }) => {
+        const generator = new BatchGenerator(pairs(inputs, outputs), {
+          batchSize,
+          curriculum,
+          seed,
+          noDuplicates: true,
+        });
+        const fewest = Math.max(commonest(inputs), commonest(outputs), Math.ceil(inputs.length / batchSize));
+        expect([generator.length, generator.remaining]).toEqual([fewest, fewest]);
+        const batches = epochOf(generator);
+        expect(batches).toHaveLength(fewest);
+        expect(generator.remaining).toBe(0);
+        expect(sorted(batches.flat())).toEqual(inputs.map((_, i) => i));
+        for (const batch of batches) {
+          expect(batch.length).toBeGreaterThan(0);
+          expect(batch.length).toBeLessThanOrEqual(batchSize);
+          expect(new Set(batch.map(i => inputs[i])).size).toBe(batch.length);
+          expect(new Set(batch.map(i => outputs[i])).size).toBe(batch.length);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('with dropLast leaves out the batches that are not full, and counts the others', () => {
+    fc.assert(
+      fc.property(problem, ({ inputs, outputs, batchSize, seed }) => {
+        const config = { batchSize, seed, noDuplicates: true, dropLast: true };
+        const generator = new BatchGenerator(pairs(inputs, outputs), config);
+        const { length } = generator;
+        const batches = epochOf(generator);
+        expect(batches).toHaveLength(length);
+        expect(batches.every(batch => batch.length === batchSize)).toBe(true);
+        expect(new Set(batches.flat()).size).toBe(length * batchSize);
+      }),
+    );
+  });
+
+  it('without duplicates is the plain cut', () => {
+    const plain = new BatchGenerator(distinct(50), { seed: 2 });
+    expect(epochOf(new BatchGenerator(distinct(50), { seed: 2, noDuplicates: true }))).toEqual(epochOf(plain));
+  });
+
+  it('spreads a common output evenly rather than over batches of one', () => {
+    const outputs = [...new Array(6).fill(0), 1, 2, 3, 4, 5, 6];
+    const generator = new BatchGenerator(
+      pairs(
+        outputs.map((_, i) => i),
+        outputs,
+      ),
+      { batchSize: 4, seed: 1, noDuplicates: true },
+    );
+    expect(epochOf(generator).map(batch => batch.length)).toEqual([2, 2, 2, 2, 2, 2]);
+  });
+
+  it('tells rows apart by their numbers where there are no texts, whatever kind of row they are', () => {
+    const rows = [[1, 2], Float32Array.of(1, 2), [0, 1], [-0, 1]];
+    const data = rows.map((row, i) => ({ inputEmb: row, outputEmb: [i] }));
+    const generator = new BatchGenerator(data, { batchSize: 4, noDuplicates: true, shuffle: false });
+    expect([...generator].map(batch => batch.size)).toEqual([2, 2]);
+  });
+
+  it('counts steps exactly where epochs differ in length', () => {
+    const inputs = Array.from({ length: 30 }, (_, i) => i % 11);
+    for (const config of [
+      { dropLast: true },
+      { sampleWeights: inputs.map(input => input + 1) },
+      { shard: { rank: 0, worldSize: 2 } },
+    ] satisfies BatchGeneratorOptions[]) {
+      const options = { ...config, batchSize: 4, seed: 1, noDuplicates: true };
+      const generator = new BatchGenerator(pairs(inputs), options);
+      const whole = [...generator.epochs(5)];
+      expect(whole.map(({ step }) => step)).toEqual(whole.map((_, i) => i));
+      const later = new BatchGenerator(pairs(inputs), options);
+      later.setEpoch(3);
+      expect([...later.epochs(5)]).toEqual(whole.filter(({ epoch }) => epoch >= 3));
+    }
+  });
+});

@@ -1,0 +1,156 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BatchGenerator, type BatchGeneratorOptions, type BatchGeneratorState } from '../src/index.js';
+
+const data = Array.from({ length: 23 }, (_, i) => ({
+  input: `in ${i % 17}`,
+  output: `out ${i % 19}`,
+  inputEmb: [Math.cos(i), Math.sin(i)],
+  outputEmb: [Math.sin(2 * i), Math.cos(3 * i)],
+  quality: (i % 4) / 3,
+}));
+const [TOTAL, BATCH_SIZE] = [4, 4];
+
+const options: fc.Arbitrary<BatchGeneratorOptions> = fc
+  .record({
+    shuffle: fc.boolean(),
+    curriculum: fc.boolean(),
+    dropLast: fc.boolean(),
+    noDuplicates: fc.boolean(),
+    isWeighted: fc.boolean(),
+    shard: fc.option(fc.constantFrom({ rank: 1, worldSize: 2 }, { rank: 2, worldSize: 3, pad: 'none' } as const), {
+      nil: undefined,
+    }),
+    strategy: fc.option(fc.constantFrom('hardest', 'semi-hard', 'random'), { nil: undefined }),
+  })
+  .map(({ isWeighted, shard, strategy, ...others }) => ({
+    ...others,
+    batchSize: BATCH_SIZE,
+    curriculumEpochs: 2,
+    seed: 7,
+    ...(isWeighted && { sampleWeights: data.map((_, i) => i % 5) }),
+    ...(shard && { shard }),
+    ...(strategy && { negativeMining: { strategy } }),
+  }));
+
+describe('a state taken after any batch', () => {
+  it('goes on as the unbroken run does, whatever the options', () => {
+    fc.assert(
+      fc.property(options, fc.nat(99), (config, place) => {
+        const generator = new BatchGenerator(data, config);
+        const whole: unknown[] = [];
+        const states = [JSON.stringify(generator.stateDict())];
+        for (const each of generator.epochs(TOTAL)) {
+          whole.push(each);
+          states.push(JSON.stringify(generator.stateDict()));
+        }
+        const done = place % states.length;
+        const resumed = new BatchGenerator(data, config);
+        resumed.loadStateDict(JSON.parse(states[done]!) as BatchGeneratorState);
+        expect([...resumed.epochs(TOTAL)]).toEqual(whole.slice(done));
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('goes on to the end of the epoch where there is no seed', () => {
+    for (const noDuplicates of [false, true]) {
+      const config = { batchSize: BATCH_SIZE, noDuplicates };
+      const generator = new BatchGenerator(data, config);
+      generator.reset();
+      generator.next();
+      const state = JSON.parse(JSON.stringify(generator.stateDict())) as BatchGeneratorState;
+      const resumed = new BatchGenerator(data, config);
+      resumed.loadStateDict(state);
+      expect(resumed.epoch).toBe(1);
+      expect([...resumed]).toEqual([...generator]);
+    }
+  });
+
+  it('goes on in another process after the first was killed in mid-epoch', async () => {
+    const script = fileURLToPath(new URL('support/interrupted-loader.mjs', import.meta.url));
+    const folder = mkdtempSync(join(tmpdir(), 'resume-'));
+    const [whole, first] = [join(folder, 'whole'), join(folder, 'interrupted')];
+    const linesOf = (path: string): string[] => readFileSync(`${path}.log`, 'utf8').trimEnd().split('\n');
+    try {
+      execFileSync(process.execPath, [script, whole]);
+
+      const child = spawn(process.execPath, [script, first, 'slowly'], { stdio: ['ignore', 'pipe', 'inherit'] });
+      let seen = 0;
+      child.stdout.on('data', chunk => {
+        seen += String(chunk).split('\n').length - 1;
+        // Seven batches an epoch: the fifth lies in the middle of the first.
+        if (seen >= 5) child.kill('SIGKILL');
+      });
+      const signal = await new Promise(resolve => child.on('exit', (_, by) => resolve(by)));
+      expect(signal).toBe('SIGKILL');
+      const { epoch, currentIndex } = JSON.parse(readFileSync(`${first}.json`, 'utf8')) as BatchGeneratorState;
+      expect([epoch, currentIndex]).not.toContain(undefined);
+      expect(linesOf(first).length).toBeLessThan(linesOf(whole).length);
+
+      execFileSync(process.execPath, [script, first]);
+      expect(linesOf(first)).toEqual(linesOf(whole));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('loadStateDict', () => {
+  const config = { batchSize: BATCH_SIZE, seed: 7, noDuplicates: true };
+  const good = (): BatchGeneratorState => {
+    const generator = new BatchGenerator(data, config);
+    generator.next();
+    return generator.stateDict();
+  };
+
+  it.each<[string, (state: BatchGeneratorState) => unknown]>([
+    ['loadStateDict: state must be an object, got null', () => null],
+    ['loadStateDict: state is of 22 examples, this generator has 23', state => ({ ...state, dataLength: 22 })],
+    [
+      'loadStateDict: state has batchSize 8, this generator has 4',
+      state => ({ ...state, config: { ...state.config, batchSize: 8 } }),
+    ],
+    [
+      'loadStateDict: state has shard {"rank":0,"worldSize":2,"pad":"repeat"}, this generator has undefined',
+      state => ({ ...state, config: { ...state.config, shard: { rank: 0, worldSize: 2, pad: 'repeat' } } }),
+    ],
+    ['loadStateDict: state.epoch must be an integer of at least 0, got -1', state => ({ ...state, epoch: -1 })],
+    ['loadStateDict: state.currentIndex must be where a batch starts, got 5', state => ({ ...state, currentIndex: 5 })],
+    [
+      'loadStateDict: state.currentIndex must be where a batch starts, got 99',
+      state => ({ ...state, currentIndex: 99 }),
+    ],
+    ['loadStateDict: state.lengths must be an array, got undefined', state => ({ ...state, lengths: undefined })],
+    [
+      'loadStateDict: state.lengths[0] must be an integer of at least 0, got 0.5',
+      state => ({ ...state, lengths: [0.5] }),
+    ],
+  ])('%s', (message, damage) => {
+    const generator = new BatchGenerator(data, config);
+    const before = generator.stateDict();
+    expect(() => generator.loadStateDict(damage(good()) as BatchGeneratorState)).toThrow(message);
+    expect(generator.stateDict()).toEqual(before);
+  });
+
+  it.each<[string, object]>([
+    ['loadStateDict: state.order must be an object, got undefined', { order: undefined }],
+    [
+      'loadStateDict: state.order.indices[0] must be an integer from 0 to 22, got 23',
+      { order: { indices: [23], starts: [0, 1] } },
+    ],
+    ['loadStateDict: state.order.starts must be an array, got undefined', { order: { indices: [0, 1] } }],
+    ['loadStateDict: state.order.starts must ascend from 0 to 2', { order: { indices: [0, 1], starts: [0, 1] } }],
+    ['loadStateDict: state.order.starts must ascend from 0 to 2', { order: { indices: [0, 1], starts: [0, 2, 1, 2] } }],
+  ])('without a seed: %s', (message, damage) => {
+    const generator = new BatchGenerator(data, { batchSize: BATCH_SIZE, noDuplicates: true });
+    const before = generator.stateDict();
+    expect(() => generator.loadStateDict({ ...before, ...damage } as BatchGeneratorState)).toThrow(message);
+    expect(generator.stateDict()).toEqual(before);
+  });
+});

@@ -1,0 +1,192 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { BatchGenerator, type EmbeddedExample, LossComputer, type NegativeMining, type Vector } from '../src/index.js';
+
+interface Row {
+  input: string;
+  output: string;
+  inputEmb: Vector;
+  outputEmb: Vector;
+}
+
+const vector = fc
+  .array(fc.integer({ min: -9, max: 9 }), { minLength: 4, maxLength: 4 })
+  .filter(row => row.some(value => value !== 0));
+const batchOf = fc
+  .array(fc.record({ input: fc.nat(9), output: fc.nat(6), vector, noise: vector }), { minLength: 1, maxLength: 9 })
+  .map(rows =>
+    rows.map(
+      ({ input, output, vector: inputEmb, noise }): Row => ({
+        input: `${input}`,
+        output: `${output}`,
+        inputEmb: Float32Array.from(inputEmb),
+        outputEmb: Float32Array.from(noise, (value, k) => value + inputEmb[k]! + 0.5),
+      }),
+    ),
+  );
+const limits = fc.record(
+  { maxSimilarity: fc.constantFrom(-0.2, 0.3, 0.8), relativeMargin: fc.constantFrom(0, 0.05, 0.4) },
+  { requiredKeys: [] },
+);
+
+/** The rule spelled out over all pairs, in the original's arithmetic. */
+function allowed(rows: readonly Row[], i: number, { strategy, ...limit }: NegativeMining): number[] {
+  const cosine = (a: Vector, b: Vector): number => LossComputer._cosineSimilarity(a, b);
+  const own = cosine(rows[i]!.inputEmb, rows[i]!.outputEmb);
+  return rows.flatMap((row, j) => {
+    const similarity = cosine(rows[i]!.inputEmb, row.outputEmb);
+    const isDuplicate = row.input === rows[i]!.input || row.output === rows[i]!.output;
+    if (limit.excludeDuplicates === false ? i === j : isDuplicate) return [];
+    if (limit.maxSimilarity !== undefined && similarity > limit.maxSimilarity) return [];
+    if (limit.relativeMargin !== undefined && similarity > own - limit.relativeMargin * Math.abs(own)) return [];
+    return strategy === 'semi-hard' && similarity >= own ? [] : [j];
+  });
+}
+
+function mine(rows: readonly Row[], negativeMining: NegativeMining, seed?: number): (Vector | undefined)[] {
+  const config = { batchSize: rows.length, shuffle: false, negativeMining, ...(seed !== undefined && { seed }) };
+  return [...new BatchGenerator(rows, config)][0]!.negatives!;
+}
+
+describe('negativeMining', () => {
+  it.each(['hardest', 'semi-hard'] as const)('%s: what the rule says over all pairs', strategy => {
+    fc.assert(
+      fc.property(batchOf, limits, fc.boolean(), (rows, limit, excludeDuplicates) => {
+        const mining = { strategy, ...limit, excludeDuplicates };
+        const negatives = mine(rows, mining);
+        rows.forEach((row, i) => {
+          const candidates = allowed(rows, i, mining);
+          const similarityOf = (j: number): number => LossComputer._cosineSimilarity(row.inputEmb, rows[j]!.outputEmb);
+          const highest = Math.max(...candidates.map(similarityOf));
+          const expected = candidates.length === 0 ? [row.outputEmb] : candidates.map(j => rows[j]!.outputEmb);
+          expect(expected).toContain(negatives[i]);
+          const mined = LossComputer._cosineSimilarity(row.inputEmb, negatives[i]!);
+          if (candidates.length > 0) expect(mined).toBeCloseTo(highest, 12);
+        });
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('random: any of those that are left, each as often, and the same ones for the same seed', () => {
+    const rows = [0, 1, 2, 3, 4].map(i => ({
+      input: `${i}`,
+      output: `${i}`,
+      inputEmb: [Math.cos(i), Math.sin(i)],
+      outputEmb: [Math.cos(i + 0.3), Math.sin(i + 0.3)],
+    }));
+    const counts = new Map<unknown, number>();
+    const mining: NegativeMining = { strategy: 'random', maxSimilarity: 0.2 };
+    for (let seed = 0; seed < 900; seed++) {
+      const [negative] = mine(rows, mining, seed);
+      counts.set(negative, (counts.get(negative) ?? 0) + 1);
+    }
+    const left = allowed(rows, 0, mining);
+    expect(left).toHaveLength(3);
+    // Within 5 standard deviations of 300.
+    for (const j of left)
+      expect(Math.abs(counts.get(rows[j]!.outputEmb)! - 300)).toBeLessThan(5 * Math.sqrt(900 * (1 / 3) * (2 / 3)));
+    expect(mine(rows, mining, 5)).toEqual(mine(rows, mining, 5));
+  });
+
+  it('decides ties and near ties in float64: the first of the most similar wins, on every backend', () => {
+    const near = [1, 1e-4, 0];
+    const rows = [[1, 0, 0], [1, 2e-4, 0], near, near].map((row, i) => ({
+      input: `${i}`,
+      output: `${i}`,
+      inputEmb: [1, 0, 0],
+      outputEmb: row,
+    }));
+    expect(mine(rows, { strategy: 'hardest' }).slice(1)).toEqual([
+      [1, 0, 0],
+      [1, 0, 0],
+      [1, 0, 0],
+    ]);
+    expect(mine(rows, { strategy: 'hardest' })[0]).toBe(near);
+    expect(mine(rows, { strategy: 'semi-hard' })[0]).toBe(rows[2]!.outputEmb);
+  });
+
+  it('of a batch of one, or with nothing but duplicates, is the own positive', () => {
+    const one = { input: 'a', output: 'b', inputEmb: [1, 0], outputEmb: [0, 1] };
+    for (const strategy of ['hardest', 'semi-hard', 'random'] as const) {
+      expect(mine([one], { strategy })).toEqual([one.outputEmb]);
+      expect(mine([one, { ...one, output: 'c' }], { strategy })).toEqual([one.outputEmb, one.outputEmb]);
+    }
+  });
+
+  it('takes zero rows, tiny rows and rows of unequal length', () => {
+    const rows = [
+      [0, 0],
+      [1e-20, 0],
+      [1, 0, 5],
+      [0, 3],
+    ].map((row, i) => ({
+      input: `${i}`,
+      output: `${i}`,
+      inputEmb: row,
+      outputEmb: [...row].reverse(),
+    }));
+    const negatives = mine(rows, { strategy: 'hardest' });
+    rows.forEach((row, i) => {
+      const others = rows.filter((_, j) => j !== i);
+      const best = Math.max(...others.map(other => LossComputer._cosineSimilarity(row.inputEmb, other.outputEmb)));
+      expect(LossComputer._cosineSimilarity(row.inputEmb, negatives[i]!)).toBeCloseTo(best, 12);
+    });
+  });
+
+  it('heeds an overridden _cosineSimilarity', () => {
+    class Farthest extends BatchGenerator<EmbeddedExample> {
+      override _cosineSimilarity(a: Vector, b: Vector): number {
+        return -super._cosineSimilarity(a, b);
+      }
+    }
+    const data = [
+      [1, 0],
+      [0.9, 0.1],
+      [-1, 0],
+    ].map(row => ({ inputEmb: row, outputEmb: row }));
+    const [batch] = new Farthest(data, { negativeMining: { strategy: 'hardest' }, shuffle: false });
+    expect(batch!.negatives).toEqual([
+      [-1, 0],
+      [-1, 0],
+      [1, 0],
+    ]);
+  });
+
+  it('refuses rows that are not finite, and stays where it was', () => {
+    const data = [
+      [1, 2],
+      [3, 4],
+    ].map((row, i) => ({ inputEmb: row, outputEmb: [i, 1] }));
+    const generator = new BatchGenerator(data, { negativeMining: { strategy: 'hardest' }, shuffle: false });
+    data[1]!.outputEmb[0] = Number.NaN;
+    expect(() => generator.next()).toThrow('BatchGenerator: positives[1][0] must be finite, got NaN');
+    expect(generator.currentIndex).toBe(0);
+  });
+});
+
+describe('a pipeline of mining and own negatives', () => {
+  it('never shows an anchor its own positive as a negative', () => {
+    fc.assert(
+      fc.property(batchOf, fc.constantFrom('hardNegatives', 'hardest', 'semi-hard', 'random'), (rows, kind) => {
+        const mining =
+          kind === 'hardNegatives' ? { hardNegatives: true } : { negativeMining: { strategy: kind } as NegativeMining };
+        const [batch] = new BatchGenerator(rows, { batchSize: rows.length, ...mining });
+        const { anchors, positives, negatives } = batch!;
+        anchors.forEach((anchor, i) => {
+          const { loss, gradients, negativeGradients } = LossComputer.contrastive(
+            [anchor],
+            [positives[i]!],
+            [negatives![i]!],
+            { negativeMode: 'own', gradients: true },
+          );
+          // Shown its own positive, it would have a loss of log 2.
+          const isOwn = positives[i]!.every((value, k) => value === negatives![i]![k]);
+          if (isOwn)
+            expect([loss, ...gradients![0]!, ...negativeGradients![0]!].every(value => value === 0)).toBe(true);
+          else expect(loss).toBeGreaterThan(0);
+        });
+      }),
+    );
+  });
+});
