@@ -9,6 +9,9 @@ const numeric = [
   'lora-adapter',
   'negative-mining',
   'loss-computer',
+  'loss-laws',
+  'loss-degenerate',
+  'loss-diagnostics',
   'optimizers',
 ];
 const setupFiles = ['test/support/properties.ts'];

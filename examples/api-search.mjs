@@ -251,8 +251,11 @@ async function readPairs(path) {
   try {
     for await (const pair of readJsonl(path)) pairs.push(pair);
   } catch (error) {
-    const reason = error.code === 'ENOENT' ? 'there is no such file' : error.message;
-    throw new UserError(`cannot read "${path}": ${reason}`, 1);
+    if (error.code === undefined) throw new UserError(error.message, 1); // A bad line: the message names it and the file.
+    throw new UserError(
+      `cannot read "${path}": ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
+      1,
+    );
   }
   if (pairs.length === 0) throw new UserError(`"${path}" holds no pairs`, 1);
   for (const [i, pair] of pairs.entries()) {

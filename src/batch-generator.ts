@@ -77,7 +77,6 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
         hardNegatives: false,
         curriculum: false,
         curriculumEpochs: 5,
-        noDuplicates: false,
       },
       config,
     );
@@ -212,7 +211,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   loadStateDict(state: BatchGeneratorState): void {
     const parsed = parseState(state, this.data.length, fingerprintOf(this.config), {
       order: !this.#isReproducible,
-      starts: this.config.noDuplicates,
+      starts: Boolean(this.config.noDuplicates),
     });
     const { epoch, currentIndex, lengths, order } = parsed;
     const { indices, starts } = order ?? this.#cut(epoch);
@@ -321,7 +320,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   /** Whether epochs may differ in their number of batches: where the duplicates among their examples do. */
   get #lengthVaries(): boolean {
     const { noDuplicates, dropLast, sampleWeights, shard } = this.config;
-    return noDuplicates && this.data.length > 0 && Boolean(dropLast || sampleWeights || shard);
+    return Boolean(noDuplicates && this.data.length > 0 && (dropLast || sampleWeights || shard));
   }
 
   /** Whether the order is a function of the configuration and the epoch. */

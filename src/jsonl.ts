@@ -70,8 +70,15 @@ async function* records<T>(
  */
 async function* linesOf(stream: AsyncIterable<Uint8Array | string>): AsyncGenerator<Uint8Array, void, undefined> {
   let parts: Uint8Array[] = [];
+  // A text chunk may end in the first half of a character outside the basic plane.
+  let half = '';
   for await (const chunk of stream) {
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    let bytes = chunk;
+    if (typeof bytes === 'string') {
+      const text = half + bytes;
+      half = /[\ud800-\udbff]$/.exec(text)?.[0] ?? '';
+      bytes = Buffer.from(half === '' ? text : text.slice(0, -1));
+    }
     if (!(bytes instanceof Uint8Array)) throw wrongType('readJsonl', 'each chunk of source', 'bytes or text', chunk);
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
@@ -82,5 +89,6 @@ async function* linesOf(stream: AsyncIterable<Uint8Array | string>): AsyncGenera
     }
     if (start < bytes.length) parts.push(bytes.subarray(start));
   }
+  if (half !== '') parts.push(Buffer.from(half));
   if (parts.length > 0) yield Buffer.concat(parts);
 }

@@ -10,8 +10,8 @@ import type { LossResult, LossWithGradients, Rows, Vector } from './types.js';
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`, averaged over
  * the batch, weighted by `weights`, or added up with `reduction: 'sum'`. With `gradients: true` the result also holds
- * `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of rows. Every one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is
- * given no rows, row counts that differ, an empty row, or an entry that is not a finite number.
+ * `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of rows. Every
+ * one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is given no rows, row counts that differ, an empty row, or an entry that is not a finite number.
  *
  * Rows of unequal length are compared over the shorter, as in the original module.
  */
@@ -26,7 +26,9 @@ export class LossComputer {
    * @param negatives With rows, those alone are the negatives, for every anchor. Without (`null`), the other positives
    *   of the batch are.
    * @returns The mean loss; with `gradients: true` also `gradients` (anchors), `targetGradients` (positives) and, where
-   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0.
+   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0. With `diagnostics: true` the components
+   *   also hold `accuracy`, the share of anchors whose positive is more similar than every negative, and the mean
+   *   `positiveCosine` and `negativeCosine`.
    *
    * @example
    * ```js
@@ -41,9 +43,15 @@ export class LossComputer {
   static contrastive(
     anchors: Rows,
     positives: Rows,
+    negatives: Rows,
+    options: ContrastiveOptions & { gradients: true },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients' | 'temperatureGradient'>;
+  static contrastive(
+    anchors: Rows,
+    positives: Rows,
     negatives: Rows | null | undefined,
     options: ContrastiveOptions & { gradients: true },
-  ): LossWithGradients;
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'temperatureGradient'>;
   static contrastive(anchors: Rows, positives: Rows, negatives?: Rows | null, options?: ContrastiveOptions): LossResult;
   static contrastive(
     anchors: Rows,
@@ -60,8 +68,15 @@ export class LossComputer {
    * @param anchors n rows.
    * @param positives n rows.
    * @param negatives n rows.
-   * @returns The mean loss.
+   * @returns The mean loss; with `diagnostics: true` the components also hold `activeTriplets`, the share with a loss.
    */
+  static triplet(
+    anchors: Rows,
+    positives: Rows,
+    negatives: Rows,
+    options: TripletOptions & { gradients: true },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients'>;
+  static triplet(anchors: Rows, positives: Rows, negatives: Rows, options?: TripletOptions): LossResult;
   static triplet(anchors: Rows, positives: Rows, negatives: Rows, options: TripletOptions = {}): LossResult {
     return triplet(anchors, positives, negatives, options);
   }
@@ -71,8 +86,15 @@ export class LossComputer {
    *
    * @param predictions n rows of logits, any number of classes each; -Infinity rules a class out.
    * @param targets n class indices, from 0 to the row's length - 1.
-   * @returns The mean loss.
+   * @returns The mean loss; with `diagnostics: true` the components also hold `accuracy`, the share of rows whose target
+   *   has the highest logit.
    */
+  static crossEntropy(
+    predictions: Rows,
+    targets: ArrayLike<number>,
+    options: CrossEntropyOptions & { gradients: true },
+  ): LossWithGradients<'gradients'>;
+  static crossEntropy(predictions: Rows, targets: ArrayLike<number>, options?: CrossEntropyOptions): LossResult;
   static crossEntropy(predictions: Rows, targets: ArrayLike<number>, options: CrossEntropyOptions = {}): LossResult {
     return crossEntropy(predictions, targets, options);
   }
@@ -96,8 +118,21 @@ export class LossComputer {
    * @param predictions n rows.
    * @param targets n rows.
    * @param labels n labels, 1 for similar; any other number is dissimilar. `null` means that all are similar.
-   * @returns The mean loss.
+   * @returns The mean loss; with `diagnostics: true` the components also hold the mean `positiveCosine` of similar and
+   *   `negativeCosine` of dissimilar pairs.
    */
+  static cosineEmbedding(
+    predictions: Rows,
+    targets: Rows,
+    labels: ArrayLike<number> | null | undefined,
+    options: CosineEmbeddingOptions & { gradients: true },
+  ): LossWithGradients;
+  static cosineEmbedding(
+    predictions: Rows,
+    targets: Rows,
+    labels?: ArrayLike<number> | null,
+    options?: CosineEmbeddingOptions,
+  ): LossResult;
   static cosineEmbedding(
     predictions: Rows,
     targets: Rows,

@@ -84,8 +84,9 @@ export interface LossResult {
   temperatureGradient?: number;
 }
 
-/** A loss computed with `gradients: true`. */
-export type LossWithGradients = LossResult & Required<Pick<LossResult, 'gradients' | 'targetGradients'>>;
+/** A loss computed with `gradients: true`: it has these derivatives. */
+export type LossWithGradients<Derivatives extends keyof LossResult = 'gradients' | 'targetGradients'> = LossResult &
+  Required<Pick<LossResult, Derivatives>>;
 
 /** A low-rank adapter as edge-net's MicroLoRA holds it: `y = x + scaling · x · loraA · loraB`. */
 export interface Adapter {

@@ -140,9 +140,34 @@ const losses: Row[] = [
     () => LossComputer.crossEntropy(rows, untyped(undefined)),
   ],
   [
-    'crossEntropy: predictions[0][1] must be finite, got -Infinity',
+    'crossEntropy: targets[0] is class 1, which predictions[0] rules out by -Infinity',
     RangeError,
     () => LossComputer.crossEntropy([[0, -Infinity]], [1]),
+  ],
+  [
+    'crossEntropy: labelSmoothing spreads over all classes, predictions rule some out by -Infinity',
+    RangeError,
+    () => LossComputer.crossEntropy([[0, -Infinity]], [0], { labelSmoothing: 0.1 }),
+  ],
+  [
+    'crossEntropy: targets[1] must be an integer from 0 to 1, got undefined',
+    TypeError,
+    () => LossComputer.crossEntropy(rows, untyped([0, undefined])),
+  ],
+  [
+    'mse: the sum of weights must be a finite number, got Infinity',
+    RangeError,
+    () => LossComputer.mse(rows, rows, { weights: [1e308, 1e308] }),
+  ],
+  [
+    "contrastive: negativeMode 'own' needs negatives, got null",
+    RangeError,
+    () => LossComputer.contrastive(rows, rows, null, { negativeMode: 'own' }),
+  ],
+  [
+    'combine: losses[0].loss.gradients must be an array, got 1',
+    TypeError,
+    () => LossComputer.combine([{ loss: { loss: 1, gradients: untyped(1) }, weight: 1 }]),
   ],
   [
     'crossEntropy: labelSmoothing must be a finite number from 0 to 1, got 2',
@@ -277,6 +302,61 @@ const options: Row[] = [
     () => new BatchGenerator([{ ...data[0]!, quality: Number.NaN }]),
   ],
   ['epochs: total must be an integer of at least 0, got -1', RangeError, () => new BatchGenerator(data).epochs(-1)],
+  [
+    'setEpoch: epoch must be an integer of at least 0, got 0.5',
+    RangeError,
+    () => new BatchGenerator(data).setEpoch(0.5),
+  ],
+  [
+    'BatchGenerator: shard.rank must be an integer from 0 to 1, got 2',
+    RangeError,
+    () => new BatchGenerator(data, { seed: 1, shard: { rank: 2, worldSize: 2 } }),
+  ],
+  [
+    "BatchGenerator: shard.pad must be 'repeat' | 'none', got \"zeros\"",
+    RangeError,
+    () => new BatchGenerator(data, { seed: 1, shard: { rank: 0, worldSize: 2, pad: untyped('zeros') } }),
+  ],
+  [
+    'BatchGenerator: shard needs a seed, so that all workers draw one order, or shuffle: false',
+    RangeError,
+    () => new BatchGenerator(data, { shard: { rank: 0, worldSize: 2 } }),
+  ],
+  [
+    'BatchGenerator: sampleWeights has 2 rows, data has 1',
+    RangeError,
+    () => new BatchGenerator(data, { sampleWeights: [1, 1] }),
+  ],
+  [
+    'BatchGenerator: sampleWeights[0] must not be negative, got -1',
+    RangeError,
+    () => new BatchGenerator(data, { sampleWeights: [-1] }),
+  ],
+  [
+    'BatchGenerator: the sum of sampleWeights must be a finite number above 0, got 0',
+    RangeError,
+    () => new BatchGenerator(data, { sampleWeights: [0] }),
+  ],
+  [
+    "BatchGenerator: negativeMining.strategy must be 'hardest' | 'semi-hard' | 'random', got \"easy\"",
+    RangeError,
+    () => new BatchGenerator(data, { negativeMining: { strategy: untyped('easy') } }),
+  ],
+  [
+    'BatchGenerator: negativeMining.maxSimilarity must be a finite number from -1 to 1, got 2',
+    RangeError,
+    () => new BatchGenerator(data, { negativeMining: { strategy: 'hardest', maxSimilarity: 2 } }),
+  ],
+  [
+    'BatchGenerator: negativeMining.relativeMargin must be a finite number of at least 0, got -1',
+    RangeError,
+    () => new BatchGenerator(data, { negativeMining: { strategy: 'hardest', relativeMargin: -1 } }),
+  ],
+  [
+    'BatchGenerator: hardNegatives and negativeMining exclude each other',
+    RangeError,
+    () => new BatchGenerator(data, { hardNegatives: true, negativeMining: { strategy: 'hardest' } }),
+  ],
   [
     'EWCManager: lambda must be a finite number of at least 0, got -1',
     RangeError,

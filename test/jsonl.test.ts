@@ -23,6 +23,11 @@ describe('readJsonl', () => {
     expect(await all(readJsonl(pathToFileURL(path)))).toEqual(expected);
   });
 
+  it('reads text that was cut between the two halves of a character', async () => {
+    const text = '{"input":"😀","output":"𝄞"}\n';
+    expect(await all(readJsonl(Readable.from(text.split(''))))).toEqual([{ input: '😀', output: '𝄞' }]);
+  });
+
   it('reads what was written, wherever the stream is cut', async () => {
     const records = fc.array(
       fc.record({ input: fc.string({ unit: 'binary' }), output: fc.string({ unit: 'grapheme' }) }),

@@ -34,7 +34,7 @@ export interface BatchGeneratorOptions {
   negativeMining?: NegativeMining;
 }
 
-type OptionalOption = 'seed' | 'sampleWeights' | 'shard' | 'negativeMining';
+type OptionalOption = 'seed' | 'noDuplicates' | 'sampleWeights' | 'shard' | 'negativeMining';
 
 /** The configuration with its defaults filled in. */
 export type BatchGeneratorConfig = Required<Omit<BatchGeneratorOptions, OptionalOption>> &

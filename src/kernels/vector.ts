@@ -135,3 +135,11 @@ export function addCosineGradient(gradient: Float64Array | Float32Array, a: Vect
   const radial = (cross * cosine(a, b) * normB) / normA;
   for (let k = 0; k < length; k++) gradient[k]! += cross * b[k]! - radial * a[k]!;
 }
+
+/** Whether two rows hold the same numbers. */
+export function areEqual(a: Vector, b: Vector): boolean {
+  if (a === b) return true;
+  let k = 0;
+  while (k < a.length && a[k] === b[k]) k++;
+  return k === a.length && a.length === b.length;
+}

@@ -1,4 +1,4 @@
-import { checkIterable, checkNumber, checkObject, checkSameCount } from '../internal/validate.js';
+import { checkIterable, checkNumber, checkObject, checkRows, checkSameCount } from '../internal/validate.js';
 import type { LossResult } from '../types.js';
 
 /** A loss and what it counts in a sum. */
@@ -39,10 +39,12 @@ function combinedGradients(parts: readonly WeightedLoss[]): Pick<LossResult, (ty
   const combined: Pick<LossResult, (typeof ARGUMENTS)[number]> = {};
   for (const argument of ARGUMENTS) {
     if (parts.length === 0 || !parts.every(({ loss }) => loss[argument])) continue;
-    const first = parts[0]!.loss[argument]!;
+    const first: unknown = parts[0]!.loss[argument];
+    checkRows(CALL, `losses[0].loss.${argument}`, first);
     combined[argument] = first.map(row => new Float32Array(row.length));
     parts.forEach(({ loss, weight }, i) => {
-      const rows = loss[argument]!;
+      const rows: unknown = loss[argument];
+      checkRows(CALL, `losses[${i}].loss.${argument}`, rows);
       checkSameCount(CALL, `losses[${i}].loss.${argument}`, rows.length, `losses[0].loss.${argument}`, first.length);
       rows.forEach((row, n) => {
         const sum = combined[argument]![n]!;

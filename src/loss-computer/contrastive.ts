@@ -12,9 +12,10 @@ import {
 import { kernels } from '../kernels/index.js';
 import type { ContrastiveProblem } from '../kernels/kernels.js';
 import type { Float32Row, LossResult, Rows } from '../types.js';
-import { coefficientsOf, type ReductionOptions } from './reduction.js';
+import { contrastiveDiagnostics } from './diagnostics.js';
+import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
 
-export interface ContrastiveOptions extends ReductionOptions {
+export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
   /** Divides the similarities; above 0. Default 0.07. */
   temperature?: number;
   /** Subtracted from every similarity, the positive's too, and so without effect; kept from the original. Default 0. */
@@ -23,7 +24,8 @@ export interface ContrastiveOptions extends ReductionOptions {
   ids?: readonly (string | number)[] | ArrayLike<number>;
   /**
    * What given negatives are: `'explicit'`, the only negatives, all for every anchor; `'own'`, row i the only one of
-   * anchor i, and none where it equals the positive, as a mined one may; `'inBatch+explicit'`, all for every anchor beside the other positives. Default `'explicit'`.
+   * anchor i, and none where it equals the positive, as a mined one may; `'inBatch+explicit'`, all for every anchor beside
+   * the other positives. Default `'explicit'`.
    */
   negativeMode?: 'explicit' | 'own' | 'inBatch+explicit';
   /** Whether to average with the reverse, where positives look for their anchors in the batch. Default false. */
@@ -49,8 +51,10 @@ export function contrastive(
   // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
   if (negatives && !(Array.isArray(negatives) && negatives.length === 0)) checkRows(CALL, 'negatives', negatives);
   checkOneOf(CALL, 'negativeMode', negativeMode, MODES);
-  if (negatives && negativeMode === 'own')
+  if (negativeMode === 'own') {
+    if (!negatives) throw new RangeError(`${CALL}: negativeMode 'own' needs negatives, got ${describe(negatives)}`);
     checkSameCount(CALL, 'negatives', negatives.length, 'anchors', anchors.length);
+  }
   checkNumber(CALL, 'temperature', temperature, { above: 0 });
   if (1 / temperature === Infinity) throw new RangeError(`${CALL}: temperature is too small, got ${temperature}`);
   checkNumber(CALL, 'margin', margin);
@@ -67,6 +71,7 @@ export function contrastive(
   if (!Number.isFinite(loss)) throwNonFinite(CALL, { anchors, positives, negatives });
 
   const answer: LossResult = { loss, components: { contrastive: loss } };
+  if (options.diagnostics) Object.assign(answer.components, contrastiveDiagnostics(problem));
   if (!forward.gradients) return answer;
   const ofCandidates = forward.gradients.candidates;
   const count = anchors.length;

@@ -11,9 +11,10 @@ import {
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
-import { coefficientsOf, type ReductionOptions } from './reduction.js';
+import { cosineEmbeddingDiagnostics } from './diagnostics.js';
+import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
 
-export interface CosineEmbeddingOptions extends ReductionOptions {
+export interface CosineEmbeddingOptions extends ReductionOptions, DiagnosticsOptions {
   /** Similarity up to which a dissimilar pair costs nothing. Default 0. */
   margin?: number;
   /** Whether to compute gradients. Default false. */
@@ -46,6 +47,8 @@ export function cosineEmbedding(
   const { loss } = result;
   if (!Number.isFinite(loss)) throwNonFinite(CALL, { predictions, targets });
   const answer: LossResult = { loss, components: { cosineEmbedding: loss } };
+  if (options.diagnostics)
+    Object.assign(answer.components, cosineEmbeddingDiagnostics(predictions, targets, labels, coefficients));
   if (result.gradients) {
     answer.gradients = result.gradients.predictions;
     answer.targetGradients = result.gradients.targets;

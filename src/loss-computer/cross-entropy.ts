@@ -9,10 +9,12 @@ import {
   wrongType,
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
+import type { CrossEntropyProblem } from '../kernels/kernels.js';
 import type { LossResult, Rows, Vector } from '../types.js';
-import { coefficientsOf, type ReductionOptions } from './reduction.js';
+import { crossEntropyDiagnostics } from './diagnostics.js';
+import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
 
-export interface CrossEntropyOptions extends ReductionOptions {
+export interface CrossEntropyOptions extends ReductionOptions, DiagnosticsOptions {
   /** Share of the target spread evenly over all classes, from 0 to 1 (Szegedy et al. 2016). Default 0. */
   labelSmoothing?: number;
   /** One weight a class, 0 or more; the mean is then over the weights of the targets, as PyTorch's. Default: all 1. */
@@ -38,20 +40,22 @@ export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, opti
     });
   }
 
-  const isIgnored = (i: number): boolean => targets[i] === ignoreIndex;
+  const isIgnored = (i: number): boolean => ignoreIndex !== undefined && targets[i] === ignoreIndex;
   const shareOf = (i: number): number | undefined => (isIgnored(i) ? undefined : (classWeights?.[targets[i]!] ?? 1));
   const coefficients = coefficientsOf(CALL, options, predictions.length, 'predictions', shareOf);
-  const result = kernels().crossEntropy({
+  const problem: CrossEntropyProblem = {
     logits: predictions,
     targets: ignoreIndex === undefined ? targets : Array.from(targets, (target, i) => (isIgnored(i) ? 0 : target)),
     labelSmoothing,
     classWeights: classWeights ?? null,
     coefficients,
     gradients,
-  });
+  };
+  const result = kernels().crossEntropy(problem);
   const { loss } = result;
-  if (!Number.isFinite(loss)) throwNonFinite(CALL, { predictions });
+  if (!Number.isFinite(loss)) throwOverflow(problem);
   const answer: LossResult = { loss, components: { crossEntropy: loss } };
+  if (options.diagnostics) Object.assign(answer.components, crossEntropyDiagnostics(problem));
   if (result.gradients) answer.gradients = result.gradients;
   return answer;
 }
@@ -60,7 +64,20 @@ function checkTargets(targets: ArrayLike<number>, predictions: Rows, ignoreIndex
   if (!isVector(targets as Vector)) throw wrongType(CALL, 'targets', 'an array of class indices', targets);
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
   for (let i = 0; i < targets.length; i++) {
-    if (targets[i] === ignoreIndex) continue;
+    if (ignoreIndex !== undefined && targets[i] === ignoreIndex) continue;
     checkNumber(CALL, `targets[${i}]`, targets[i], { integer: true, min: 0, max: predictions[i]!.length - 1 });
   }
+}
+
+/** -Infinity rules a class out, which leaves no finite loss for a target. */
+function throwOverflow({ logits, targets, coefficients, labelSmoothing }: CrossEntropyProblem): never {
+  logits.forEach((row, i) => {
+    const target = targets[i]!;
+    if (coefficients[i] === 0 || row[target] !== -Infinity) return;
+    throw new RangeError(`${CALL}: targets[${i}] is class ${target}, which predictions[${i}] rules out by -Infinity`);
+  });
+  const isRuledOut = logits.some(row => row.includes(-Infinity));
+  if (labelSmoothing > 0 && isRuledOut && !logits.some(row => row.includes(Infinity) || row.some(Number.isNaN)))
+    throw new RangeError(`${CALL}: labelSmoothing spreads over all classes, predictions rule some out by -Infinity`);
+  throwNonFinite(CALL, { predictions: logits });
 }

@@ -1,4 +1,4 @@
-import { checkOneOf, checkWeights } from '../internal/validate.js';
+import { checkNumber, checkOneOf, checkWeights } from '../internal/validate.js';
 
 /** How the losses of single rows become one. */
 export interface ReductionOptions {
@@ -9,6 +9,12 @@ export interface ReductionOptions {
 }
 
 const REDUCTIONS = ['mean', 'sum'] as const;
+
+/** What every loss but `mse` can tell beside itself. */
+export interface DiagnosticsOptions {
+  /** Whether `components` also tell how the training goes, at the cost of another pass; which ones, each loss says. Default false. */
+  diagnostics?: boolean;
+}
 
 /**
  * The factor of each row's loss in the reduced one; all 0 where no row counts.
@@ -34,5 +40,6 @@ export function coefficientsOf(
     total += share * coefficients[i]!;
   }
   if (reduction === 'sum') return coefficients;
+  checkNumber(call, 'the sum of weights', total);
   return total > 0 ? coefficients.map(coefficient => coefficient / total) : coefficients.fill(0);
 }

@@ -8,9 +8,10 @@ import {
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
-import { coefficientsOf, type ReductionOptions } from './reduction.js';
+import { tripletDiagnostics } from './diagnostics.js';
+import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
 
-export interface TripletOptions extends ReductionOptions {
+export interface TripletOptions extends ReductionOptions, DiagnosticsOptions {
   /** By how much the negative should be farther than the positive. Default 0.5. */
   margin?: number;
   /** `'euclidean'`, or `'cosine'` for 1 - cos. Default `'euclidean'`. */
@@ -36,10 +37,12 @@ export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options
 
   const coefficients = coefficientsOf(CALL, options, anchors.length, 'anchors');
   const rows = { anchors, positives, negatives };
-  const result = kernels().triplet({ ...rows, margin, distance, swap, coefficients, gradients });
+  const problem = { ...rows, margin, distance, swap, coefficients, gradients };
+  const result = kernels().triplet(problem);
   const { loss } = result;
   if (!Number.isFinite(loss)) throwNonFinite(CALL, rows);
   const answer: LossResult = { loss, components: { triplet: loss } };
+  if (options.diagnostics) Object.assign(answer.components, tripletDiagnostics(problem));
   if (result.gradients) {
     answer.gradients = result.gradients.anchors;
     answer.targetGradients = result.gradients.positives;

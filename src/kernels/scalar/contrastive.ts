@@ -1,7 +1,7 @@
 import type { Rows, Vector } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
 import { commonWidth, toFloat32Rows } from '../matrix.js';
-import { COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from '../vector.js';
+import { areEqual, COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from '../vector.js';
 
 export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   const { anchors, positives, candidates, kind, groups, temperature, coefficients } = problem;
@@ -127,13 +127,6 @@ function addCosineGradient(a: CosineArgument, b: CosineArgument, similarity: num
     a.gradient[k]! += cross * y - radialA * x;
     b.gradient[k]! += cross * x - radialB * y;
   }
-}
-
-function areEqual(a: Vector, b: Vector): boolean {
-  if (a === b) return true;
-  let k = 0;
-  while (k < a.length && a[k] === b[k]) k++;
-  return k === a.length && a.length === b.length;
 }
 
 function cosine(a: Vector, normA: number, b: Vector, normB: number): number {

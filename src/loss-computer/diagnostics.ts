@@ -1,0 +1,97 @@
+import { kernels } from '../kernels/index.js';
+import type { ContrastiveProblem, CrossEntropyProblem, TripletProblem } from '../kernels/kernels.js';
+import { areEqual, cosine, euclidean } from '../kernels/vector.js';
+import type { Rows, Vector } from '../types.js';
+
+/**
+ * What a loss's components hold beside the loss with `diagnostics: true`: shares and means over the rows, weighted as the
+ * loss is, but for class weights. 0 where nothing counts.
+ */
+
+/** How often the positive is more similar than every negative, and the mean cosines with positives and with negatives. */
+export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<string, number> {
+  const { anchors, positives, candidates, kind, groups, coefficients } = problem;
+  const [accuracy, positiveCosine, negativeCosine] = [new Mean(), new Mean(), new Mean()];
+  const add = (i: number, own: number, cosines: ArrayLike<number>, isLeftOut: (j: number) => boolean): void => {
+    let [sum, count, highest] = [0, 0, -Infinity];
+    for (let j = 0; j < cosines.length; j++) {
+      if (isLeftOut(j)) continue;
+      sum += cosines[j]!;
+      count++;
+      highest = Math.max(highest, cosines[j]!);
+    }
+    accuracy.add(own > highest ? 1 : 0, coefficients[i]!);
+    positiveCosine.add(own, coefficients[i]!);
+    if (count > 0) negativeCosine.add(sum / count, count * coefficients[i]!);
+  };
+  if (kind === 'own') {
+    anchors.forEach((anchor, i) => {
+      const isNone = areEqual(candidates[i]!, positives[i]!);
+      add(i, cosine(anchor, positives[i]!), [cosine(anchor, candidates[i]!)], () => isNone);
+    });
+  } else {
+    kernels().cosineRows(anchors, candidates, (i, cosines) => {
+      const own = kind === 'batch' ? cosines[i]! : cosine(anchors[i]!, positives[i]!);
+      add(i, own, cosines, j => kind === 'batch' && (j === i || (groups !== null && groups[i] === groups[j])));
+    });
+  }
+  return { accuracy: accuracy.value, positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
+}
+
+/** The share of triplets with a loss, and so a gradient. */
+export function tripletDiagnostics(problem: TripletProblem): Record<string, number> {
+  const { anchors, positives, negatives, margin, distance, swap, coefficients } = problem;
+  const measure = distance === 'cosine' ? (a: Vector, b: Vector): number => 1 - cosine(a, b) : euclidean;
+  const activeTriplets = new Mean();
+  anchors.forEach((anchor, i) => {
+    const [positive, negative] = [positives[i]!, negatives[i]!];
+    const far = swap ? Math.min(measure(anchor, negative), measure(positive, negative)) : measure(anchor, negative);
+    activeTriplets.add(measure(anchor, positive) - far + margin > 0 ? 1 : 0, coefficients[i]!);
+  });
+  return { activeTriplets: activeTriplets.value };
+}
+
+/** How often the target has the highest logit. */
+export function crossEntropyDiagnostics({
+  logits,
+  targets,
+  coefficients,
+}: CrossEntropyProblem): Record<string, number> {
+  const accuracy = new Mean();
+  logits.forEach((row, i) => {
+    let best = 0;
+    for (let c = 1; c < row.length; c++) if (row[c]! > row[best]!) best = c;
+    accuracy.add(best === targets[i] ? 1 : 0, coefficients[i]!);
+  });
+  return { accuracy: accuracy.value };
+}
+
+/** The mean cosines of similar and of dissimilar pairs. */
+export function cosineEmbeddingDiagnostics(
+  predictions: Rows,
+  targets: Rows,
+  labels: ArrayLike<number> | null,
+  coefficients: Float64Array,
+): Record<string, number> {
+  const [positiveCosine, negativeCosine] = [new Mean(), new Mean()];
+  predictions.forEach((prediction, i) => {
+    const mean = labels === null || labels[i] === 1 ? positiveCosine : negativeCosine;
+    mean.add(cosine(prediction, targets[i]!), coefficients[i]!);
+  });
+  return { positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
+}
+
+/** A weighted mean. */
+class Mean {
+  #sum = 0;
+  #weights = 0;
+
+  add(value: number, weight: number): void {
+    this.#sum += weight * value;
+    this.#weights += weight;
+  }
+
+  get value(): number {
+    return this.#weights > 0 ? this.#sum / this.#weights : 0;
+  }
+}
