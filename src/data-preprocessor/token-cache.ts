@@ -10,7 +10,7 @@ const MAX_TOKENS = 2 ** 20;
 export class TokenCache {
   /** Where a text's tokens start; their number comes first. */
   readonly #starts = new Map<string, number>();
-  #pool = new Int32Array(1024);
+  #pool = new Int32Array(0);
   #end = 0;
   #vocab: ReadonlyMap<string, number> | undefined;
   #words = 0;
@@ -30,18 +30,22 @@ export class TokenCache {
 
   set(text: string, tokens: readonly number[]): void {
     const needed = tokens.length + 1;
-    if (this.#end + needed > MAX_TOKENS) this.#clear();
     if (needed > MAX_TOKENS) return;
-    const end = this.#end + needed;
+    if (this.#end + needed > MAX_TOKENS) this.#clear();
+    const start = this.#end;
+    const end = start + needed;
     if (end > this.#pool.length) {
-      const grown = new Int32Array(Math.min(MAX_TOKENS, Math.max(end, 2 * this.#pool.length)));
+      const grown = new Int32Array(Math.min(MAX_TOKENS, 2 * end));
       grown.set(this.#pool);
       this.#pool = grown;
     }
     const pool = this.#pool;
-    const start = this.#end;
     pool[start] = tokens.length;
-    for (let i = 0; i < tokens.length; i++) pool[start + 1 + i] = tokens[i]!;
+    for (let i = 0; i < tokens.length; i++) {
+      pool[start + 1 + i] = tokens[i]!;
+      // A vocabulary of the caller's may hold other numbers.
+      if (pool[start + 1 + i] !== tokens[i]) return;
+    }
     this.#starts.set(text, start);
     this.#end = end;
   }
