@@ -266,19 +266,24 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   }
 
   #spell(text: string): number[] {
-    const tokens: number[] = [];
-    for (const word of text.split(/\s+/)) {
+    const words = text.split(/\s+/);
+    // As many as there will be unless words are spelled: growing takes longer than the rest.
+    const tokens = new Array<number>(2 * words.length);
+    let count = 0;
+    for (let i = 0; i < words.length; i++) {
+      const word = words[i]!;
       const known = this.vocab.get(word);
       if (known !== undefined) {
-        tokens.push(known);
+        tokens[count++] = known;
       } else if (this.vocabSize < MAX_VOCABULARY) {
         this.vocab.set(word, this.vocabSize);
-        tokens.push(this.vocabSize++);
+        tokens[count++] = this.vocabSize++;
       } else {
-        for (const character of word) tokens.push(character.charCodeAt(0) % 256);
+        for (const character of word) tokens[count++] = character.charCodeAt(0) % 256;
       }
-      tokens.push(SPACE_TOKEN);
+      tokens[count++] = SPACE_TOKEN;
     }
+    tokens.length = count;
     return tokens;
   }
 

@@ -58,6 +58,23 @@ describe('the original’s answers', () => {
     expect(preprocessor.vocabSize).toBe(capped.vocabSize);
   });
 
+  it('gives a text the same tokens again, however they come about and however many', () => {
+    const preprocessor = new DataPreprocessor();
+    const reference = new DataPreprocessor();
+    // More tokens than are kept, most of them twice; one text alone is more than that.
+    const texts = Array.from({ length: 12 }, (_, i) => `x${i % 10} `.repeat(50_000));
+    for (const text of [...texts, 'y '.repeat(600_000)]) {
+      const tokens = preprocessor._tokenize(text);
+      reference.vocab = new Map(preprocessor.vocab);
+      reference.vocabSize = preprocessor.vocabSize;
+      expect(reference._tokenize(text).join()).toBe(tokens.join());
+      tokens.fill(-1);
+      expect(preprocessor._tokenize(text).includes(-1)).toBe(false);
+    }
+    preprocessor.vocab = new Map([['odd', 1.5]]);
+    for (let i = 0; i < 2; i++) expect(preprocessor._tokenize('odd')).toEqual([1.5, 32]);
+  });
+
   it('draws as often as the original, and not at all without augmentation', async () => {
     const examples = [{ input: 'write code', output: 'x' }];
     await withMathRandom(1, async draws => {

@@ -1,34 +1,57 @@
-/** Most tokens kept: 4 MiB of small integers. */
-const MAX_TOKENS = 2 ** 19;
+/** Most tokens kept: 4 MiB. */
+const MAX_TOKENS = 2 ** 20;
 
 /**
  * Tokens by text. A vocabulary only grows, so a text keeps its tokens; a caller who puts another Map in its place
  * starts anew. Full, it is emptied, which costs less than keeping an order.
+ *
+ * All tokens lie in one array, as tens of thousands of small ones would keep the garbage collector busy.
  */
 export class TokenCache {
-  readonly #tokens = new Map<string, readonly number[]>();
+  /** Where a text's tokens start; their number comes first. */
+  readonly #starts = new Map<string, number>();
+  #pool = new Int32Array(0);
+  #end = 0;
   #vocab: ReadonlyMap<string, number> | undefined;
   #words = 0;
-  #count = 0;
 
   get(text: string, vocab: ReadonlyMap<string, number>): number[] | undefined {
     if (vocab !== this.#vocab || vocab.size < this.#words) this.#clear();
     this.#vocab = vocab;
     this.#words = vocab.size;
-    return this.#tokens.get(text)?.slice();
+    const start = this.#starts.get(text);
+    if (start === undefined) return undefined;
+    const pool = this.#pool;
+    const count = pool[start]!;
+    const tokens = new Array<number>(count);
+    for (let i = 0; i < count; i++) tokens[i] = pool[start + 1 + i]!;
+    return tokens;
   }
 
   set(text: string, tokens: readonly number[]): void {
-    this.#count += tokens.length;
-    if (this.#count > MAX_TOKENS) {
-      this.#clear();
-      this.#count = tokens.length;
+    const needed = tokens.length + 1;
+    if (needed > MAX_TOKENS) return;
+    if (this.#end + needed > MAX_TOKENS) this.#clear();
+    const start = this.#end;
+    const end = start + needed;
+    if (end > this.#pool.length) {
+      const grown = new Int32Array(Math.min(MAX_TOKENS, 2 * end));
+      grown.set(this.#pool);
+      this.#pool = grown;
     }
-    this.#tokens.set(text, tokens.slice());
+    const pool = this.#pool;
+    pool[start] = tokens.length;
+    for (let i = 0; i < tokens.length; i++) {
+      pool[start + 1 + i] = tokens[i]!;
+      // A vocabulary of the caller's may hold other numbers.
+      if (pool[start + 1 + i] !== tokens[i]) return;
+    }
+    this.#starts.set(text, start);
+    this.#end = end;
   }
 
   #clear(): void {
-    this.#tokens.clear();
-    this.#count = 0;
+    this.#starts.clear();
+    this.#end = 0;
   }
 }

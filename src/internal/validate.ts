@@ -132,27 +132,34 @@ function sumOfRows(call: string, name: string, rows: unknown): number {
 
 /** The sum of rows that are all plain arrays of numbers, else NaN: one loop for short rows, where calls would cost more. */
 function sumOfArrays(rows: readonly unknown[]): number {
-  let even = 0;
-  let odd = 0;
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i];
     if (!Array.isArray(row) || row.length === 0) return Number.NaN;
     const { length } = row;
     let j = 0;
-    for (; j + 1 < length; j += 2) {
-      const first: unknown = row[j];
-      const second: unknown = row[j + 1];
-      if (typeof first !== 'number' || typeof second !== 'number') return Number.NaN;
-      even += first;
-      odd += second;
+    for (; j + 3 < length; j += 4) {
+      const x0: unknown = row[j];
+      const x1: unknown = row[j + 1];
+      const x2: unknown = row[j + 2];
+      const x3: unknown = row[j + 3];
+      if (typeof x0 !== 'number' || typeof x1 !== 'number') return Number.NaN;
+      if (typeof x2 !== 'number' || typeof x3 !== 'number') return Number.NaN;
+      s0 += x0;
+      s1 += x1;
+      s2 += x2;
+      s3 += x3;
     }
-    if (j < length) {
-      const last: unknown = row[j];
-      if (typeof last !== 'number') return Number.NaN;
-      even += last;
+    for (; j < length; j++) {
+      const x: unknown = row[j];
+      if (typeof x !== 'number') return Number.NaN;
+      s0 += x;
     }
   }
-  return even + odd;
+  return s0 + s1 + (s2 + s3);
 }
 
 /** Typed arrays hold numbers, but for the two kinds that hold bigints. */

@@ -12,7 +12,7 @@ const BLOCK: i32 = 256;
 /**
  * `c [+]= a · b`. Element (i, k) of a is at `a + i·aRow + k·aStep`; columns j … j+15 of row k of b are at
  * `b + k·bStep + j/16·bPanel`, which fits plain rows (bPanel 64) and packed panels; row i of c is at `c + i·cRow`.
- * `columns` is a multiple of 16.
+ * `columns` is a multiple of 8.
  */
 export function gemm(
   rows: i32, columns: i32, inner: i32,
@@ -30,6 +30,13 @@ export function gemm(
       const panel = bBlock + <usize>(j >> 4) * bPanel;
       const target = c + (<usize>j << 2);
       let i = 0;
+      if (columns - j < 16) {
+        for (; i + 3 < rows; i += 4) {
+          half4(count, aBlock + <usize>i * aRow, aRow, aStep, panel, bStep, target + <usize>i * cRow, cRow, add);
+        }
+        for (; i < rows; i++) half1(count, aBlock + <usize>i * aRow, aStep, panel, bStep, target + <usize>i * cRow, add);
+        break;
+      }
       for (; i + 1 < rows; i += 2) {
         tile2(count, aBlock + <usize>i * aRow, aRow, aStep, panel, bStep, target + <usize>i * cRow, cRow, add);
       }
@@ -70,6 +77,54 @@ function tile1(count: i32, a: usize, aStep: usize, b: usize, bStep: usize, c: us
     c3 = f32x4.add(c3, f32x4.mul(x, v128.load(b, 48)));
   }
   store(c, c0, c1, c2, c3, add);
+}
+
+/** 4 rows × 8 columns, for the last columns: ranks and small batches are often 8. */
+function half4(
+  count: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool,
+): void {
+  const a2 = a + 2 * aRow;
+  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00;
+  let c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+  for (let k = 0, step: usize = 0; k < count; k++, step += aStep, b += bStep) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
+    let x = v128.load32_splat(a + step);
+    c00 = f32x4.add(c00, f32x4.mul(x, b0));
+    c01 = f32x4.add(c01, f32x4.mul(x, b1));
+    x = v128.load32_splat(a + step + aRow);
+    c10 = f32x4.add(c10, f32x4.mul(x, b0));
+    c11 = f32x4.add(c11, f32x4.mul(x, b1));
+    x = v128.load32_splat(a2 + step);
+    c20 = f32x4.add(c20, f32x4.mul(x, b0));
+    c21 = f32x4.add(c21, f32x4.mul(x, b1));
+    x = v128.load32_splat(a2 + step + aRow);
+    c30 = f32x4.add(c30, f32x4.mul(x, b0));
+    c31 = f32x4.add(c31, f32x4.mul(x, b1));
+  }
+  storeHalf(c, c00, c01, add);
+  storeHalf(c + cRow, c10, c11, add);
+  storeHalf(c + 2 * cRow, c20, c21, add);
+  storeHalf(c + 3 * cRow, c30, c31, add);
+}
+
+function half1(count: i32, a: usize, aStep: usize, b: usize, bStep: usize, c: usize, add: bool): void {
+  let c0 = f32x4.splat(0), c1 = c0;
+  for (let k = 0; k < count; k++, a += aStep, b += bStep) {
+    const x = v128.load32_splat(a);
+    c0 = f32x4.add(c0, f32x4.mul(x, v128.load(b)));
+    c1 = f32x4.add(c1, f32x4.mul(x, v128.load(b, 16)));
+  }
+  storeHalf(c, c0, c1, add);
+}
+
+@inline
+function storeHalf(c: usize, c0: v128, c1: v128, add: bool): void {
+  if (add) {
+    c0 = f32x4.add(c0, v128.load(c));
+    c1 = f32x4.add(c1, v128.load(c, 16));
+  }
+  v128.store(c, c0);
+  v128.store(c, c1, 16);
 }
 
 @inline

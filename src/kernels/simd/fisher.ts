@@ -26,8 +26,8 @@ export function mseFisher(
   const dim = loraA.length;
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
-  // Columns of a product come by 16, ranks of dot products by 4.
-  const [ranks, fours] = [roundUp(rank, 16), roundUp(rank, 4)];
+  // Columns of a product come by 8, ranks of dot products by 4.
+  const [ranks, fours] = [roundUp(rank, 8), roundUp(rank, 4)];
   const [inWidth, outWidth] = [strideOf(dim), strideOf(outDim)];
   const [inBytes, outBytes] = [4 * inWidth, 4 * outWidth];
 

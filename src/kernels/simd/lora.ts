@@ -9,7 +9,7 @@ interface Shape {
   dim: number;
   outDim: number;
   rank: number;
-  /** `rank` rounded up to a multiple of 16, as `gemm` wants its columns. */
+  /** `rank` rounded up to a multiple of 8, as `gemm` wants its columns. */
   ranks: number;
   inStride: number;
   outStride: number;
@@ -104,7 +104,7 @@ function shapeOf({ loraA, loraB }: Adapter, count: number): Shape {
     dim,
     outDim,
     rank,
-    ranks: roundUp(rank, 16),
+    ranks: roundUp(rank, 8),
     inStride: strideOf(dim),
     outStride: strideOf(outDim),
     isSquare: dim === outDim,

@@ -112,10 +112,10 @@ export function compareBlock(
     const quotient = COSINE_EPSILON / f64[from + i]!;
     f32[to + i] = quotient < NO_DAMPING * candidates.smallestNorm ? 0 : quotient;
   }
-  const { padded, panels } = candidates;
+  const { count, panels } = candidates;
   call.gemm(
     rows,
-    padded,
+    roundUp(count, 8),
     stride,
     block.data,
     4 * stride,
