@@ -134,6 +134,45 @@ for (const [kind, make] of [
     library: () => LossComputer.cosineEmbedding(a, b).loss,
   });
   compare('mse, 64 rows', { plain: () => plain.mse(a, b), library: () => LossComputer.mse(a, b).loss });
+  const gradients = { gradients: true };
+  const all = ({ gradients: first, targetGradients, negativeGradients = [] }) => [
+    ...first,
+    ...targetGradients,
+    ...negativeGradients,
+  ];
+  compare('gradients of contrastive, 64 rows (plain: of the anchors)', {
+    plain: () => plain.contrastiveGradient(a, b),
+    library: () => LossComputer.contrastive(a, b, null, gradients).gradients,
+  });
+  compare('gradients of triplet, 64 rows', {
+    plain: () => plain.tripletGradients(a, b, c),
+    library: () => all(LossComputer.triplet(a, b, c, gradients)),
+  });
+  compare('gradients of cosine embedding, 64 rows', {
+    plain: () => plain.cosineGradients(a, b),
+    library: () => all(LossComputer.cosineEmbedding(a, b, null, gradients)),
+  });
+  compare('gradients of mse, 64 rows', {
+    plain: () => plain.mseGradients(a, b),
+    library: () => all(LossComputer.mse(a, b, gradients)),
+  });
+  const logits = rows(32, 32_000);
+  const targets = logits.map((_, i) => i * 7);
+  compare('gradients of cross-entropy, 32 × 32,000', {
+    plain: () => plain.crossEntropyGradient(logits, targets),
+    library: () => LossComputer.crossEntropy(logits, targets, gradients).gradients,
+  });
+  for (const strategy of ['hardest', 'semi-hard']) {
+    const data = rows(256, DIM).map((inputEmb, i, all) => ({ inputEmb, outputEmb: all[(i + 1) % 256], input: `${i}` }));
+    const generator = new BatchGenerator(data, { batchSize: 256, shuffle: false, negativeMining: { strategy } });
+    compare(`negativeMining, ${strategy}, batch 256`, {
+      plain: () => plain.mineNegatives(data, strategy),
+      library: () => {
+        generator.setEpoch(0);
+        return generator.next().value.negatives;
+      },
+    });
+  }
   const adapter = LoRAAdapter.from(numberAdapter(DIM, 8));
   compare('LoRA forward and backward, 64 rows, rank 8', {
     plain: () => {
@@ -183,6 +222,38 @@ if ('growth'.includes(only)) {
     const cells = [ms.loss.toFixed(3), rate(ms.loss, 1), ms.gradients.toFixed(3), rate(ms.gradients, 3)];
     console.log(
       [`batch ${n}: loss, with gradients`.padEnd(54), ...cells].map((cell, i) => cell.padStart(i ? 15 : 0)).join(''),
+    );
+  }
+}
+if ('loader'.includes(only)) {
+  const count = 1_000_000;
+  const embeddings = rows(1000, 2);
+  const examples = Array.from({ length: count }, (_, i) => ({
+    input: `question ${i}`,
+    // Every second answer belongs to two questions.
+    output: `answer ${i % 3 === 0 ? i + 1 : i}`,
+    inputEmb: embeddings[i % 1000],
+    outputEmb: embeddings[(i + 1) % 1000],
+  }));
+  console.log('\nloader: a million rows in batches of 64, seeded');
+  for (const [name, options] of [
+    ['shuffle', {}],
+    ['shuffle, noDuplicates', { noDuplicates: true }],
+  ]) {
+    const before = bytesInUse();
+    const start = performance.now();
+    const generator = new BatchGenerator(examples, { batchSize: 64, seed: 1, ...options });
+    const made = performance.now();
+    const bytes = bytesInUse() - before;
+    const drained = performance.now();
+    let batches = 0;
+    for (const batch of generator) batches += batch.size > 0 ? 1 : 0;
+    const ended = performance.now();
+    generator.reset();
+    const again = performance.now() - ended;
+    const times = [made - start, again, ended - drained].map(ms => `${(ms / 1000).toFixed(2)} s`);
+    console.log(
+      `${name}: made in ${times[0]}, the next epoch in ${times[1]}, ${batches} batches read in ${times[2]}, ${mebibytes(bytes)} held`,
     );
   }
 }

@@ -43,6 +43,22 @@ export function hardestNegatives(anchors, positives) {
   });
 }
 
+/** As `BatchGenerator` mines where no two examples are duplicates. */
+export function mineNegatives(data, strategy) {
+  return data.map(({ inputEmb, outputEmb }, i) => {
+    const own = cosine(inputEmb, outputEmb);
+    let best = i;
+    let highest = -Infinity;
+    data.forEach((other, j) => {
+      const similarity = cosine(inputEmb, other.outputEmb);
+      if (j === i || (strategy === 'semi-hard' && similarity >= own) || similarity <= highest) return;
+      best = j;
+      highest = similarity;
+    });
+    return data[best].outputEmb;
+  });
+}
+
 export function crossEntropy(logits, targets) {
   let total = 0;
   for (let i = 0; i < logits.length; i++) {
@@ -90,6 +106,84 @@ export function cosineEmbedding(predictions, targets) {
   return total / predictions.length;
 }
 
+/** Gradients of `mse` with respect to predictions and targets. */
+export function mseGradients(predictions, targets) {
+  const [ofPredictions, ofTargets] = [zeroRows(predictions), zeroRows(targets)];
+  for (let i = 0; i < predictions.length; i++) {
+    const { length } = predictions[i];
+    for (let k = 0; k < length; k++) {
+      const gradient = (2 * (predictions[i][k] - targets[i][k])) / (length * predictions.length);
+      ofPredictions[i][k] = gradient;
+      ofTargets[i][k] = -gradient;
+    }
+  }
+  return [...ofPredictions, ...ofTargets];
+}
+
+/** Gradients of `triplet` with respect to anchors, positives and negatives. */
+export function tripletGradients(anchors, positives, negatives, margin = 0.5) {
+  const [ofAnchors, ofPositives, ofNegatives] = [zeroRows(anchors), zeroRows(positives), zeroRows(negatives)];
+  for (let i = 0; i < anchors.length; i++) {
+    const near = euclidean(anchors[i], positives[i]);
+    const far = euclidean(anchors[i], negatives[i]);
+    if (near - far + margin <= 0) continue;
+    for (let k = 0; k < anchors[i].length; k++) {
+      const pull = (anchors[i][k] - positives[i][k]) / near / anchors.length;
+      const push = (anchors[i][k] - negatives[i][k]) / far / anchors.length;
+      ofAnchors[i][k] = pull - push;
+      ofPositives[i][k] = -pull;
+      ofNegatives[i][k] = push;
+    }
+  }
+  return [...ofAnchors, ...ofPositives, ...ofNegatives];
+}
+
+/** Gradients of `cosineEmbedding` with respect to predictions and targets. */
+export function cosineGradients(predictions, targets) {
+  const [ofPredictions, ofTargets] = [zeroRows(predictions), zeroRows(targets)];
+  for (let i = 0; i < predictions.length; i++) {
+    addCosineGradient(ofPredictions[i], predictions[i], targets[i], -1 / predictions.length);
+    addCosineGradient(ofTargets[i], targets[i], predictions[i], -1 / predictions.length);
+  }
+  return [...ofPredictions, ...ofTargets];
+}
+
+function zeroRows(rows) {
+  return rows.map(row => new Float32Array(row.length));
+}
+
+function addCosineGradient(gradient, a, b, scale) {
+  const norm = row => Math.sqrt(row.reduce((sum, value) => sum + value * value, 0));
+  const [normA, normB, similarity] = [norm(a), norm(b), cosine(a, b)];
+  for (let k = 0; k < a.length; k++) {
+    gradient[k] += (scale * (b[k] / normB - (similarity * a[k]) / normA)) / normA;
+  }
+}
+
+/** Gradients of `crossEntropy` with respect to the logits. */
+export function crossEntropyGradient(logits, targets) {
+  return logits.map((row, i) => {
+    const highest = row.reduce((most, value) => Math.max(most, value), -Infinity);
+    const exponentials = Array.from(row, value => Math.exp(value - highest));
+    const sum = exponentials.reduce((all, value) => all + value, 0);
+    return Float32Array.from(exponentials, (value, c) => (value / sum - (c === targets[i] ? 1 : 0)) / logits.length);
+  });
+}
+
+/** Gradients of `contrastive` with respect to the anchors. */
+export function contrastiveGradient(anchors, positives, temperature = 0.07) {
+  return anchors.map((anchor, i) => {
+    const gradient = new Float32Array(anchor.length);
+    const weights = positives.map(positive => Math.exp(cosine(anchor, positive) / temperature));
+    const sum = weights.reduce((all, weight) => all + weight, 0);
+    positives.forEach((positive, j) => {
+      const share = weights[j] / sum - (i === j ? 1 : 0);
+      addCosineGradient(gradient, anchor, positive, share / temperature / anchors.length);
+    });
+    return gradient;
+  });
+}
+
 /** Mean squared gradients of the MSE between adapted inputs and targets, one example after the other. */
 export function fisher(adapters, data) {
   const fishers = new Map();
@@ -99,7 +193,7 @@ export function fisher(adapters, data) {
     const fisherA = zeros(dim, rank);
     const fisherB = zeros(rank, dim);
     for (const { inputEmb, outputEmb } of data) {
-      const { gradA, gradB } = mseGradients(inputEmb, outputEmb, loraA, loraB, scaling);
+      const { gradA, gradB } = adapterGradients(inputEmb, outputEmb, loraA, loraB, scaling);
       for (let i = 0; i < dim; i++) for (let k = 0; k < rank; k++) fisherA[i][k] += gradA[i][k] * gradA[i][k];
       for (let k = 0; k < rank; k++) for (let j = 0; j < dim; j++) fisherB[k][j] += gradB[k][j] * gradB[k][j];
     }
@@ -109,7 +203,7 @@ export function fisher(adapters, data) {
   return fishers;
 }
 
-function mseGradients(input, target, loraA, loraB, scaling) {
+function adapterGradients(input, target, loraA, loraB, scaling) {
   const dim = loraA.length;
   const rank = loraB.length;
   const hidden = new Float64Array(rank);

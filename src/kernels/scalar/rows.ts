@@ -6,6 +6,8 @@ import type {
   TripletProblem,
   TripletResult,
 } from '../kernels.js';
+import { commonWidth, viewRows } from '../matrix.js';
+import { specialize } from '../specialize.js';
 import { addCosineGradient, cosine, euclidean, squaredDistance } from '../vector.js';
 
 /** The losses that look at each row by itself. */
@@ -13,7 +15,7 @@ import { addCosineGradient, cosine, euclidean, squaredDistance } from '../vector
 export function triplet(problem: TripletProblem): TripletResult {
   const { anchors, positives, negatives, margin, distance, swap, coefficients } = problem;
   const measure = distance === 'cosine' ? cosineDistance : euclidean;
-  const addGradient = distance === 'cosine' ? addCosineDistanceGradient : addEuclideanGradient;
+  const addGradients = distance === 'cosine' ? addCosineDistanceGradients : addEuclideanGradients;
   const gradients = problem.gradients
     ? { anchors: zeroRowsLike(anchors), positives: zeroRowsLike(positives), negatives: zeroRowsLike(negatives) }
     : undefined;
@@ -32,11 +34,9 @@ export function triplet(problem: TripletProblem): TripletResult {
       gradients.positives[i]!,
       gradients.negatives[i]!,
     ];
-    addGradient(ofAnchor, anchor, positive, scale);
-    addGradient(ofPositive, positive, anchor, scale);
-    const isSwapped = fromPositive < fromAnchor;
-    addGradient(isSwapped ? ofPositive : ofAnchor, isSwapped ? positive : anchor, negative, -scale);
-    addGradient(ofNegative, negative, isSwapped ? positive : anchor, -scale);
+    addGradients(ofAnchor, ofPositive, anchor, positive, scale);
+    if (fromPositive < fromAnchor) addGradients(ofPositive, ofNegative, positive, negative, -scale);
+    else addGradients(ofAnchor, ofNegative, anchor, negative, -scale);
   }
   return gradients ? { loss, gradients } : { loss };
 }
@@ -80,28 +80,19 @@ export function crossEntropy(problem: CrossEntropyProblem): { loss: number; grad
 }
 
 export function mse(predictions: Rows, targets: Rows, coefficients: Float64Array, gradients: boolean): PairResult {
-  const predictionGradients = gradients ? predictions.map(row => new Float32Array(row.length)) : undefined;
-  const targetGradients = gradients ? targets.map(row => new Float32Array(row.length)) : undefined;
+  const results = gradients ? { predictions: zeroRowsLike(predictions), targets: zeroRowsLike(targets) } : undefined;
   let loss = 0;
   for (let i = 0; i < predictions.length; i++) {
     const prediction = predictions[i]!;
     const target = targets[i]!;
     const length = Math.min(prediction.length, target.length);
     loss += (coefficients[i]! * squaredDistance(prediction, target, length)) / length;
-    if (predictionGradients && targetGradients) {
+    if (results) {
       const scale = (2 * coefficients[i]!) / length;
-      for (let k = 0; k < length; k++) {
-        const gradient = scale * (prediction[k]! - target[k]!);
-        predictionGradients[i]![k] = gradient;
-        targetGradients[i]![k] = -gradient;
-      }
+      addDifference(results.predictions[i]!, results.targets[i]!, prediction, target, scale, length);
     }
   }
-  if (!predictionGradients || !targetGradients) return { loss };
-  return {
-    loss,
-    gradients: { predictions: predictionGradients, targets: targetGradients },
-  };
+  return results ? { loss, gradients: results } : { loss };
 }
 
 export function cosineEmbedding(problem: CosineEmbeddingProblem): PairResult {
@@ -137,18 +128,37 @@ function cosineDistance(a: Vector, b: Vector): number {
   return 1 - cosine(a, b);
 }
 
-function addCosineDistanceGradient(gradient: Float32Row, a: Vector, b: Vector, scale: number): void {
-  addCosineGradient(gradient, a, b, -scale);
+/** Adds `scale · ∂(1 - cos)/∂a` and the same for b. */
+function addCosineDistanceGradients(ofA: Float32Row, ofB: Float32Row, a: Vector, b: Vector, scale: number): void {
+  addCosineGradient(ofA, a, b, -scale);
+  addCosineGradient(ofB, b, a, -scale);
 }
 
-/** Adds `scale · ∂|a - b|/∂a`; 0 where the rows are equal. */
-function addEuclideanGradient(gradient: Float32Row, a: Vector, b: Vector, scale: number): void {
+/** Adds `scale · ∂|a - b|/∂a` and the same for b; 0 where the rows are equal. */
+function addEuclideanGradients(ofA: Float32Row, ofB: Float32Row, a: Vector, b: Vector, scale: number): void {
   const distance = euclidean(a, b);
-  if (distance === 0) return;
-  const length = Math.min(a.length, b.length);
-  for (let k = 0; k < length; k++) gradient[k]! += (scale * (a[k]! - b[k]!)) / distance;
+  if (distance > 0) addDifference(ofA, ofB, a, b, scale / distance, Math.min(a.length, b.length));
 }
 
+const differenceLoop = specialize(
+  () =>
+    (ofA: Float32Row, ofB: Float32Row, a: Vector, b: Vector, scale: number, length: number): void => {
+      for (let k = 0; k < length; k++) {
+        const difference = scale * (a[k]! - b[k]!);
+        ofA[k]! += difference;
+        ofB[k]! -= difference;
+      }
+    },
+);
+
+/** Adds `scale · (a - b)` to the one and takes it off the other. */
+function addDifference(ofA: Float32Row, ofB: Float32Row, a: Vector, b: Vector, scale: number, length: number): void {
+  differenceLoop(a)(ofA, ofB, a, b, scale, length);
+}
+
+/** Zeros in the shape of the rows: views of one buffer where they are equally long. */
 function zeroRowsLike(rows: Rows): Float32Row[] {
-  return rows.map(row => new Float32Array(row.length));
+  const width = commonWidth(rows);
+  if (width === 0) return rows.map(row => new Float32Array(row.length));
+  return viewRows(new Float32Array(rows.length * width), rows.length, width);
 }
