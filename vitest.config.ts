@@ -19,6 +19,7 @@ const files = numeric.map(name => `test/${name}.test.ts`);
 
 export default defineConfig({
   test: {
+    testTimeout: 30_000,
     projects: [
       ...['simd', 'scalar'].map(backend => ({
         test: {
