@@ -15,21 +15,22 @@ const numeric = [
   'optimizers',
 ];
 const setupFiles = ['test/support/properties.ts'];
+const testTimeout = 30_000;
 const files = numeric.map(name => `test/${name}.test.ts`);
 
 export default defineConfig({
   test: {
-    testTimeout: 30_000,
     projects: [
       ...['simd', 'scalar'].map(backend => ({
         test: {
           name: backend,
           include: files,
+          testTimeout,
           env: { KERNEL_BACKEND: backend },
           setupFiles: [...setupFiles, 'test/support/backend.ts'],
         },
       })),
-      { test: { name: 'other', include: ['test/*.test.ts'], exclude: files, setupFiles } },
+      { test: { name: 'other', include: ['test/*.test.ts'], exclude: files, setupFiles, testTimeout } },
     ],
     coverage: {
       include: ['src/**/*.ts'],
