@@ -1,48 +1,53 @@
-import { mseGradients } from './ewc-manager/mse-gradients.js';
-import { checkSampleSize, type EWCState, exportState, parseState } from './ewc-manager/state.js';
 import {
-  checkAdapter,
+  type DiagonalMemory,
+  diagonalPenalty,
+  type FisherInfo,
+  type OptimalParams,
+  remember,
+} from './ewc-manager/diagonal.js';
+import {
+  checkExamples,
+  type ExampleGradients,
+  exactFisher,
+  fisherBy,
+  mseFisher,
+  scaleToMaximumOne,
+  throwNonFiniteInputs,
+} from './ewc-manager/fisher.js';
+import {
+  type FunctionInfo,
+  type FunctionMemory,
+  functionPenalty,
+  momentOf,
+  rememberFunction,
+} from './ewc-manager/function-penalty.js';
+import { mergeDiagonal, mergeFunction } from './ewc-manager/merge.js';
+import { mseGradients } from './ewc-manager/mse-gradients.js';
+import { checkOptionsOf, defaultLambda, type EWCConfig, type EWCOptions, modeOf } from './ewc-manager/options.js';
+import type { AdapterPenalty } from './ewc-manager/penalty.js';
+import { type EWCState, exportState, parseState } from './ewc-manager/state.js';
+import {
   checkAdapters,
   checkFiniteGradients,
   checkGradients,
-  checkSameShape,
   describeAdapter,
+  throwNonFiniteAdapter,
 } from './internal/adapters.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
 import {
   checkArray,
-  checkFinite,
   checkFiniteRows,
   checkFunction,
   checkNumber,
-  checkObject,
   checkOptions,
   checkRowShapes,
-  checkVector,
   describe,
-  throwNonFinite,
+  wrongType,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { copyRows, float32Matrix, float64Matrix } from './kernels/matrix.js';
-import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, MutableVector, Rows } from './types.js';
-
-export interface EWCOptions {
-  /** Strength of the penalty, 0 or more. Default 2000. */
-  lambda?: number;
-  /** Most examples used for the Fisher; of more data this many are drawn, with replacement. Default 200. */
-  sampleSize?: number;
-  /**
-   * Pass `true` to divide each adapter's Fisher by its largest entry, so that `lambda` means the same for all tasks.
-   * Without it the values stay as they are, as in the original, whose default `true` had no effect.
-   */
-  normalize?: boolean;
-  /** Whether a new task's Fisher is averaged with the one before instead of taking its place. Default false. */
-  online?: boolean;
-}
-
-/** The configuration with its defaults filled in. */
-export type EWCConfig = Required<EWCOptions>;
+import { copyRows, float32Matrix } from './kernels/matrix.js';
+import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, Rows } from './types.js';
 
 export interface EWCStats {
   /** Number of `computeFisher` calls since the last `reset`. */
@@ -50,25 +55,6 @@ export interface EWCStats {
   /** Number of penalties computed. */
   totalPenalties: number;
 }
-
-/** Mean squared gradients of one adapter. */
-export interface FisherInfo {
-  /** dim × rank. */
-  fisherA: readonly MutableVector[];
-  /** rank × outDim. */
-  fisherB: readonly MutableVector[];
-}
-
-/** The parameters that the penalty pulls towards. */
-export interface OptimalParams {
-  /** dim × rank. */
-  loraA: readonly MutableVector[];
-  /** rank × outDim. */
-  loraB: readonly MutableVector[];
-}
-
-/** Gradients of the caller's own loss for one example. */
-export type ExampleGradients<E> = (example: E, adapter: Adapter, name: string) => AdapterGradients;
 
 export interface FisherOptions<E> {
   /** Gradients of the training loss for one example. Default: those of the MSE between adapted input and output. */
@@ -85,7 +71,7 @@ export type EWCEvents = {
 /**
  * Elastic weight consolidation (Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks"): after a
  * task, remembers the adapters' parameters θ* and how much the task's loss depends on each (the diagonal Fisher F); while
- * later tasks are learned, penalises `λ/2 · Σ F (θ - θ*)²`.
+ * later tasks are learned, penalises `λ/2 · Σ F (θ - θ*)²`, or with `penalty: 'function'` the change of the outputs.
  *
  * Subclasses may override `_computeGradients` and `_sampleData`.
  *
@@ -102,13 +88,19 @@ export type EWCEvents = {
 export class EWCManager extends TypedEmitter<EWCEvents> {
   /** The configuration in force. */
   config: EWCConfig;
-  /** Fisher values by adapter. */
+  /** Fisher values by adapter, of the diagonal penalty. */
   fisherInfo = new Map<string, FisherInfo>();
   /** Protected parameters by adapter. */
   optimalParams = new Map<string, OptimalParams>();
+  /** What the function penalty keeps, by adapter. */
+  functionInfo = new Map<string, FunctionInfo>();
   /** Counts of tasks and penalties. */
   stats: EWCStats = { tasksLearned: 0, totalPenalties: 0 };
 
+  /** The least value of each adapter's diagonal penalty of several tasks, over λ/2. */
+  #constants = new Map<string, number>();
+  /** Examples behind the latest task's estimates, which `merge` weighs them by. */
+  #examples = 0;
   readonly #normalize: boolean;
 
   /**
@@ -116,95 +108,128 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    */
   constructor(config: EWCOptions = {}) {
     super();
-    this.config = withDefaults('EWCManager', { lambda: 2000, sampleSize: 200, normalize: true, online: false }, config);
-    checkNumber('EWCManager', 'lambda', this.config.lambda, { min: 0 });
-    checkSampleSize('EWCManager', 'sampleSize', this.config.sampleSize);
+    const lambda = defaultLambda(config?.penalty);
+    this.config = withDefaults('EWCManager', { lambda, sampleSize: 200, normalize: true, online: false }, config);
+    checkOptionsOf('EWCManager', '', { ...this.config });
     this.#normalize = config?.normalize === true;
   }
 
   /**
-   * Remembers the adapters as they are and how much the loss on `data` depends on each of their parameters.
+   * Remembers the adapters as they are and how much the loss on `data`, or with `penalty: 'function'` the output for its
+   * inputs, depends on them.
    *
    * @param adapters Adapters by name.
-   * @param data Examples with `inputEmb` (at least dim numbers; more are left out) and `outputEmb`; not empty.
+   * @param data Examples with `inputEmb` (at least dim numbers; more are left out) and, for the empirical Fisher,
+   *   `outputEmb`; not empty. The function penalty reads all of them, a Fisher at most `sampleSize`.
    * @throws TypeError or RangeError, before anything is stored, when an adapter's matrices do not fit each other, `data`
-   *   is empty, an embedding is shorter than the adapter, or a gradient is not finite or of the wrong shape.
+   *   is empty, an embedding is shorter than the adapter, a gradient is not finite or of the wrong shape, or `gradients` are
+   *   given that the configuration does not read.
    */
   computeFisher<E extends EmbeddedExample>(
     adapters: ReadonlyMap<string, Adapter>,
     data: readonly E[],
     options: FisherOptions<E> = {},
   ): void {
-    checkAdapters('computeFisher', adapters, checkFiniteRows);
-    checkOptions('computeFisher', options);
-    checkArray('computeFisher', 'data', data);
-    if (data.length === 0) throw new RangeError('computeFisher: data is empty');
-    if (options.gradients !== undefined) checkFunction('computeFisher', 'gradients', options.gradients);
+    const call = 'computeFisher';
+    checkAdapters(call, adapters, checkFiniteRows);
+    checkOptions(call, options);
+    checkArray(call, 'data', data);
+    if (data.length === 0) throw new RangeError(`${call}: data is empty`);
+    if (options.gradients !== undefined) checkFunction(call, 'gradients', options.gradients);
+    const isFunction = this.config.penalty === 'function';
+    const isExact = this.config.fisher === 'exact';
+    if (options.gradients && (isFunction || isExact))
+      throw new RangeError(
+        `${call}: gradients are not read with ${isFunction ? "penalty 'function'" : "fisher 'exact'"}`,
+      );
     const gradients = options.gradients ?? this.#overriddenGradients<E>();
-    if (!gradients) checkExamples(data as readonly E[], adapters);
+    if (isFunction || isExact || !gradients) checkExamples(data, adapters, !isFunction && !isExact);
 
     this.emit('fisher:start', { samples: data.length });
-    const examples = data as readonly E[];
-    const sample =
-      examples.length > this.config.sampleSize ? this._sampleData(examples, this.config.sampleSize) : examples;
-    const fishers = new Map<string, FisherInfo>();
-    for (const [name, adapter] of adapters) {
-      const fisher = gradients
-        ? fisherOf(gradients, sample, adapter, name, examples)
-        : mseFisherOf(sample, adapter, name, examples);
-      if (this.#normalize) scaleToMaximumOne(fisher);
-      const previous = this.config.online ? this.fisherInfo.get(name) : undefined;
-      if (previous) average(name, fisher, previous);
-      fishers.set(name, fisher);
-    }
-    for (const [name, { loraA, loraB }] of adapters) {
-      this.optimalParams.set(name, { loraA: copyRows(loraA), loraB: copyRows(loraB) });
-      this.fisherInfo.set(name, fishers.get(name)!);
-    }
+    if (isFunction) this.#rememberFunctions(adapters, data);
+    else this.#rememberFishers(adapters, data, isExact ? undefined : gradients);
     this.stats.tasksLearned++;
     this.emit('fisher:complete', { adapters: adapters.size });
   }
 
+  #rememberFishers<E extends EmbeddedExample>(
+    adapters: ReadonlyMap<string, Adapter>,
+    data: readonly E[],
+    gradients: ExampleGradients<E> | undefined,
+  ): void {
+    const { sampleSize, fisher: kind } = this.config;
+    const sample = data.length > sampleSize ? this._sampleData(data, sampleSize) : data;
+    const memories = new Map<string, DiagonalMemory>();
+    for (const [name, adapter] of adapters) {
+      const fisher = gradients
+        ? fisherBy(gradients, sample, adapter, name, data)
+        : (kind === 'exact' ? exactFisher : mseFisher)(sample, adapter, name, data);
+      if (this.#normalize) scaleToMaximumOne(fisher);
+      memories.set(name, remember(name, fisher, adapter, this.#diagonalMemory(name), this.config));
+    }
+    for (const [name, memory] of memories) this.#setDiagonal(name, memory);
+    this.#examples = sample.length;
+  }
+
+  #rememberFunctions(adapters: ReadonlyMap<string, Adapter>, data: readonly EmbeddedExample[]): void {
+    const infos = new Map<string, FunctionInfo>();
+    for (const [name, adapter] of adapters) {
+      checkNumber('computeFisher', `${describeAdapter(name)}.scaling`, adapter.scaling);
+      const moment = momentOf(data, adapter.loraA.length);
+      if (!Number.isFinite(kernels().sumOfSquares(moment))) throwNonFiniteInputs(data);
+      infos.set(name, rememberFunction(name, moment, adapter, this.#functionMemory(name), this.config));
+    }
+    for (const [name, info] of infos) {
+      const { loraA, loraB } = adapters.get(name)!;
+      this.functionInfo.set(name, info);
+      this.optimalParams.set(name, { loraA: copyRows(loraA), loraB: copyRows(loraB) });
+    }
+    this.#examples = data.length;
+  }
+
   #overriddenGradients<E extends EmbeddedExample>(): ExampleGradients<E> | undefined {
-    if (this._computeGradients === EWCManager.prototype._computeGradients) return undefined;
+    if (this._computeGradients === originalGradients) return undefined;
     return (example, adapter) => this._computeGradients(example, adapter);
   }
 
   /**
-   * The penalty `λ/2 · Σ F (θ - θ*)²` over all remembered adapters; 0 before the first task. Adapters that were not
-   * remembered count nothing.
+   * The penalty over all remembered adapters: `λ/2 · Σ F (θ - θ*)²`, or λ times the mean squared change of the outputs; 0
+   * before the first task. Adapters that were not remembered count nothing.
    *
-   * @throws RangeError when an adapter's shape is not the remembered one or an entry is not finite.
+   * @throws RangeError when an adapter's shape is not the remembered one, an entry is not finite, or the penalty overflows.
    */
   computePenalty(adapters: ReadonlyMap<string, Adapter>): number {
-    checkAdapters('computePenalty', adapters, checkRowShapes);
-    if (this.fisherInfo.size === 0) return 0;
+    const call = 'computePenalty';
+    checkAdapters(call, adapters, checkRowShapes);
+    if (this.fisherInfo.size + this.functionInfo.size === 0) return 0;
     let penalty = 0;
-    for (const { name, adapter, fisher, optimal } of this.#remembered('computePenalty', adapters)) {
-      const ofAdapter =
-        kernels().quadraticPenalty(adapter.loraA, optimal.loraA, fisher.fisherA) +
-        kernels().quadraticPenalty(adapter.loraB, optimal.loraB, fisher.fisherB);
-      if (!Number.isFinite(ofAdapter)) throwNonFiniteAdapter('computePenalty', name, adapter);
+    for (const { name, adapter, of } of this.#remembered(call, adapters)) {
+      const ofAdapter = this.config.lambda * of.value();
+      if (!Number.isFinite(ofAdapter)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
       penalty += ofAdapter;
     }
     this.stats.totalPenalties++;
-    return this.config.lambda * penalty * 0.5;
+    return penalty;
   }
 
   /**
-   * The gradient of {@link computePenalty} for every remembered adapter: `λ F (θ - θ*)`.
+   * The gradient of {@link computePenalty} for every remembered adapter.
    *
    * @throws RangeError as {@link computePenalty}.
    */
   penaltyGradient(
     adapters: ReadonlyMap<string, Adapter>,
   ): Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }> {
-    checkAdapters('penaltyGradient', adapters, checkFiniteRows);
+    const call = 'penaltyGradient';
+    checkAdapters(call, adapters, checkFiniteRows);
     const gradients = new Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>();
-    for (const { name, adapter } of this.#remembered('penaltyGradient', adapters)) {
-      gradients.set(name, { gradA: zeros(adapter.loraA), gradB: zeros(adapter.loraB) });
+    for (const { name, adapter, of } of this.#remembered(call, adapters)) {
+      const gradient = { gradA: zeros(adapter.loraA), gradB: zeros(adapter.loraB) };
+      of.addGradient(gradient, this.config.lambda);
+      const squares = kernels().sumOfSquares(gradient.gradA) + kernels().sumOfSquares(gradient.gradB);
+      if (!Number.isFinite(squares)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
+      gradients.set(name, gradient);
     }
-    this.#addPenaltyGradient('penaltyGradient', adapters, gradients);
     return gradients;
   }
 
@@ -216,57 +241,100 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *   shape that no adapter has, or an entry that is not finite.
    */
   addPenaltyGradient(adapters: ReadonlyMap<string, Adapter>, grads: ReadonlyMap<string, AdapterGradients>): void {
-    checkAdapters('addPenaltyGradient', adapters, checkFiniteRows);
-    checkGradients('addPenaltyGradient', grads, adapters);
-    this.#addPenaltyGradient('addPenaltyGradient', adapters, grads);
-  }
-
-  #addPenaltyGradient(
-    call: string,
-    adapters: ReadonlyMap<string, Adapter>,
-    grads: ReadonlyMap<string, AdapterGradients>,
-  ): void {
+    const call = 'addPenaltyGradient';
+    checkAdapters(call, adapters, checkFiniteRows);
+    checkGradients(call, grads, adapters);
     const remembered = this.#remembered(call, adapters);
     checkFiniteGradients(call, grads);
-    const { lambda } = this.config;
-    for (const { name, adapter, fisher, optimal } of remembered) {
-      const grad = grads.get(name);
-      if (!grad) continue;
-      kernels().addPenaltyGradient(grad.gradA, adapter.loraA, optimal.loraA, fisher.fisherA, lambda);
-      kernels().addPenaltyGradient(grad.gradB, adapter.loraB, optimal.loraB, fisher.fisherB, lambda);
+    for (const { name, of } of remembered) {
+      const gradient = grads.get(name);
+      if (gradient) of.addGradient(gradient, this.config.lambda);
     }
   }
 
   /**
-   * One gradient step on the penalty alone, in place: `θ -= min(1, lr · λ · F) · (θ - θ*)`, which never oversteps θ*.
+   * One gradient step on the penalty alone, in place: `θ -= min(1, lr · λ · F) · (θ - θ*)`, which never oversteps θ*, or for
+   * the function penalty a step of at most `lr` that does not make it grow.
    *
    * @param learningRate 0 or more.
    * @throws TypeError or RangeError, with the adapters unchanged, as {@link computePenalty}.
    */
   applyGradient(adapters: ReadonlyMap<string, Adapter>, learningRate: number): void {
-    checkAdapters('applyGradient', adapters, checkFiniteRows);
-    checkNumber('applyGradient', 'learningRate', learningRate, { min: 0 });
-    const remembered = this.#remembered('applyGradient', adapters);
-    const rate = learningRate * this.config.lambda;
-    for (const { adapter, fisher, optimal } of remembered) {
-      kernels().pullTowards(adapter.loraA, optimal.loraA, fisher.fisherA, rate);
-      kernels().pullTowards(adapter.loraB, optimal.loraB, fisher.fisherB, rate);
-    }
+    const call = 'applyGradient';
+    checkAdapters(call, adapters, checkFiniteRows);
+    checkNumber(call, 'learningRate', learningRate, { min: 0 });
+    // Infinity times an importance of 0 would be no number.
+    const rate = Math.min(learningRate * this.config.lambda, Number.MAX_VALUE);
+    for (const { of } of this.#remembered(call, adapters)) of.step(rate);
   }
 
-  /** The adapters that have a Fisher, with it; shapes checked. */
+  /** The adapters that something is remembered of, with their penalties; shapes checked. */
   #remembered(call: string, adapters: ReadonlyMap<string, Adapter>): Remembered[] {
     checkNumber(call, 'config.lambda', this.config.lambda, { min: 0 });
     const remembered: Remembered[] = [];
     for (const [name, adapter] of adapters) {
-      const fisher = this.fisherInfo.get(name);
+      const diagonal = this.#diagonalMemory(name);
+      const function_ = this.#functionMemory(name);
       const optimal = this.optimalParams.get(name);
-      if (!fisher || !optimal) continue;
+      if (!optimal || !(diagonal || function_)) continue;
       checkRememberedShape(call, `${describeAdapter(name)}.loraA`, adapter.loraA, optimal.loraA);
       checkRememberedShape(call, `${describeAdapter(name)}.loraB`, adapter.loraB, optimal.loraB);
-      remembered.push({ name, adapter, fisher, optimal });
+      if (function_) checkNumber(call, `${describeAdapter(name)}.scaling`, adapter.scaling);
+      const of = function_ ? functionPenalty(function_, adapter) : diagonalPenalty(diagonal!, adapter);
+      remembered.push({ name, adapter, of });
     }
     return remembered;
+  }
+
+  #diagonalMemory(name: string): DiagonalMemory | undefined {
+    const [fisher, optimal] = [this.fisherInfo.get(name), this.optimalParams.get(name)];
+    return fisher && optimal && { fisher, optimal, constant: this.#constants.get(name) ?? 0 };
+  }
+
+  #functionMemory(name: string): FunctionMemory | undefined {
+    const [info, optimal] = [this.functionInfo.get(name), this.optimalParams.get(name)];
+    return info && optimal && { ...info, ...optimal };
+  }
+
+  #setDiagonal(name: string, { fisher, optimal, constant }: DiagonalMemory): void {
+    this.fisherInfo.set(name, fisher);
+    this.optimalParams.set(name, optimal);
+    this.#constants.set(name, constant);
+  }
+
+  /**
+   * Takes in what another manager learned of another part of the latest task's data, weighted by their numbers of examples:
+   * then this one holds what it would had it seen all of it. What both learned before must be the same.
+   *
+   * @param other A manager of the same configuration that saw the same adapters.
+   * @throws TypeError or RangeError, with nothing changed, for another penalty, mode or number of tasks, other adapters or
+   *   weights, or normalised Fishers, whose scales are lost.
+   */
+  merge(other: EWCManager): void {
+    const call = 'merge';
+    if (!(other instanceof EWCManager)) throw wrongType(call, 'other', 'an EWCManager', other);
+    checkAlike(call, 'penalty', other.config.penalty ?? 'diagonal', this.config.penalty ?? 'diagonal');
+    checkAlike(call, 'fisher', other.config.fisher ?? 'empirical', this.config.fisher ?? 'empirical');
+    checkAlike(call, 'mode', modeOf(other.config), modeOf(this.config));
+    checkAlike(call, 'stats.tasksLearned', other.stats.tasksLearned, this.stats.tasksLearned);
+    const names = (manager: EWCManager): string => [...manager.optimalParams.keys()].sort().map(describe).join(', ');
+    checkAlike(call, 'adapters', names(other), names(this));
+    if (this.#normalize || other.#normalize) throw new RangeError(`${call}: normalised Fishers have lost their scale`);
+    const examples = this.#examples + other.#examples;
+    if (examples === 0) return;
+
+    const share = this.#examples / examples;
+    const isSum = modeOf(this.config) === 'sum';
+    const diagonals = new Map<string, DiagonalMemory>();
+    const functions = new Map<string, FunctionInfo>();
+    for (const name of this.optimalParams.keys()) {
+      const [diagonal, function_] = [this.#diagonalMemory(name), this.#functionMemory(name)];
+      if (diagonal) diagonals.set(name, mergeDiagonal(name, diagonal, other.#diagonalMemory(name)!, share, isSum));
+      if (function_) functions.set(name, mergeFunction(name, function_, other.#functionMemory(name)!, share));
+    }
+    for (const [name, memory] of diagonals) this.#setDiagonal(name, memory);
+    for (const [name, info] of functions) this.functionInfo.set(name, info);
+    this.#examples = examples;
   }
 
   /** Gradients of the mean squared error of one example. */
@@ -288,12 +356,24 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   reset(): void {
     this.fisherInfo.clear();
     this.optimalParams.clear();
+    this.functionInfo.clear();
+    this.#constants.clear();
+    this.#examples = 0;
     this.stats.tasksLearned = 0;
   }
 
   /** A deep copy of the state as plain arrays and numbers, ready for JSON. */
   export(): EWCState {
-    return exportState(this.fisherInfo, this.optimalParams, this.config, this.stats);
+    const { fisherInfo, optimalParams, functionInfo, config, stats } = this;
+    return exportState({
+      fisherInfo,
+      optimalParams,
+      functionInfo,
+      constants: this.#constants,
+      examples: this.#examples,
+      config,
+      stats,
+    });
   }
 
   /**
@@ -302,119 +382,27 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *
    * @param data What `export` returned, also after a round trip through JSON.
    * @throws TypeError or RangeError, with nothing changed, when a matrix is missing, ragged, of another shape than its
-   *   partner or not finite, a Fisher value is negative, or a setting or count is out of range.
+   *   partner or not finite, a Fisher value is negative, a setting or count is out of range, or the version is unknown.
    */
   import(data: unknown): void {
-    const { fisherInfo, optimalParams, config, stats } = parseState(data);
+    const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = parseState(data);
     this.fisherInfo = fisherInfo;
     this.optimalParams = optimalParams;
+    this.functionInfo = functionInfo;
+    this.#constants = constants;
+    this.#examples = examples;
     this.config = { ...this.config, ...config };
     if (stats) this.stats = stats;
   }
 }
 
+/** To tell whether it was overridden, on the prototype too. */
+const originalGradients = EWCManager.prototype._computeGradients;
+
 interface Remembered {
   name: string;
   adapter: Adapter;
-  fisher: FisherInfo;
-  optimal: OptimalParams;
-}
-
-function checkExamples(data: readonly EmbeddedExample[], adapters: ReadonlyMap<string, Adapter>): void {
-  const call = 'computeFisher';
-  data.forEach((example, i) => {
-    checkObject(call, `data[${i}]`, example);
-    checkVector(call, `data[${i}].inputEmb`, example.inputEmb);
-    checkVector(call, `data[${i}].outputEmb`, example.outputEmb);
-    for (const [name, { loraA }] of adapters) {
-      if (example.inputEmb.length >= loraA.length) continue;
-      const lengths = `${example.inputEmb.length} entries, ${describeAdapter(name)}.loraA has ${loraA.length} rows`;
-      throw new RangeError(`${call}: data[${i}].inputEmb has ${lengths}`);
-    }
-  });
-}
-
-function mseFisherOf(
-  sample: readonly EmbeddedExample[],
-  adapter: Adapter,
-  name: string,
-  data: readonly EmbeddedExample[],
-): FisherInfo {
-  const inputs = sample.map(example => example.inputEmb);
-  const targets = sample.map(example => example.outputEmb);
-  checkNumber('computeFisher', `${describeAdapter(name)}.scaling`, adapter.scaling);
-  const fisher = kernels().mseFisher(adapter, inputs, targets);
-  if (!isFiniteFisher(fisher)) {
-    data.forEach(({ inputEmb, outputEmb }, i) => {
-      checkFinite('computeFisher', `data[${i}].inputEmb`, inputEmb);
-      checkFinite('computeFisher', `data[${i}].outputEmb`, outputEmb);
-    });
-    throwNonFiniteAdapter('computeFisher', name, adapter);
-  }
-  return fisher;
-}
-
-/** Mean squared gradients by the caller's own function. */
-function fisherOf<E>(
-  gradients: ExampleGradients<E>,
-  sample: readonly E[],
-  adapter: Adapter,
-  name: string,
-  data: readonly E[],
-): FisherInfo {
-  const fisherA = float64Matrix(adapter.loraA.length, adapter.loraA[0]!.length);
-  const fisherB = float64Matrix(adapter.loraB.length, adapter.loraB[0]!.length);
-  // A sample's examples are not in order: messages tell where each stands in the data.
-  const positions = new Map(Array.from(data, (example, i) => [example, i]));
-  for (const example of sample) {
-    const label = `gradients of data[${positions.get(example)}] for ${describe(name)}`;
-    const ofExample = gradients(example, adapter, name);
-    checkObject('computeFisher', label, ofExample);
-    const { gradA, gradB } = ofExample;
-    checkSameShape('computeFisher', `${label}: gradA`, gradA, adapter.loraA);
-    checkSameShape('computeFisher', `${label}: gradB`, gradB, adapter.loraB);
-    const allFinite = addSquares(fisherA, gradA, 1 / sample.length) && addSquares(fisherB, gradB, 1 / sample.length);
-    if (!allFinite) throwNonFinite('computeFisher', { [`${label}: gradA`]: gradA, [`${label}: gradB`]: gradB });
-  }
-  return { fisherA, fisherB };
-}
-
-/** Adds `scale · source²`; false when an entry is not finite. */
-function addSquares(target: readonly MutableVector[], source: Rows, scale: number): boolean {
-  let sum = 0;
-  target.forEach((row, i) => {
-    const gradient = source[i]!;
-    for (let j = 0; j < row.length; j++) sum += row[j]! += scale * gradient[j]! * gradient[j]!;
-  });
-  return Number.isFinite(sum);
-}
-
-function isFiniteFisher({ fisherA, fisherB }: FisherInfo): boolean {
-  return Number.isFinite(kernels().sumOfSquares(fisherA)) && Number.isFinite(kernels().sumOfSquares(fisherB));
-}
-
-function scaleToMaximumOne({ fisherA, fisherB }: FisherInfo): void {
-  const rows = [...fisherA, ...fisherB];
-  let largest = 0;
-  for (const row of rows) for (let j = 0; j < row.length; j++) largest = Math.max(largest, row[j]!);
-  if (largest === 0) return;
-  for (const row of rows) for (let j = 0; j < row.length; j++) row[j]! /= largest;
-}
-
-/** The mean of both Fishers, in place of the first. */
-function average(name: string, fisher: FisherInfo, previous: FisherInfo): void {
-  for (const matrix of ['fisherA', 'fisherB'] as const) {
-    checkSameShape(
-      'computeFisher',
-      `${matrix} of ${describe(name)} from the task before`,
-      previous[matrix],
-      fisher[matrix],
-    );
-    fisher[matrix].forEach((row, i) => {
-      const before = previous[matrix][i]!;
-      for (let j = 0; j < row.length; j++) row[j] = 0.5 * (row[j]! + before[j]!);
-    });
-  }
+  of: AdapterPenalty;
 }
 
 function checkRememberedShape(call: string, name: string, rows: Rows, remembered: Rows): void {
@@ -423,13 +411,8 @@ function checkRememberedShape(call: string, name: string, rows: Rows, remembered
   throw new RangeError(`${call}: ${name} is ${shapes}`);
 }
 
-function throwNonFiniteAdapter(call: string, name: string, { loraA, loraB }: Adapter): never {
-  // Types first: computePenalty leaves them to its kernel, which answers NaN.
-  checkAdapter(call, describeAdapter(name), { loraA, loraB });
-  throwNonFinite(call, {
-    [`${describeAdapter(name)}.loraA`]: loraA,
-    [`${describeAdapter(name)}.loraB`]: loraB,
-  });
+function checkAlike(call: string, what: string, theirs: unknown, mine: unknown): void {
+  if (theirs !== mine) throw new RangeError(`${call}: the other's ${what} is ${String(theirs)}, here ${String(mine)}`);
 }
 
 function zeros(rows: Rows): readonly Float32Row[] {

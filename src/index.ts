@@ -28,17 +28,12 @@ export type {
   Embedder,
   PreprocessorStats,
 } from './data-preprocessor.js';
+export type { FisherInfo, OptimalParams } from './ewc-manager/diagonal.js';
+export type { ExampleGradients } from './ewc-manager/fisher.js';
+export type { FunctionInfo } from './ewc-manager/function-penalty.js';
+export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
 export type { EWCState } from './ewc-manager/state.js';
-export type {
-  EWCConfig,
-  EWCEvents,
-  EWCOptions,
-  EWCStats,
-  ExampleGradients,
-  FisherInfo,
-  FisherOptions,
-  OptimalParams,
-} from './ewc-manager.js';
+export type { EWCEvents, EWCStats, FisherOptions } from './ewc-manager.js';
 export type {
   Activation,
   CheckpointerStats,

@@ -723,7 +723,7 @@ describe('what is refused changes nothing', () => {
       }),
     ],
     [
-      'import: optimalParams.query.loraA is 1 × 1, expected 2 × 1',
+      'import: fisherInfo.query.fisherA is 2 × 1, expected 1 × 1',
       good => ({ ...good, optimalParams: { query: { loraA: [[1]], loraB: [[1, 1]] } } }),
     ],
     [

@@ -1,7 +1,10 @@
-import type { EWCConfig, EWCStats, FisherInfo, OptimalParams } from '../ewc-manager.js';
-import { checkCount, checkFiniteRows, checkNumber, checkObject } from '../internal/validate.js';
+import type { EWCStats } from '../ewc-manager.js';
+import { checkBoolean, checkCount, checkFiniteRows, checkNumber, checkObject } from '../internal/validate.js';
 import { float64Matrix, toNestedArrays } from '../kernels/matrix.js';
 import type { Rows } from '../types.js';
+import type { FisherInfo, OptimalParams } from './diagonal.js';
+import type { FunctionInfo } from './function-penalty.js';
+import { checkOptionsOf, type EWCConfig } from './options.js';
 
 /** What `EWCManager.export` returns: plain arrays and numbers, ready for JSON. */
 export interface EWCState {
@@ -13,67 +16,128 @@ export interface EWCState {
   config: EWCConfig;
   /** The counts. */
   stats: EWCStats;
+  /** Version of the format; the original module's has none. */
+  version: 1;
+  /** Examples behind the latest task's estimates. */
+  examples: number;
+  /** Constants of the diagonal penalty by adapter, where they are not 0. */
+  constants: Record<string, number>;
+  /** What the function penalty keeps, by adapter. */
+  functionInfo: Record<string, { moment: number[][]; residual: number[][] | null; constant: number; scaling: number }>;
 }
 
-/** Checked state, in the manager's own form. Fields that the exported state lacks are undefined. */
-interface ParsedState {
+/** State in the manager's own form. */
+interface State {
   fisherInfo: Map<string, FisherInfo>;
   optimalParams: Map<string, OptimalParams>;
-  config: Partial<EWCConfig>;
-  stats: EWCStats | undefined;
+  functionInfo: Map<string, FunctionInfo>;
+  constants: Map<string, number>;
+  examples: number;
 }
 
 const CALL = 'import';
+const VERSION = 1;
 
-export function exportState(
-  fisherInfo: ReadonlyMap<string, FisherInfo>,
-  optimalParams: ReadonlyMap<string, OptimalParams>,
-  config: EWCConfig,
-  stats: EWCStats,
-): EWCState {
-  const fishers = [...fisherInfo].map(
-    ([name, { fisherA, fisherB }]) =>
-      [name, { fisherA: toNestedArrays(fisherA), fisherB: toNestedArrays(fisherB) }] as const,
-  );
-  const optima = [...optimalParams].map(
-    ([name, { loraA, loraB }]) => [name, { loraA: toNestedArrays(loraA), loraB: toNestedArrays(loraB) }] as const,
-  );
+export function exportState(state: State & { config: EWCConfig; stats: EWCStats }): EWCState {
+  const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = state;
   return {
-    fisherInfo: Object.fromEntries(fishers),
-    optimalParams: Object.fromEntries(optima),
+    fisherInfo: mapped(fisherInfo, ({ fisherA, fisherB }) => ({
+      fisherA: toNestedArrays(fisherA),
+      fisherB: toNestedArrays(fisherB),
+    })),
+    optimalParams: mapped(optimalParams, ({ loraA, loraB }) => ({
+      loraA: toNestedArrays(loraA),
+      loraB: toNestedArrays(loraB),
+    })),
     config: { ...config },
     stats: { ...stats },
+    version: VERSION,
+    examples,
+    constants: Object.fromEntries([...constants].filter(([, constant]) => constant !== 0)),
+    functionInfo: mapped(functionInfo, ({ moment, residual, constant, scaling }) => ({
+      moment: toNestedArrays(moment),
+      residual: residual && toNestedArrays(residual),
+      constant,
+      scaling,
+    })),
   };
 }
 
-/** Reads state that may come from anywhere; throws before anything is handed out. Only known fields are read. */
-export function parseState(data: unknown): ParsedState {
+function mapped<From, To>(map: ReadonlyMap<string, From>, convert: (value: From) => To): Record<string, To> {
+  return Object.fromEntries(Array.from(map, ([name, value]) => [name, convert(value)]));
+}
+
+/**
+ * Reads state that may come from anywhere; throws before anything is handed out. Only known fields are read; what the
+ * original's state lacks is empty, or undefined where the manager keeps its own.
+ */
+export function parseState(data: unknown): State & { config: Partial<EWCConfig>; stats: EWCStats | undefined } {
   checkObject(CALL, 'data', data);
-  const fisherInfo = new Map<string, FisherInfo>();
-  const optimalParams = new Map<string, OptimalParams>();
-  const fishers = entriesOf('fisherInfo', data['fisherInfo']);
+  if (data['version'] !== undefined && data['version'] !== VERSION)
+    throw new RangeError(`${CALL}: version ${String(data['version'])} is not known, only ${VERSION}`);
   const optima = new Map(entriesOf('optimalParams', data['optimalParams']));
-  for (const [name, fisher] of fishers) {
+  const fisherInfo = new Map<string, FisherInfo>();
+  const functionInfo = new Map<string, FunctionInfo>();
+  const optimalParams = new Map<string, OptimalParams>();
+  const optimumOf = (field: string, name: string): OptimalParams => {
     const optimum = optima.get(name);
-    if (optimum === undefined) throw new RangeError(`${CALL}: fisherInfo has "${name}", optimalParams lacks it`);
-    const fisherA = parseMatrix(`fisherInfo.${name}.fisherA`, fisher['fisherA'], 0);
-    const fisherB = parseMatrix(`fisherInfo.${name}.fisherB`, fisher['fisherB'], 0);
+    if (optimum === undefined) throw new RangeError(`${CALL}: ${field} has "${name}", optimalParams lacks it`);
     const loraA = parseMatrix(`optimalParams.${name}.loraA`, optimum['loraA']);
     const loraB = parseMatrix(`optimalParams.${name}.loraB`, optimum['loraB']);
-    checkShape(`optimalParams.${name}.loraA`, loraA, fisherA.length, fisherA[0]!.length);
-    checkShape(`fisherInfo.${name}.fisherB`, fisherB, fisherA[0]!.length, fisherB[0]!.length);
-    checkShape(`optimalParams.${name}.loraB`, loraB, fisherB.length, fisherB[0]!.length);
-    fisherInfo.set(name, { fisherA, fisherB });
+    checkShape(`optimalParams.${name}.loraA`, loraA, loraA.length, loraB.length);
     optimalParams.set(name, { loraA, loraB });
+    return { loraA, loraB };
+  };
+  for (const [name, fisher] of entriesOf('fisherInfo', data['fisherInfo'])) {
+    const { loraA, loraB } = optimumOf('fisherInfo', name);
+    const fisherA = parseMatrix(`fisherInfo.${name}.fisherA`, fisher['fisherA'], 0);
+    const fisherB = parseMatrix(`fisherInfo.${name}.fisherB`, fisher['fisherB'], 0);
+    checkShape(`fisherInfo.${name}.fisherA`, fisherA, loraA.length, loraB.length);
+    checkShape(`fisherInfo.${name}.fisherB`, fisherB, loraB.length, loraB[0]!.length);
+    fisherInfo.set(name, { fisherA, fisherB });
   }
-  const unmatched = [...optima.keys()].find(name => !fisherInfo.has(name));
+  for (const [name, info] of entriesOf('functionInfo', data['functionInfo'])) {
+    functionInfo.set(name, parseFunctionInfo(`functionInfo.${name}`, info, optimumOf('functionInfo', name)));
+  }
+  const unmatched = [...optima.keys()].find(name => !optimalParams.has(name));
   if (unmatched !== undefined) throw new RangeError(`${CALL}: optimalParams has "${unmatched}", fisherInfo lacks it`);
   return {
     fisherInfo,
     optimalParams,
+    functionInfo,
+    constants: parseConstants(data['constants']),
+    examples: checkCount(CALL, 'examples', data['examples'] ?? 0, 0),
     config: parseConfig(data['config']),
     stats: parseStats(data['stats']),
   };
+}
+
+function parseFunctionInfo(
+  name: string,
+  { moment, residual, constant, scaling }: Record<string, unknown>,
+  { loraA, loraB }: OptimalParams,
+): FunctionInfo {
+  const matrix = parseMatrix(`${name}.moment`, moment);
+  checkShape(`${name}.moment`, matrix, loraA.length, loraA.length);
+  matrix.forEach((row, i) => {
+    checkNumber(CALL, `${name}.moment[${i}][${i}]`, row[i], { min: 0 });
+  });
+  const rest = residual === null ? null : parseMatrix(`${name}.residual`, residual);
+  if (rest) checkShape(`${name}.residual`, rest, loraA.length, loraB[0]!.length);
+  return {
+    moment: matrix,
+    residual: rest,
+    constant: checkNumber(CALL, `${name}.constant`, constant),
+    scaling: checkNumber(CALL, `${name}.scaling`, scaling),
+  };
+}
+
+function parseConstants(constants: unknown): Map<string, number> {
+  if (constants === undefined) return new Map();
+  checkObject(CALL, 'constants', constants);
+  return new Map(
+    Object.entries(constants).map(([name, value]) => [name, checkNumber(CALL, `constants.${name}`, value, { min: 0 })]),
+  );
 }
 
 function entriesOf(field: string, value: unknown): [string, Record<string, unknown>][] {
@@ -110,20 +174,17 @@ function checkShape(name: string, rows: Rows, height: number, width: number): vo
 function parseConfig(config: unknown): Partial<EWCConfig> {
   if (config === undefined || config === null) return {};
   checkObject(CALL, 'config', config);
-  const parsed: Partial<EWCConfig> = {};
-  // JSON writes an infinite sampleSize as null.
-  if (config['lambda'] !== undefined) parsed.lambda = checkNumber(CALL, 'config.lambda', config['lambda'], { min: 0 });
-  if (config['sampleSize'] !== undefined) {
-    parsed.sampleSize =
-      config['sampleSize'] === null ? Infinity : checkSampleSize(CALL, 'config.sampleSize', config['sampleSize']);
+  const parsed: Record<string, unknown> = {};
+  for (const option of ['lambda', 'sampleSize', 'normalize', 'online', 'mode', 'decay', 'fisher', 'penalty']) {
+    if (config[option] !== undefined) parsed[option] = config[option];
   }
-  if (config['normalize'] !== undefined) parsed.normalize = Boolean(config['normalize']);
-  if (config['online'] !== undefined) parsed.online = Boolean(config['online']);
+  // JSON writes an infinite sampleSize as null.
+  if (parsed['sampleSize'] === null) parsed['sampleSize'] = Infinity;
+  for (const flag of ['normalize', 'online']) {
+    if (parsed[flag] !== undefined) checkBoolean(CALL, `config.${flag}`, parsed[flag]);
+  }
+  checkOptionsOf(CALL, 'config.', parsed);
   return parsed;
-}
-
-export function checkSampleSize(call: string, name: string, value: unknown): number {
-  return checkNumber(call, name, value, { integer: true, min: 1, infinity: true });
 }
 
 function parseStats(stats: unknown): EWCStats | undefined {

@@ -79,6 +79,22 @@ export function checkFiniteGradients(call: string, gradients: ReadonlyMap<string
   return squares;
 }
 
+/** Names the entry of an adapter behind a result that is not finite, or what else took part. */
+export function throwNonFiniteAdapter(
+  call: string,
+  name: string,
+  { loraA, loraB }: Adapter,
+  ...others: string[]
+): never {
+  // Types first: some checks are left to kernels, which answer NaN.
+  checkAdapter(call, describeAdapter(name), { loraA, loraB });
+  throwNonFinite(call, {
+    [`${describeAdapter(name)}.loraA`]: loraA,
+    [`${describeAdapter(name)}.loraB`]: loraB,
+    ...Object.fromEntries(others.map(other => [other, null])),
+  });
+}
+
 export function describeAdapter(name: string): string {
   return `adapters.get(${describe(name)})`;
 }

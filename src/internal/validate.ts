@@ -49,6 +49,10 @@ export function checkOptions(call: string, options: unknown): void {
   if (typeof options !== 'object' || options === null) throw wrongType(call, 'options', 'an object', options);
 }
 
+export function checkBoolean(call: string, name: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw wrongType(call, name, 'a boolean', value);
+}
+
 export function checkFunction(call: string, name: string, value: unknown): void {
   if (typeof value !== 'function') throw wrongType(call, name, 'a function', value);
 }

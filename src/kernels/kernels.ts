@@ -50,6 +50,9 @@ export interface Kernels {
   /** Gradients of the adapter and of its inputs for one {@link loraForward}. */
   loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradOutputs: Rows): LoraBackwardResult;
 
+  /** `a · b`, or `aᵀ · b`; every matrix of rows of equal length. */
+  product(a: Rows, b: Rows, isTransposed: boolean): readonly Float32Row[];
+
   /** `Σ rows[i][j]²`. */
   sumOfSquares(rows: Rows): number;
   /** One AdamW step on one matrix, in place. */

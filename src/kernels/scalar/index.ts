@@ -2,6 +2,7 @@ import type { Kernels } from '../kernels.js';
 import { contrastive, cosineRows, hardestNegatives } from './contrastive.js';
 import { loraBackward, loraForward, mseFisher } from './lora.js';
 import { adamw, addPenaltyGradient, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
+import { product } from './product.js';
 import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
 
 /** Plain TypeScript, computing in float64: the fallback where WebAssembly is missing, and the oracle of the tests. */
@@ -20,6 +21,7 @@ export const scalarKernels: Kernels = {
   pullTowards,
   loraForward,
   loraBackward,
+  product,
   sumOfSquares,
   adamw,
   sgd,

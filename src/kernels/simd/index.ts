@@ -8,6 +8,7 @@ import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
 import { loraBackward, loraForward } from './lora.js';
 import { compileKernels, KernelMemory, OutOfKernelMemory } from './memory.js';
+import { product } from './product.js';
 import { cosineEmbedding, mse, triplet } from './rows.js';
 
 let compiled: object | undefined;
@@ -58,6 +59,7 @@ const kernels: Kernels = {
   cosineEmbedding: inMemory(cosineEmbedding, scalarKernels.cosineEmbedding),
   crossEntropy: inMemory(crossEntropy, scalarKernels.crossEntropy),
   mseFisher: inMemory(mseFisher, scalarKernels.mseFisher),
+  product: inMemory(product, scalarKernels.product),
   adamw: inMemory(adamw, scalarKernels.adamw),
   loraForward: inMemory(loraForward, scalarKernels.loraForward),
   loraBackward: inMemory(loraBackward, scalarKernels.loraBackward),

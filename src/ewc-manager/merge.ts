@@ -1,0 +1,66 @@
+import { checkSameShape } from '../internal/adapters.js';
+import { describe } from '../internal/validate.js';
+import { copyRows } from '../kernels/matrix.js';
+import { areEqual } from '../kernels/vector.js';
+import type { MutableVector, Rows } from '../types.js';
+import { blend, type DiagonalMemory, sum } from './diagonal.js';
+import type { FunctionInfo, FunctionMemory } from './function-penalty.js';
+
+/**
+ * What two shards of one task make together. All that is kept is linear in the latest task's means, so the weighted mean of
+ * two memories is that of the task as a whole, on top of what both already held.
+ *
+ * @param share What the first memory counts, from 0 to 1; the other counts the rest.
+ * @param isSum Whether the mode is `'sum'`: the remembered parameters then lie between tasks, each shard's elsewhere.
+ * @throws RangeError where the two do not belong together.
+ */
+export function mergeDiagonal(
+  name: string,
+  mine: DiagonalMemory,
+  theirs: DiagonalMemory,
+  share: number,
+  isSum: boolean,
+): DiagonalMemory {
+  checkSameWeights(name, mine.optimal, theirs.optimal, !isSum);
+  const { fisher, optimal, constant } = mine;
+  const merged = {
+    fisher: { fisherA: copyRows(fisher.fisherA), fisherB: copyRows(fisher.fisherB) },
+    optimal: { loraA: copyRows(optimal.loraA), loraB: copyRows(optimal.loraB) },
+    constant,
+  };
+  if (isSum) return sum(merged, theirs, share, 1 - share);
+  for (const part of ['fisherA', 'fisherB'] as const) mix(merged.fisher[part], theirs.fisher[part], share);
+  return merged;
+}
+
+/** The same for the function penalty, of shards that end at the same weights. */
+export function mergeFunction(name: string, mine: FunctionMemory, theirs: FunctionMemory, share: number): FunctionInfo {
+  checkSameWeights(name, mine, theirs, true);
+  if (mine.scaling !== theirs.scaling)
+    throw new RangeError(`merge: the other's scaling of ${describe(name)} is ${theirs.scaling}, here ${mine.scaling}`);
+  const moment = mix(copyRows(mine.moment), theirs.moment, share);
+  const residual = mine.residual && theirs.residual && mix(copyRows(mine.residual), theirs.residual, share);
+  const constant = share * mine.constant + (1 - share) * theirs.constant;
+  return { moment, residual, constant, scaling: mine.scaling };
+}
+
+function checkSameWeights(
+  name: string,
+  mine: { loraA: Rows; loraB: Rows },
+  theirs: { loraA: Rows; loraB: Rows },
+  isEqual: boolean,
+): void {
+  for (const matrix of ['loraA', 'loraB'] as const) {
+    checkSameShape('merge', `the other's ${matrix} of ${describe(name)}`, theirs[matrix], mine[matrix]);
+    if (isEqual && !mine[matrix].every((row, i) => areEqual(row, theirs[matrix][i]!)))
+      throw new RangeError(
+        `merge: the other's ${matrix} of ${describe(name)} has other weights; shards share one adapter`,
+      );
+  }
+}
+
+/** The weighted mean of two matrices, in place of the first. */
+function mix(target: readonly MutableVector[], source: Rows, share: number): readonly MutableVector[] {
+  blend(target, source, (value, other) => share * value + (1 - share) * other);
+  return target;
+}
