@@ -21,6 +21,8 @@ export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-genera
 export type { Shard } from './batch-generator/order.js';
 export type { BatchGeneratorState } from './batch-generator/state.js';
 export type { TrainingStep } from './batch-generator.js';
+// What the port adds.
+export { type ContinualMetrics, type ContinualMetricsOptions, continualMetrics } from './continual-metrics.js';
 export type {
   DataPreprocessorConfig,
   DataPreprocessorEvents,
@@ -41,7 +43,6 @@ export type {
   GradientCheckpointerOptions,
   MemoryEstimate,
 } from './gradient-checkpointer.js';
-// What the port adds.
 export { type ReadJsonlOptions, readJsonl } from './jsonl.js';
 export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
 export { LoRAAdapter, type LoRAAdapterOptions, type SavedAdapter } from './lora-adapter.js';

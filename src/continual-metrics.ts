@@ -1,0 +1,78 @@
+import { checkArray, checkBoolean, checkNumber, checkOptions, checkVector } from './internal/validate.js';
+
+export interface ContinualMetricsOptions {
+  /** Whether greater scores are better, as with accuracies, or smaller ones, as with losses. Default true. */
+  higherIsBetter?: boolean;
+  /** What an untrained model scores on each task, for the forward transfer. Default: 0 on all. */
+  baseline?: ArrayLike<number>;
+}
+
+/** Means over tasks, in the unit of the scores. But for the mean score itself, greater is better whatever the scores are. */
+export interface ContinualMetrics {
+  /** Mean score over all tasks at the end: `1/T · Σ_j R[T-1][j]`. */
+  accuracy: number;
+  /** How much worse than its best score each earlier task ends (Chaudhry et al. 2018); 0 for one task. */
+  forgetting: number;
+  /** How much worse than right after it was learned each earlier task ends. */
+  forgettingFromFirst: number;
+  /** How much learning later tasks helped earlier ones: `-forgettingFromFirst` (Lopez-Paz and Ranzato 2017). */
+  backwardTransfer: number;
+  /** How much better than the baseline each later task does just before it is learned (Lopez-Paz and Ranzato 2017). */
+  forwardTransfer: number;
+}
+
+const CALL = 'continualMetrics';
+
+/**
+ * What a sequence of tasks did to each other, from the scores on every task after every task (Lopez-Paz and Ranzato 2017,
+ * "Gradient episodic memory for continual learning"; Chaudhry et al. 2018, "Riemannian walk for incremental learning").
+ *
+ * @param scores T rows of T numbers: `scores[i][j]` is the score on task j after task i was learned.
+ * @throws TypeError or RangeError that names the row and the value, for no tasks, rows of another length, or a score that is
+ *   not finite.
+ *
+ * @example
+ * ```js
+ * import { continualMetrics } from 'microlora-training-utils';
+ *
+ * const { accuracy, forgetting } = continualMetrics([[0.9, 0.5], [0.7, 0.8]]);
+ * console.log(accuracy.toFixed(2), forgetting.toFixed(2)); // 0.75 0.20
+ * ```
+ */
+export function continualMetrics(
+  scores: readonly ArrayLike<number>[],
+  options: ContinualMetricsOptions = {},
+): ContinualMetrics {
+  checkOptions(CALL, options);
+  const { higherIsBetter = true, baseline } = options;
+  checkBoolean(CALL, 'higherIsBetter', higherIsBetter);
+  checkArray(CALL, 'scores', scores);
+  if (scores.length === 0) throw new RangeError(`${CALL}: scores has no rows`);
+  const tasks = scores.length;
+  for (const [i, row] of scores.entries()) checkScores(`scores[${i}]`, row, tasks);
+  if (baseline !== undefined) checkScores('baseline', baseline, tasks);
+
+  const sign = higherIsBetter ? 1 : -1;
+  const score = (i: number, j: number): number => sign * scores[i]![j]!;
+  const last = tasks - 1;
+  const earlier = Array.from({ length: last }, (_, j) => j);
+  const best = (j: number): number => Math.max(...earlier.filter(i => i >= j).map(i => score(i, j)));
+  const fromFirst = mean(earlier.map(j => score(j, j) - score(last, j)));
+  return {
+    accuracy: mean(Array.from(scores[last]!)),
+    forgetting: mean(earlier.map(j => best(j) - score(last, j))),
+    forgettingFromFirst: fromFirst,
+    backwardTransfer: fromFirst === 0 ? 0 : -fromFirst,
+    forwardTransfer: mean(earlier.map(i => score(i, i + 1) - sign * (baseline?.[i + 1] ?? 0))),
+  };
+}
+
+function checkScores(name: string, row: unknown, tasks: number): void {
+  checkVector(CALL, name, row);
+  if (row.length !== tasks) throw new RangeError(`${CALL}: ${name} has ${row.length} entries, expected ${tasks}`);
+  for (let j = 0; j < tasks; j++) checkNumber(CALL, `${name}[${j}]`, row[j]);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}

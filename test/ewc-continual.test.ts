@@ -1,0 +1,435 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  AdamW,
+  type Adapter,
+  type EmbeddedExample,
+  EWCManager,
+  type EWCOptions,
+  LoRAAdapter,
+  LossComputer,
+} from '../src/index.js';
+import { arbitraryRows, expectGradient } from './laws/gradients.js';
+import { expectClose, expectCloseToLargest } from './support/close.js';
+import { mulberry32 } from './support/golden.js';
+
+type Plain = { loraA: number[][]; loraB: number[][]; scaling: number };
+
+const MODES = ['last', 'average', 'online', 'sum'] as const;
+const combinations: EWCOptions[] = MODES.flatMap(mode =>
+  (['empirical', 'exact'] as const).flatMap(fisher =>
+    (['diagonal', 'function'] as const).map(penalty => ({ mode, fisher, penalty, decay: 0.7, lambda: 1.5 })),
+  ),
+);
+
+/** Three tasks: where the adapter ended after each, and its examples; then where it has moved to. */
+const history = fc
+  .record({
+    dim: fc.integer({ min: 1, max: 5 }),
+    outDim: fc.integer({ min: 1, max: 5 }),
+    rank: fc.integer({ min: 1, max: 3 }),
+  })
+  .chain(({ dim, outDim, rank }) => {
+    const adapter = fc.record({
+      loraA: arbitraryRows(dim, rank),
+      loraB: arbitraryRows(rank, outDim),
+      scaling: fc.constant(0.6),
+    });
+    const examples = fc
+      .tuple(arbitraryRows(4, dim), arbitraryRows(4, outDim))
+      .map(([inputs, outputs]) => inputs.map((inputEmb, i) => ({ inputEmb, outputEmb: outputs[i]! })));
+    return fc.record({
+      tasks: fc.array(fc.record({ adapter, examples }), { minLength: 3, maxLength: 3 }),
+      moved: adapter,
+    });
+  });
+
+const mapOf = (adapter: Adapter): Map<string, Adapter> => new Map([['a', adapter]]);
+
+function trained(options: EWCOptions, tasks: readonly { adapter: Plain; examples: EmbeddedExample[] }[]): EWCManager {
+  const ewc = new EWCManager(options);
+  for (const { adapter, examples } of tasks) ewc.computeFisher(mapOf(adapter), examples);
+  return ewc;
+}
+
+function outputOf({ loraA, loraB, scaling }: Adapter, input: ArrayLike<number>): number[] {
+  const hidden = loraB.map((_, k) => loraA.reduce((sum, row, i) => sum + input[i]! * row[k]!, 0));
+  return Array.from(loraB[0]!, (_, j) => {
+    const delta = loraB.reduce((sum, row, k) => sum + hidden[k]! * row[j]!, 0);
+    return (loraA.length === loraB[0]!.length ? input[j]! : 0) + scaling * delta;
+  });
+}
+
+describe.each(combinations)('mode $mode, fisher $fisher, penalty $penalty', options => {
+  it('has the gradient of finite differences', () => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        const ewc = trained(options, tasks);
+        const { loraA, loraB, scaling } = moved;
+        const penaltyOf = (a: number[][], b: number[][]): number =>
+          ewc.computePenalty(mapOf({ loraA: a, loraB: b, scaling }));
+        const { gradA, gradB } = ewc.penaltyGradient(mapOf(moved)).get('a')!;
+        expectGradient(rows => penaltyOf(rows, loraB), loraA, gradA);
+        expectGradient(rows => penaltyOf(loraA, rows), loraB, gradB);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it('adds that gradient to others', () => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        const ewc = trained(options, tasks);
+        const grads = {
+          gradA: moved.loraA.map(row => [...row]),
+          gradB: moved.loraB.map(row => Float32Array.from(row)),
+        };
+        const { gradA, gradB } = ewc.penaltyGradient(mapOf(moved)).get('a')!;
+        ewc.addPenaltyGradient(mapOf(moved), new Map([['a', grads]]));
+        for (const [actual, start, added] of [
+          [grads.gradA, moved.loraA, gradA],
+          [grads.gradB, moved.loraB, gradB],
+        ] as const) {
+          const sums = start.map((row, i) => Array.from(row, (value, j) => value + added[i]![j]!));
+          expectCloseToLargest(actual, sums, 1e-5);
+        }
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it('of shards merged is that of the whole, in any grouping', () => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        const [first, { adapter, examples }] = [tasks.slice(0, 1), tasks[1]!];
+        const of = (from: number, to: number): EWCManager =>
+          trained(options, [...first, { adapter, examples: examples.slice(from, to) }]);
+        const whole = of(0, 4);
+        const left = of(0, 1);
+        left.merge(of(1, 3));
+        left.merge(of(3, 4));
+        const right = of(1, 3);
+        right.merge(of(3, 4));
+        const other = of(0, 1);
+        other.merge(right);
+        for (const merged of [left, other]) {
+          const [penalty, expected] = [merged.computePenalty(mapOf(moved)), whole.computePenalty(mapOf(moved))];
+          expect(Math.abs(penalty - expected)).toBeLessThanOrEqual(2e-5 * Math.max(1e-3, expected));
+          const [gradient, expectedGradient] = [merged, whole].map(ewc => ewc.penaltyGradient(mapOf(moved)).get('a')!);
+          for (const part of ['gradA', 'gradB'] as const)
+            expectCloseToLargest([...gradient![part], [1e-3]], [...expectedGradient![part], [1e-3]], 1e-4);
+        }
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it('round-trips through JSON, and goes on alike', () => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        const ewc = trained(options, tasks.slice(0, 2));
+        const restored = new EWCManager();
+        restored.import(JSON.parse(JSON.stringify(ewc.export())));
+        expect(restored.export()).toEqual(ewc.export());
+        const { adapter, examples } = tasks[2]!;
+        for (const each of [ewc, restored]) each.computeFisher(mapOf(adapter), examples);
+        expectClose(restored.computePenalty(mapOf(moved)), ewc.computePenalty(mapOf(moved)), 1e-6, 1e-3);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it('never grows by applyGradient, at any strength', () => {
+    const random = mulberry32(3);
+    const matrix = (height: number, width: number): number[][] =>
+      Array.from({ length: height }, () => Array.from({ length: width }, () => 2 * random() - 1));
+    const adapter = (): Plain => ({ loraA: matrix(4, 2), loraB: matrix(2, 4), scaling: 1 });
+    const task = (): { adapter: Plain; examples: EmbeddedExample[] } => ({
+      adapter: adapter(),
+      examples: matrix(5, 4).map(row => ({ inputEmb: row, outputEmb: row })),
+    });
+    const tasks = [task(), task()];
+    for (const lambda of [0, 1e-3, 1, 1e3, 1e9, 1e300]) {
+      const ewc = trained({ ...options, lambda }, tasks);
+      const measured = trained({ ...options, lambda: 1 }, tasks);
+      for (const moving of [mapOf(adapter()), mapOf(LoRAAdapter.from(adapter()))]) {
+        let before = measured.computePenalty(moving);
+        const start = before;
+        for (let step = 0; step < 20; step++) {
+          ewc.applyGradient(moving, 0.1);
+          const after = measured.computePenalty(moving);
+          expect(after).toBeLessThanOrEqual(before * (1 + 1e-5) + 1e-9);
+          before = after;
+        }
+        if (lambda >= 1e3) expect(before).toBeLessThan(0.9 * start);
+        if (lambda === 0) expect(before).toBe(start);
+      }
+    }
+  });
+});
+
+describe("mode 'sum'", () => {
+  it.each(['diagonal', 'function'] as const)('is the sum of the penalties of the single tasks: %s', penalty => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        const all = trained({ penalty, mode: 'sum', lambda: 2 }, tasks).computePenalty(mapOf(moved));
+        const each = tasks.map(task =>
+          trained({ penalty, mode: 'last', lambda: 2 }, [task]).computePenalty(mapOf(moved)),
+        );
+        expectClose(
+          all,
+          each.reduce((sum, value) => sum + value, 0),
+          2e-5,
+          1e-2,
+        );
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('protects at its best no worse than the latest task alone, which is where it is least of all', () => {
+    const [first, second] = [1, 3].map(value => ({ loraA: [[value]], loraB: [[1]], scaling: 1 }));
+    const data = [{ inputEmb: [1], outputEmb: [0] }];
+    const ewc = trained({ mode: 'sum', fisher: 'exact' }, [
+      { adapter: first!, examples: data },
+      { adapter: second!, examples: data },
+    ]);
+    // F of loraA is 2 for both: halfway lies the least; the other parameter is the same in both.
+    expect(Array.from(ewc.optimalParams.get('a')!.loraA[0]!)).toEqual([2]);
+    expect(Array.from(ewc.fisherInfo.get('a')!.fisherA[0]!)).toEqual([4]);
+  });
+});
+
+describe("modes 'average' and 'online'", () => {
+  it('weigh earlier Fishers by a half, or by decay, and pull towards the latest parameters', () => {
+    fc.assert(
+      fc.property(history, ({ tasks }) => {
+        const single = tasks.map(task => trained({ mode: 'last' }, [task]).fisherInfo.get('a')!.fisherA);
+        const expected = (weights: number[]): number[][] =>
+          single[0]!.map((row, i) =>
+            Array.from(row, (_, j) => weights.reduce((sum, weight, t) => sum + weight * single[t]![i]![j]!, 0)),
+          );
+        const average = trained({ mode: 'average' }, tasks);
+        expectCloseToLargest(average.fisherInfo.get('a')!.fisherA, expected([0.25, 0.25, 0.5]), 1e-5);
+        const online = trained({ mode: 'online', decay: 0.5 }, tasks);
+        expectCloseToLargest(online.fisherInfo.get('a')!.fisherA, expected([0.25, 0.5, 1]), 1e-5);
+        expectCloseToLargest(
+          trained({ mode: 'online' }, tasks).fisherInfo.get('a')!.fisherA,
+          expected([0.81, 0.9, 1]),
+          1e-5,
+        );
+        for (const ewc of [average, online])
+          expect(ewc.optimalParams.get('a')!.loraA.map(row => [...row])).toEqual(tasks[2]!.adapter.loraA);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it("'last' and 'average' are what `online` false and true are", () => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        for (const [mode, online] of [
+          ['last', false],
+          ['average', true],
+        ] as const) {
+          const [byMode, byFlag] = [trained({ mode }, tasks), trained({ online }, tasks)];
+          expect(byMode.computePenalty(mapOf(moved))).toBe(byFlag.computePenalty(mapOf(moved)));
+        }
+      }),
+      { numRuns: 5 },
+    );
+  });
+});
+
+describe('the function penalty', () => {
+  const brute = (old: Plain, examples: readonly EmbeddedExample[], now: Adapter): number => {
+    const changes = examples.map(({ inputEmb }) => {
+      const [before, after] = [outputOf(old, inputEmb), outputOf(now, inputEmb)];
+      return before.reduce((sum, value, j) => sum + (after[j]! - value) ** 2, 0) / before.length;
+    });
+    return changes.reduce((sum, value) => sum + value, 0) / changes.length;
+  };
+
+  it('is λ times the mean squared change of the outputs, added up over tasks', () => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        const expected = tasks.reduce((sum, { adapter, examples }) => sum + brute(adapter, examples, moved), 0);
+        const ewc = trained({ penalty: 'function', lambda: 3 }, tasks);
+        expectClose(ewc.computePenalty(mapOf(moved)), 3 * expected, 2e-5, 1e-2);
+        expect(ewc.config.mode).toBeUndefined();
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('does not change where the weights do but their product does not: A → AR, B → R⁻¹B', () => {
+    fc.assert(
+      fc.property(
+        history,
+        fc.constantFrom(0.5, 2, -3),
+        fc.constantFrom(-0.5, 0, 1),
+        ({ tasks, moved }, stretch, shear) => {
+          const ewc = trained({ penalty: 'function', lambda: 1 }, tasks);
+          const rank = moved.loraB.length;
+          // R stretches the first column and adds a share of it to the last.
+          const loraA = moved.loraA.map(row => {
+            const changed = row.map((value, k) => (k === 0 ? stretch * value : value));
+            if (rank > 1) changed[rank - 1]! += shear * changed[0]!;
+            return changed;
+          });
+          const loraB = moved.loraB.map((row, k) =>
+            row.map((value, j) =>
+              k === 0 ? (value - (rank > 1 ? stretch * shear * moved.loraB[rank - 1]![j]! : 0)) / stretch : value,
+            ),
+          );
+          expectClose(
+            ewc.computePenalty(mapOf({ ...moved, loraA, loraB })),
+            ewc.computePenalty(mapOf(moved)),
+            1e-4,
+            1e-1,
+          );
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  it('is exactly 0 right after computeFisher, and keeps as much for ten tasks as for two', () => {
+    const random = mulberry32(2);
+    const adapter = new LoRAAdapter({ dim: 6, rank: 2, seed: 1 });
+    const ewc = new EWCManager({ penalty: 'function' });
+    const sizes: number[] = [];
+    for (let task = 0; task < 10; task++) {
+      for (const row of [...adapter.loraA, ...adapter.loraB])
+        for (let k = 0; k < row.length; k++) row[k]! += random() - 0.5;
+      const data = Array.from({ length: 3000 }, () => ({
+        inputEmb: Float32Array.from({ length: 6 }, () => random() - 0.5),
+        outputEmb: [0],
+      }));
+      ewc.computeFisher(mapOf(adapter), data);
+      if (task === 0) expect(ewc.computePenalty(mapOf(adapter))).toBe(0);
+      const { moment, residual } = ewc.functionInfo.get('a')!;
+      sizes.push([...moment, ...(residual ?? [])].reduce((sum, row) => sum + row.length, 0));
+    }
+    expect(sizes[9]).toBe(sizes[1]);
+    // Moments of many inputs, in blocks: the variance of a uniform distribution on the diagonal, ten times.
+    ewc.functionInfo.get('a')!.moment.forEach((row, i) => {
+      row.forEach((value, j) => {
+        expect(Math.abs(value - (i === j ? 10 / 12 : 0))).toBeLessThan(0.05);
+      });
+    });
+    expect(ewc.config.lambda).toBe(700);
+    expect(new EWCManager().config.lambda).toBe(2000);
+  });
+});
+
+describe('the exact Fisher', () => {
+  it('is the mean squared gradient over targets that the model itself draws', () => {
+    const random = mulberry32(9);
+    const gaussian = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    const [dim, rank] = [4, 2];
+    const matrix = (height: number, width: number): number[][] =>
+      Array.from({ length: height }, () => Array.from({ length: width }, () => 2 * random() - 1));
+    const adapter = { loraA: matrix(dim, rank), loraB: matrix(rank, dim), scaling: 0.8 };
+    const inputs = matrix(3, dim);
+    const data = inputs.map(inputEmb => ({ inputEmb, outputEmb: outputOf(adapter, inputEmb) }));
+    const exact = trained({ fisher: 'exact' }, [{ adapter, examples: data }]).fisherInfo.get('a')!;
+
+    const draws = 20_000;
+    const empirical = new EWCManager({ sampleSize: Infinity });
+    const drawn = Array.from({ length: draws }, (_, n) => {
+      const { inputEmb, outputEmb } = data[n % data.length]!;
+      return { inputEmb, outputEmb: outputEmb.map(value => value + Math.sqrt(dim / 2) * gaussian()) };
+    });
+    empirical.computeFisher(mapOf(adapter), drawn);
+    const monteCarlo = empirical.fisherInfo.get('a')!;
+    for (const part of ['fisherA', 'fisherB'] as const) {
+      exact[part].forEach((row, i) => {
+        // A square of a normal number has a standard deviation of √2 of its mean: five of the mean's over all draws. Inputs
+        // differ, which widens the spread somewhat.
+        row.forEach((value, k) => {
+          expect(Math.abs(monteCarlo[part][i]![k]! / value - 1)).toBeLessThan(5 * Math.sqrt(2 / draws) * 2);
+        });
+      });
+    }
+  });
+
+  it('needs no targets, and does not vanish at a perfect fit', () => {
+    const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+    const data = [{ inputEmb: [1, 1] } as unknown as EmbeddedExample];
+    const ewc = new EWCManager({ fisher: 'exact' });
+    ewc.computeFisher(mapOf(adapter), data);
+    expect(Math.min(...[...ewc.fisherInfo.get('a')!.fisherA].map(row => row[0]!))).toBeGreaterThan(0);
+    const fitted = [{ inputEmb: [1, 1], outputEmb: outputOf(adapter, [1, 1]) }];
+    const empirical = trained({}, [{ adapter, examples: fitted }]);
+    expect(Math.max(...[...empirical.fisherInfo.get('a')!.fisherA].map(row => row[0]!))).toBe(0);
+  });
+});
+
+describe('training with the penalty', () => {
+  it.each(['diagonal', 'function'] as const)('stays finite and near the first task at a huge λ: %s', penalty => {
+    const random = mulberry32(4);
+    const rows = (): Float32Array[] =>
+      Array.from({ length: 16 }, () => Float32Array.from({ length: 8 }, () => random() - 0.5));
+    const [inputs, firstTargets, secondTargets] = [rows(), rows(), rows()];
+    const adapter = new LoRAAdapter({ dim: 8, rank: 2, seed: 1 });
+    const adapters = new Map([['a', adapter]]);
+    const ewc = new EWCManager({ penalty, lambda: 1e7, fisher: 'exact' });
+    const train = (targets: Float32Array[]): void => {
+      const optimizer = new AdamW(adapters, { lr: 1e-2, weightDecay: 0 });
+      for (let step = 0; step < 100; step++) {
+        const { gradients } = LossComputer.mse(adapter.forward(inputs), targets, { gradients: true });
+        const grads = new Map([['a', adapter.backward(gradients)]]);
+        ewc.addPenaltyGradient(adapters, grads);
+        optimizer.step(grads);
+      }
+    };
+    train(firstTargets);
+    const outputs = adapter.forward(inputs);
+    ewc.computeFisher(
+      adapters,
+      inputs.map((inputEmb, i) => ({ inputEmb, outputEmb: firstTargets[i]! })),
+    );
+    train(secondTargets);
+    const moved = LossComputer.mse(adapter.forward(inputs), outputs).loss;
+    expect(moved).toBeLessThan(0.02 * LossComputer.mse(secondTargets, outputs).loss);
+  });
+});
+
+describe('merge refuses', () => {
+  const adapter = (value: number): Plain => ({ loraA: [[value], [2]], loraB: [[3, 4]], scaling: 1 });
+  const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+  const manager = (options: EWCOptions = {}, value = 1, name = 'a', scaling = 1): EWCManager => {
+    const ewc = new EWCManager(options);
+    ewc.computeFisher(new Map([[name, { ...adapter(value), scaling }]]), data);
+    return ewc;
+  };
+  const fitting = { penalty: 'function' } as const;
+
+  it.each<[string, () => EWCManager, () => EWCManager]>([
+    ['merge: other must be an EWCManager, got an object', manager, () => ({}) as EWCManager],
+    ["merge: the other's penalty is function, here diagonal", manager, () => manager(fitting)],
+    ["merge: the other's fisher is exact, here empirical", manager, () => manager({ fisher: 'exact' })],
+    ["merge: the other's mode is sum, here last", manager, () => manager({ mode: 'sum' })],
+    ["merge: the other's stats.tasksLearned is 0, here 1", manager, () => new EWCManager()],
+    ['merge: the other\'s adapters is "b", here "a"', manager, () => manager({}, 1, 'b')],
+    ['merge: the other\'s loraA of "a" has other weights; shards share one adapter', manager, () => manager({}, 5)],
+    ['merge: the other\'s scaling of "a" is 2, here 1', () => manager(fitting), () => manager(fitting, 1, 'a', 2)],
+    [
+      'merge: normalised Fishers have lost their scale',
+      () => manager({ normalize: true }),
+      () => manager({ normalize: true }),
+    ],
+  ])('%s', (message, make, other) => {
+    const ewc = make();
+    const before = ewc.export();
+    expect(() => ewc.merge(other())).toThrow(message);
+    expect(ewc.export()).toEqual(before);
+  });
+
+  it('nothing of managers that have seen nothing', () => {
+    const ewc = new EWCManager();
+    ewc.merge(new EWCManager());
+    expect(ewc.stats.tasksLearned).toBe(0);
+  });
+});
