@@ -23,7 +23,7 @@ import {
 } from './ewc-manager/function-penalty.js';
 import { mergeDiagonal, mergeFunction } from './ewc-manager/merge.js';
 import { mseGradients } from './ewc-manager/mse-gradients.js';
-import { checkOptionsOf, defaultLambda, type EWCConfig, type EWCOptions, modeOf } from './ewc-manager/options.js';
+import { checkOptionsOf, DEFAULT_LAMBDA, type EWCConfig, type EWCOptions, modeOf } from './ewc-manager/options.js';
 import type { AdapterPenalty } from './ewc-manager/penalty.js';
 import { type EWCState, exportState, parseState } from './ewc-manager/state.js';
 import {
@@ -102,16 +102,18 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   /** Examples behind the latest task's estimates, which `merge` weighs them by. */
   #examples = 0;
   readonly #normalize: boolean;
+  #isDefaultLambda: boolean;
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
    */
   constructor(config: EWCOptions = {}) {
     super();
-    const lambda = defaultLambda(config?.penalty);
+    const lambda = DEFAULT_LAMBDA[config?.penalty === 'function' ? 'function' : 'diagonal'];
     this.config = withDefaults('EWCManager', { lambda, sampleSize: 200, normalize: true, online: false }, config);
     checkOptionsOf('EWCManager', '', { ...this.config });
     this.#normalize = config?.normalize === true;
+    this.#isDefaultLambda = config?.lambda === undefined;
   }
 
   /**
@@ -148,6 +150,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.emit('fisher:start', { samples: data.length });
     if (isFunction) this.#rememberFunctions(adapters, data);
     else this.#rememberFishers(adapters, data, isExact ? undefined : gradients);
+    if (options.gradients && this.#isDefaultLambda) this.config.lambda = DEFAULT_LAMBDA.ownGradients;
     this.stats.tasksLearned++;
     this.emit('fisher:complete', { adapters: adapters.size });
   }
@@ -392,6 +395,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.#constants = constants;
     this.#examples = examples;
     this.config = { ...this.config, ...config };
+    if (config.lambda !== undefined) this.#isDefaultLambda = false;
     if (stats) this.stats = stats;
   }
 }

@@ -318,8 +318,6 @@ describe('the function penalty', () => {
         expect(Math.abs(value - (i === j ? 10 / 12 : 0))).toBeLessThan(0.05);
       });
     });
-    expect(ewc.config.lambda).toBe(700);
-    expect(new EWCManager().config.lambda).toBe(2000);
   });
 });
 
@@ -363,6 +361,43 @@ describe('the exact Fisher', () => {
     const fitted = [{ inputEmb: [1, 1], outputEmb: outputOf(adapter, [1, 1]) }];
     const empirical = trained({}, [{ adapter, examples: fitted }]);
     expect(Math.max(...[...empirical.fisherInfo.get('a')!.fisherA].map(row => row[0]!))).toBe(0);
+  });
+});
+
+describe('the default λ', () => {
+  const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+  const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+  const gradients = (): Adapter & { gradA: number[][]; gradB: number[][] } => ({
+    ...adapter,
+    gradA: [[1], [1]],
+    gradB: [[1, 1]],
+  });
+
+  it('fits the penalty, and the gradients it is made of; one that was given stays', () => {
+    expect(new EWCManager().config.lambda).toBe(2000);
+    expect(new EWCManager({ penalty: 'function' }).config.lambda).toBe(800);
+    for (const [options, expected] of [
+      [{}, 40],
+      [{ lambda: 7 }, 7],
+    ] as const) {
+      const ewc = new EWCManager(options);
+      ewc.computeFisher(mapOf(adapter), data, { gradients });
+      expect(ewc.config.lambda).toBe(expected);
+    }
+    const restored = new EWCManager();
+    restored.import(JSON.parse(JSON.stringify(trained({ lambda: 5 }, [{ adapter, examples: data }]).export())));
+    restored.computeFisher(mapOf(adapter), data, { gradients });
+    expect(restored.config.lambda).toBe(5);
+  });
+
+  it('is refused gradients that it would not read', () => {
+    for (const [options, reason] of [
+      [{ penalty: 'function' }, "penalty 'function'"],
+      [{ fisher: 'exact' }, "fisher 'exact'"],
+    ] as const)
+      expect(() => new EWCManager(options).computeFisher(mapOf(adapter), data, { gradients })).toThrow(
+        `computeFisher: gradients are not read with ${reason}`,
+      );
   });
 });
 

@@ -16,6 +16,7 @@ describe('the barrel', () => {
       'AdamW',
       'LoRAAdapter',
       'SGD',
+      'continualMetrics',
       'kernelBackend',
       'readJsonl',
       'releaseKernelMemory',
