@@ -15,6 +15,7 @@ import {
   releaseKernelMemory,
   useKernelBackend,
 } from 'microlora-training-utils';
+import { runContinual } from './continual.mjs';
 import { measure, measureAsync } from './measure.mjs';
 import * as plain from './plain.mjs';
 
@@ -278,6 +279,11 @@ if ('memory'.includes(only)) {
   const warm = bytesInUse();
   for (let i = 0; i < 1500; i++) step();
   console.log(`1,500 training steps after warm-up: ${mebibytes(bytesInUse() - warm)} of growth`);
+}
+
+if ('continual'.includes(only)) {
+  useKernelBackend('simd');
+  runContinual();
 }
 
 /** Bytes of heap and buffers after a collection. */
