@@ -21,13 +21,16 @@ export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-genera
 export type { Shard } from './batch-generator/order.js';
 export type { BatchGeneratorState } from './batch-generator/state.js';
 export type { TrainingStep } from './batch-generator.js';
+export type { DataPreprocessorEvents, PreprocessorStats, ProcessProgress } from './data-preprocessor/events.js';
 export type {
   DataPreprocessorConfig,
-  DataPreprocessorEvents,
   DataPreprocessorOptions,
   Embedder,
-  PreprocessorStats,
-} from './data-preprocessor.js';
+  ExampleSource,
+  ProcessOptions,
+  Tokenizer,
+} from './data-preprocessor/options.js';
+
 export type { EWCState } from './ewc-manager/state.js';
 export type {
   EWCConfig,
