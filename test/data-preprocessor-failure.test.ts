@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { DataPreprocessor, type ExampleSource, type TrainingExample } from '../src/index.js';
 import { calls, Endless, pairs } from './support/sources.js';
@@ -111,9 +110,14 @@ it('finds that the whole first chunk is a failed call’s, of another length', a
 
 it('refuses rows of two lengths from calls that run at the same time', async () => {
   const widths = [2, 3];
+  let open: () => void;
+  const gate = new Promise<void>(resolve => {
+    open = resolve;
+  });
   const embedder = async (texts: string[]): Promise<number[][]> => {
     const width = widths.shift()!;
-    await sleep(width);
+    if (widths.length === 0) open();
+    await gate;
     return texts.map(() => new Array<number>(width).fill(1));
   };
   const preprocessor = new DataPreprocessor({ embedder });
@@ -122,7 +126,9 @@ it('refuses rows of two lengths from calls that run at the same time', async () 
     preprocessor.process([{ input: 'c', output: 'd' }]),
   ]);
   expect(results.map(result => result.status)).toEqual(['fulfilled', 'rejected']);
-  expect((results[1] as PromiseRejectedResult).reason.message).toMatch(/3 entries/);
+  expect((results[1] as PromiseRejectedResult).reason.message).toBe(
+    'process: embedder returned rows of 3 entries, and of 2 before',
+  );
 });
 
 function failAt<I extends Iterator<unknown> | AsyncIterator<unknown>>(count: number, iterator: I): I {
