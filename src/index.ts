@@ -15,21 +15,31 @@ import { LRSchedulers } from './lr-schedulers.js';
 export { BatchGenerator, DataPreprocessor, EWCManager, GradientCheckpointer, LossComputer, LRSchedulers };
 export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, GradientCheckpointer, LRSchedulers };
 
-// Types of options, results and data.
+// What the port adds.
+
+export { continualMetrics } from './continual-metrics.js';
+export { readJsonl } from './jsonl.js';
+export { kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
+export { LoRAAdapter } from './lora-adapter.js';
+export { AdamW, SGD } from './optimizers.js';
+
+// Types of options, results, state and data.
+
 export type { NegativeMining } from './batch-generator/negative-mining.js';
 export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-generator/options.js';
 export type { Shard } from './batch-generator/order.js';
 export type { BatchGeneratorState } from './batch-generator/state.js';
 export type { TrainingStep } from './batch-generator.js';
-// What the port adds.
-export { type ContinualMetrics, type ContinualMetricsOptions, continualMetrics } from './continual-metrics.js';
+export type { ContinualMetrics, ContinualMetricsOptions } from './continual-metrics.js';
+export type { DataPreprocessorEvents, PreprocessorStats, ProcessProgress } from './data-preprocessor/events.js';
 export type {
   DataPreprocessorConfig,
-  DataPreprocessorEvents,
   DataPreprocessorOptions,
   Embedder,
-  PreprocessorStats,
-} from './data-preprocessor.js';
+  ExampleSource,
+  ProcessOptions,
+  Tokenizer,
+} from './data-preprocessor/options.js';
 export type { FisherInfo, OptimalParams } from './ewc-manager/diagonal.js';
 export type { ExampleGradients } from './ewc-manager/fisher.js';
 export type { FunctionInfo } from './ewc-manager/function-penalty.js';
@@ -43,9 +53,9 @@ export type {
   GradientCheckpointerOptions,
   MemoryEstimate,
 } from './gradient-checkpointer.js';
-export { type ReadJsonlOptions, readJsonl } from './jsonl.js';
-export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
-export { LoRAAdapter, type LoRAAdapterOptions, type SavedAdapter } from './lora-adapter.js';
+export type { ReadJsonlOptions } from './jsonl.js';
+export type { KernelBackend } from './kernel-backend.js';
+export type { LoRAAdapterOptions, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';
 export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
@@ -59,7 +69,7 @@ export type {
   Schedule,
   WarmupCosineOptions,
 } from './lr-schedulers.js';
-export { AdamW, type AdamWOptions, SGD, type SGDOptions } from './optimizers.js';
+export type { AdamWOptions, SGDOptions } from './optimizers.js';
 export type {
   Adapter,
   AdapterGradients,

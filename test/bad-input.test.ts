@@ -256,6 +256,11 @@ const options: Row[] = [
     () => new DataPreprocessor({ embedBatchSize: 0 }),
   ],
   [
+    'DataPreprocessor: tokenizer must be a function, got "bpe"',
+    TypeError,
+    () => new DataPreprocessor({ tokenizer: untyped('bpe') }),
+  ],
+  [
     'DataPreprocessor: cacheBytes must be a finite number of at least 0 or Infinity, got -1',
     RangeError,
     () => new DataPreprocessor({ cacheBytes: -1 }),
@@ -866,10 +871,12 @@ describe('what is refused changes nothing', () => {
 });
 
 describe('process', () => {
+  const pair = { input: 'a', output: 'b' };
   const bad: [string, typeof TypeError | typeof RangeError, unknown][] = [
     ['process: examples must be an array or an (async) iterable, got undefined', TypeError, undefined],
     ['process: examples must be an array or an (async) iterable, got "text"', TypeError, 'text'],
     ['process: examples[0] must be an object, got "text"', TypeError, ['text']],
+    ['process: examples[0] must be an object, got undefined', TypeError, Object.assign(new Array(2), { 1: pair })],
     [
       'process: examples[1].input must be a string, got undefined',
       TypeError,
@@ -900,12 +907,35 @@ describe('process', () => {
     ['process: embedder: row 1 ("b") has 1 entries, expected 2', [[1, 2], [3]]],
     ['process: embedder: row 1 ("b")[0] must be finite, got NaN', [[1], [Number.NaN]]],
     ['process: embedder: row 0 ("a") is empty', [[], []]],
+    ['process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got undefined', new Array(2)],
+    ['process: embedder: row 1 ("b")[0] must be a number, got undefined', [[1], new Array(1)]],
     ['process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got null', [null, null]],
   ];
   it.each(embedders)('%s', async (message, returned) => {
     const preprocessor = new DataPreprocessor({ embedder: () => untyped(returned) });
     await expect(preprocessor.process([{ input: 'a', output: 'b' }])).rejects.toThrow(message);
     expect(preprocessor.getStats()).toMatchObject({ processed: 0, vocabSize: 0, cacheSize: 0 });
+  });
+
+  const calls: [string, unknown, unknown][] = [
+    ['examples must be an array or an (async) iterable, got 3', 3, {}],
+    ['options must be an object, got 3', [], 3],
+    ['options must be an object, got null', [], null],
+    ['signal must be an AbortSignal, got an object', [], { signal: {} }],
+    ['signal must be an AbortSignal, got null', [], { signal: null }],
+    ['onProgress must be a function, got true', [], { onProgress: true }],
+  ];
+  it.each(calls)('process and stream: %s', async (message, examples, options) => {
+    const preprocessor = new DataPreprocessor();
+    const processed = preprocessor.process(untyped(examples), untyped(options));
+    await expect(processed).rejects.toThrow(new TypeError(`process: ${message}`));
+    const stream = (): unknown => preprocessor.stream(untyped(examples), untyped(options));
+    expect(stream).toThrow(new TypeError(`stream: ${message}`));
+  });
+
+  it('stream: examples[0].input must be a string, got 3', async () => {
+    const rows = new DataPreprocessor().stream(untyped([{ input: 3 }]));
+    await expect(rows.next()).rejects.toThrow('stream: examples[0].input must be a string, got 3');
   });
 
   it('holds an embedder function to a given embeddingDim', async () => {

@@ -1,9 +1,10 @@
 /** Most tokens kept: 4 MiB. */
 const MAX_TOKENS = 2 ** 20;
+/** Most characters of texts kept, 4 to 8 MiB: a word may be long. */
+const MAX_CHARACTERS = 2 ** 22;
 
 /**
- * Tokens by text. A vocabulary only grows, so a text keeps its tokens; a caller who puts another Map in its place
- * starts anew. Full, it is emptied, which costs less than keeping an order.
+ * Tokens by text. Full, it is emptied, which costs less than keeping an order.
  *
  * All tokens lie in one array, as tens of thousands of small ones would keep the garbage collector busy.
  */
@@ -12,13 +13,9 @@ export class TokenCache {
   readonly #starts = new Map<string, number>();
   #pool = new Int32Array(0);
   #end = 0;
-  #vocab: ReadonlyMap<string, number> | undefined;
-  #words = 0;
+  #characters = 0;
 
-  get(text: string, vocab: ReadonlyMap<string, number>): number[] | undefined {
-    if (vocab !== this.#vocab || vocab.size < this.#words) this.#clear();
-    this.#vocab = vocab;
-    this.#words = vocab.size;
+  get(text: string): number[] | undefined {
     const start = this.#starts.get(text);
     if (start === undefined) return undefined;
     const pool = this.#pool;
@@ -30,8 +27,8 @@ export class TokenCache {
 
   set(text: string, tokens: readonly number[]): void {
     const needed = tokens.length + 1;
-    if (needed > MAX_TOKENS) return;
-    if (this.#end + needed > MAX_TOKENS) this.#clear();
+    if (needed > MAX_TOKENS || text.length > MAX_CHARACTERS) return;
+    if (this.#end + needed > MAX_TOKENS || this.#characters + text.length > MAX_CHARACTERS) this.clear();
     const start = this.#end;
     const end = start + needed;
     if (end > this.#pool.length) {
@@ -48,10 +45,12 @@ export class TokenCache {
     }
     this.#starts.set(text, start);
     this.#end = end;
+    this.#characters += text.length;
   }
 
-  #clear(): void {
+  clear(): void {
     this.#starts.clear();
     this.#end = 0;
+    this.#characters = 0;
   }
 }

@@ -1,0 +1,34 @@
+/**
+ * Running counts over all calls, of what was done: a call that fails or is left has counted all that it finished, whether
+ * or not it was handed out. A chunk counts from when its texts are embedded: then what it leaves out, and each example as
+ * it is finished.
+ */
+export interface PreprocessorStats {
+  /** Examples taken. */
+  processed: number;
+  /** Examples left out for their quality. */
+  filtered: number;
+  /** Examples left out as repeats; present with `deduplicate`. */
+  duplicates?: number;
+  /** Variations added. */
+  augmented: number;
+  /** Embeddings that came from the cache. */
+  cacheHits: number;
+}
+
+/** How far a call has come. */
+export interface ProcessProgress {
+  /** Examples read from the source. */
+  read: number;
+  /** Rows made of them, variations included. */
+  produced: number;
+  /** Examples in the source where that is known: of an array or a Set. */
+  total: number | undefined;
+}
+
+export type DataPreprocessorEvents = {
+  /** After each chunk of a call, as `onProgress`. */
+  'process:progress': [ProcessProgress];
+  /** After each `process`, and each `stream` read to its end: how many rows it gave, and the running counts. */
+  'process:complete': [{ total: number; stats: PreprocessorStats }];
+};

@@ -1,0 +1,104 @@
+import {
+  checkArray,
+  checkCount,
+  checkFunction,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  describe,
+  wrongType,
+} from '../internal/validate.js';
+import type { TrainingExample, Vector } from '../types.js';
+import type { ProcessProgress } from './events.js';
+
+/** Turns distinct texts into rows of equal length, one a text, in order. */
+export type Embedder = (texts: string[]) => readonly Vector[] | Promise<readonly Vector[]>;
+
+/** Turns a text into tokens: integers of at least 0. */
+export type Tokenizer = (text: string) => number[];
+
+/** Where examples come from: an array, a generator, a stream of objects, what `readJsonl` returns. */
+export type ExampleSource = Iterable<TrainingExample> | AsyncIterable<TrainingExample>;
+
+export interface DataPreprocessorOptions {
+  /** Most tokens kept of a text. Default 512. */
+  maxLength?: number;
+  /** Length of the embeddings. Default 384; with an embedder function, that of the first rows handed out. */
+  embeddingDim?: number;
+  /** Whether to add variations of each example. Default false. */
+  augmentation?: boolean;
+  /** At most `augmentationFactor - 1` variations an example. Default 2. */
+  augmentationFactor?: number;
+  /** Examples of lower quality are left out. Default 0. */
+  qualityThreshold?: number;
+  /** Whether embeddings get unit length. Default true; with an embedder function false: its rows are kept as they are. */
+  normalizeEmbeddings?: boolean;
+  /**
+   * `'hash'`, the original's and the default, tells texts apart and no more. `'ngram'` gives similar texts similar rows
+   * without a model: signed hashing of words and character 3- to 5-grams; a text without letters or digits is the zero
+   * row. A function is called with up to `embedBatchSize` distinct texts that are not cached.
+   */
+  embedder?: 'hash' | 'ngram' | Embedder;
+  /** Most texts in one call of an embedder function. Default 64. */
+  embedBatchSize?: number;
+  /** Makes the tokens of a text, each time anew; the vocabulary then stays empty. Default: the original's words. */
+  tokenizer?: Tokenizer;
+  /**
+   * Whether an example with the input and output of an earlier one of the same call is left out; one that was left out for
+   * its quality is no earlier one. Variations are not compared. Takes about 100 bytes for each distinct pair, by whose
+   * SHA-256 they are told apart. Default false.
+   */
+  deduplicate?: boolean;
+  /** Most bytes the embedding cache holds; the least recently used leave. Default 256 MiB. */
+  cacheBytes?: number;
+  /** Seed (uint32) of a private generator for augmentation. Default: `Math.random`. */
+  seed?: number;
+}
+
+type OptionalOption = 'seed' | 'tokenizer';
+
+/** The configuration with its defaults filled in. */
+export type DataPreprocessorConfig = Required<Omit<DataPreprocessorOptions, OptionalOption | 'embeddingDim'>> &
+  Pick<DataPreprocessorOptions, OptionalOption> & {
+    /** Undefined until rows of an embedder function without a given `embeddingDim` have been handed out. */
+    embeddingDim: number | undefined;
+  };
+
+export interface ProcessOptions {
+  /**
+   * Ends the call with the signal's reason, by default a `DOMException` named `AbortError`: at once where an embedder, the
+   * source or an override is waited for, else within about 10 ms of work.
+   */
+  signal?: AbortSignal;
+  /** Called after every chunk of 128 examples; with an embedder function, of `2 · embedBatchSize`. */
+  onProgress?: (progress: ProcessProgress) => void;
+}
+
+export function checkConfig(config: DataPreprocessorConfig): void {
+  const call = 'DataPreprocessor';
+  checkNumber(call, 'maxLength', config.maxLength, { integer: true, min: 0, infinity: true });
+  if (config.embeddingDim !== undefined) checkCount(call, 'embeddingDim', config.embeddingDim);
+  checkCount(call, 'augmentationFactor', config.augmentationFactor);
+  checkNumber(call, 'qualityThreshold', config.qualityThreshold);
+  if (typeof config.embedder !== 'function') checkOneOf(call, 'embedder', config.embedder, ['hash', 'ngram']);
+  checkCount(call, 'embedBatchSize', config.embedBatchSize);
+  if (config.tokenizer !== undefined) checkFunction(call, 'tokenizer', config.tokenizer);
+  checkNumber(call, 'cacheBytes', config.cacheBytes, { min: 0, infinity: true });
+}
+
+export function checkProcessOptions(call: string, options: unknown): void {
+  checkObject(call, 'options', options);
+  const { signal, onProgress } = options as ProcessOptions;
+  // Not by its class: other realms and test environments have their own.
+  const isSignal = typeof signal === 'object' && signal !== null && 'aborted' in signal && 'addEventListener' in signal;
+  if (signal !== undefined && !isSignal) throw wrongType(call, 'signal', 'an AbortSignal', signal);
+  if (onProgress !== undefined) checkFunction(call, 'onProgress', onProgress);
+}
+
+/** The result of a caller's tokenizer for a text, checked. */
+export function checkTokens(text: string, tokens: unknown): number[] {
+  const call = `tokenizer: of ${describe(text)}`;
+  checkArray(call, 'the result', tokens);
+  for (let i = 0; i < tokens.length; i++) checkCount(call, `token ${i}`, tokens[i], 0);
+  return tokens as number[];
+}

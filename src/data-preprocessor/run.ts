@@ -1,0 +1,42 @@
+import type { ProcessProgress } from './events.js';
+import {
+  checkProcessOptions,
+  type DataPreprocessorConfig,
+  type ExampleSource,
+  type ProcessOptions,
+} from './options.js';
+import { Pace } from './pace.js';
+import { SeenPairs } from './seen-pairs.js';
+import { checkSource } from './source.js';
+
+/** What one call of `process` or `stream` goes by. */
+export class Run {
+  readonly pace: Pace;
+  readonly onProgress: ((progress: ProcessProgress) => void) | undefined;
+  /** The pairs so far, where repeats are left out. */
+  readonly seen: SeenPairs | undefined;
+  /** Length of the embedder function's rows in this call. */
+  rowLength: number | undefined;
+
+  constructor(
+    readonly call: 'process' | 'stream',
+    examples: ExampleSource,
+    options: ProcessOptions,
+    config: DataPreprocessorConfig,
+  ) {
+    checkSource(call, examples);
+    checkProcessOptions(call, options);
+    this.pace = new Pace(options.signal);
+    this.onProgress = options.onProgress;
+    this.seen = config.deduplicate ? new SeenPairs() : undefined;
+  }
+
+  /** Settles the length of an embedder function's rows. Only rows handed out do: a call that fails must not bind the next. */
+  settleRowLength(config: DataPreprocessorConfig): void {
+    const settled = (config.embeddingDim ??= this.rowLength);
+    if (this.rowLength !== undefined && this.rowLength !== settled)
+      throw new RangeError(
+        `${this.call}: embedder returned rows of ${this.rowLength} entries, and of ${settled} before`,
+      );
+  }
+}

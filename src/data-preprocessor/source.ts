@@ -1,0 +1,92 @@
+import { checkNumber, checkObject, wrongType } from '../internal/validate.js';
+import type { TrainingExample } from '../types.js';
+import type { ExampleSource } from './options.js';
+import type { Pace } from './pace.js';
+
+export function checkSource(call: string, examples: unknown): void {
+  const isIterable =
+    typeof examples === 'object' &&
+    examples !== null &&
+    (Symbol.iterator in examples || Symbol.asyncIterator in examples);
+  if (!isIterable) throw wrongType(call, 'examples', 'an array or an (async) iterable', examples);
+}
+
+/** Number of examples where the source tells without being read. */
+export function lengthOf(examples: ExampleSource): number | undefined {
+  if (Array.isArray(examples)) return examples.length;
+  return examples instanceof Set ? examples.size : undefined;
+}
+
+/**
+ * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, the examples of other
+ * sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
+ */
+export async function* chunksOf(
+  call: string,
+  examples: ExampleSource,
+  size: number,
+  pace: Pace,
+): AsyncGenerator<TrainingExample[], void, undefined> {
+  if (!Array.isArray(examples)) return yield* chunksOfIterable(call, examples, size, pace);
+  // By index, as `forEach` would pass over the holes of a sparse array.
+  for (let i = 0; i < examples.length; i++) {
+    checkExample(call, examples[i], i);
+    if (i % 1024 === 1023 && pace.isDue()) await pace.pause();
+  }
+  for (let start = 0; start < examples.length; start += size) yield examples.slice(start, start + size);
+}
+
+/** `for await` would wait at every example of a sync source, and on an abort for a `next()` that may never come. */
+async function* chunksOfIterable(
+  call: string,
+  examples: ExampleSource,
+  size: number,
+  pace: Pace,
+): AsyncGenerator<TrainingExample[], void, undefined> {
+  const isAsync = Symbol.asyncIterator in examples;
+  const iterator = isAsync ? examples[Symbol.asyncIterator]() : examples[Symbol.iterator]();
+  // Whether it is ours to close: one that throws or ends has closed itself.
+  let isOpen = true;
+  let chunk: TrainingExample[] = [];
+  try {
+    for (let i = 0; ; i++) {
+      isOpen = false;
+      const next = iterator.next();
+      const { done, value } = isAsync ? await pace.untilAborted(next) : (next as IteratorResult<TrainingExample>);
+      if (done) break;
+      isOpen = true;
+      checkExample(call, value, i);
+      if (chunk.push(value) === size) {
+        yield chunk;
+        chunk = [];
+      }
+      if (pace.isDue()) await pace.pause();
+    }
+    if (chunk.length > 0) yield chunk;
+  } catch (error) {
+    // The first error counts, as in `for await`.
+    if (isOpen || pace.isAborted) await close(iterator, pace).catch(() => {});
+    isOpen = false;
+    throw error;
+  } finally {
+    if (isOpen) await close(iterator, pace);
+  }
+}
+
+/** Tells a source that no more is read. After an abort it is not waited for: `return()` may queue behind a `next()`. */
+async function close(iterator: Iterator<unknown> | AsyncIterator<unknown>, pace: Pace): Promise<void> {
+  const closing = Promise.resolve(iterator.return?.());
+  if (pace.isAborted) closing.catch(() => {});
+  else await closing;
+}
+
+function checkExample(call: string, example: unknown, index: number): void {
+  const name = `examples[${index}]`;
+  checkObject(call, name, example);
+  for (const field of ['input', 'output']) {
+    if (typeof example[field] !== 'string') throw wrongType(call, `${name}.${field}`, 'a string', example[field]);
+  }
+  if (example['quality'] !== undefined && example['quality'] !== null) {
+    checkNumber(call, `${name}.quality`, example['quality']);
+  }
+}
