@@ -56,13 +56,17 @@ export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js
 export type { CrossEntropyOptions } from './loss-computer/cross-entropy.js';
 export type { MseOptions } from './loss-computer/mse.js';
 export type { TripletOptions } from './loss-computer/triplet.js';
-export type {
-  CosineWarmRestartsOptions,
-  ExponentialOptions,
-  OneCycleOptions,
-  Schedule,
-  WarmupCosineOptions,
-} from './lr-schedulers.js';
+export type { CosineWarmRestartsOptions, OneCycleOptions } from './lr-schedulers/cycles.js';
+export type { CosineOptions, PolynomialOptions } from './lr-schedulers/decay.js';
+export type { ExponentialOptions, MultiStepOptions, StepOptions } from './lr-schedulers/factors.js';
+export {
+  ReduceLROnPlateau,
+  type ReduceLROnPlateauOptions,
+  type ReduceLROnPlateauState,
+} from './lr-schedulers/reduce-on-plateau.js';
+export type { Schedule } from './lr-schedulers/schedule.js';
+export { type SequencePart, sequence } from './lr-schedulers/sequence.js';
+export type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from './lr-schedulers/warmup.js';
 export { AdamW, type AdamWOptions, SGD, type SGDOptions } from './optimizers.js';
 export type {
   Adapter,
