@@ -15,10 +15,12 @@ describe('the barrel', () => {
     const added = [
       'AdamW',
       'LoRAAdapter',
+      'ReduceLROnPlateau',
       'SGD',
       'kernelBackend',
       'readJsonl',
       'releaseKernelMemory',
+      'sequence',
       'useKernelBackend',
     ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());
@@ -26,7 +28,7 @@ describe('the barrel', () => {
     for (const name of original) expect(Reflect.get(library.default, name)).toBe(Reflect.get(library, name));
   });
 
-  it('keeps the schedules of the original', () => {
+  it('has the original’s schedules first, then its own, and nothing but schedules', () => {
     expect(Object.keys(library.LRSchedulers)).toEqual([
       'constant',
       'linear',
@@ -35,7 +37,15 @@ describe('the barrel', () => {
       'exponential',
       'warmupCosine',
       'oneCycle',
+      'polynomial',
+      'warmupLinear',
+      'inverseSqrt',
+      'warmupStableDecay',
+      'step',
+      'multiStep',
     ]);
+    for (const schedule of Object.values(library.LRSchedulers) as library.Schedule[])
+      expect(schedule(0.1, 50, 100)).toBeGreaterThan(0);
   });
 
   it.each([library.DataPreprocessor, library.EWCManager, library.GradientCheckpointer])(
