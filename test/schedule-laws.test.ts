@@ -112,8 +112,9 @@ describe.each(names)('%s', name => {
     fc.assert(
       fc.property(options[name], fc.nat({ max: 100 }), fc.nat({ max: 100 }), (opts, step, total) => {
         const rate = schedule(1, step, total, opts);
-        fc.pre(rate === 0 || (rate > 1e-290 && rate < 1e290));
-        expect(schedule(8, step, total, scaled(opts, 8))).toBe(8 * rate);
+        fc.pre(rate < 1e300);
+        // A rate below the smallest normal number is short of digits.
+        expect(Math.abs(schedule(8, step, total, scaled(opts, 8)) - 8 * rate)).toBeLessThan(1e-300);
       }),
       { numRuns: 50 },
     );
@@ -183,7 +184,7 @@ describe('shape', () => {
           [LRSchedulers.linear, {}],
           [LRSchedulers.cosine, { minLR }],
           [LRSchedulers.polynomial, { power: exponent, endLR: minLR }],
-          [LRSchedulers.warmupStableDecay as Schedule, { warmupSteps: 0, decaySteps: total, decay: shape, minLR }],
+          [LRSchedulers.warmupStableDecay, { warmupSteps: 0, decaySteps: total, decay: shape, minLR }],
           [LRSchedulers.exponential, { gamma, stepSize: 7 }],
           [LRSchedulers.step, { gamma, stepSize: 7 }],
           [LRSchedulers.multiStep, { gamma, milestones: at }],
