@@ -21,6 +21,8 @@ export { continualMetrics } from './continual-metrics.js';
 export { readJsonl } from './jsonl.js';
 export { kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
 export { LoRAAdapter } from './lora-adapter.js';
+export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
+export { sequence } from './lr-schedulers/sequence.js';
 export { AdamW, SGD } from './optimizers.js';
 
 // Types of options, results, state and data.
@@ -62,13 +64,13 @@ export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js
 export type { CrossEntropyOptions } from './loss-computer/cross-entropy.js';
 export type { MseOptions } from './loss-computer/mse.js';
 export type { TripletOptions } from './loss-computer/triplet.js';
-export type {
-  CosineWarmRestartsOptions,
-  ExponentialOptions,
-  OneCycleOptions,
-  Schedule,
-  WarmupCosineOptions,
-} from './lr-schedulers.js';
+export type { CosineWarmRestartsOptions, OneCycleOptions } from './lr-schedulers/cycles.js';
+export type { CosineOptions, PolynomialOptions } from './lr-schedulers/decay.js';
+export type { ExponentialOptions, MultiStepOptions, StepOptions } from './lr-schedulers/factors.js';
+export type { ReduceLROnPlateauOptions, ReduceLROnPlateauState } from './lr-schedulers/reduce-on-plateau.js';
+export type { Schedule } from './lr-schedulers/schedule.js';
+export type { SequencePart } from './lr-schedulers/sequence.js';
+export type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from './lr-schedulers/warmup.js';
 export type { AdamWOptions, SGDOptions } from './optimizers.js';
 export type {
   Adapter,

@@ -8,8 +8,10 @@ import {
   LoRAAdapter,
   LossComputer,
   LRSchedulers,
+  ReduceLROnPlateau,
   readJsonl,
   SGD,
+  sequence,
 } from '../src/index.js';
 
 /** What is called, what it throws, and the words of the message. */
@@ -29,6 +31,7 @@ const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
 const adapters = new Map([['query', adapter]]);
 const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
 const grads = { gradA: [[1], [1]], gradB: [[1, 1]] };
+const constant = { schedule: LRSchedulers.constant, steps: 1 };
 
 /** A call that breaks the static types, as plain JavaScript may. */
 // biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
@@ -506,6 +509,191 @@ const options: Row[] = [
     'oneCycle: maxLR must be a finite number of at least 0, got Infinity',
     RangeError,
     () => LRSchedulers.oneCycle(1, 1, 1, { maxLR: Infinity }),
+  ],
+  [
+    'cosine: minLR must be at most baseLR (0.1), got 0.2',
+    RangeError,
+    () => LRSchedulers.cosine(0.1, 1, 10, { minLR: 0.2 }),
+  ],
+  [
+    'warmupCosine: minLR must be a finite number of at least 0, got -1',
+    RangeError,
+    () => LRSchedulers.warmupCosine(0.1, 1, 10, { minLR: -1 }),
+  ],
+  [
+    'cosineWarmRestarts: minLR must be at most baseLR (0.1), got 0.2',
+    RangeError,
+    () => LRSchedulers.cosineWarmRestarts(0.1, 1, 10, { minLR: 0.2 }),
+  ],
+  [
+    'cosineWarmRestarts: peakDecay must be a finite number from 0 to 1, got 1.5',
+    RangeError,
+    () => LRSchedulers.cosineWarmRestarts(1, 1, 1, { peakDecay: 1.5 }),
+  ],
+  [
+    'oneCycle: pctStart must be a finite number from 0 to 1, got 30',
+    RangeError,
+    () => LRSchedulers.oneCycle(1, 1, 1, { pctStart: 30 }),
+  ],
+  [
+    'oneCycle: divFactor must be a finite number of at least 1, got 0',
+    RangeError,
+    () => LRSchedulers.oneCycle(1, 1, 1, { divFactor: 0 }),
+  ],
+  [
+    'oneCycle: finalDiv must be a finite number of at least 1, got 0.5',
+    RangeError,
+    () => LRSchedulers.oneCycle(1, 1, 1, { finalDiv: 0.5 }),
+  ],
+  [
+    "oneCycle: anneal must be 'linear' | 'cos', got \"cosine\"",
+    RangeError,
+    () => LRSchedulers.oneCycle(1, 1, 1, { anneal: untyped('cosine') }),
+  ],
+  [
+    'polynomial: power must be a finite number above 0, got 0',
+    RangeError,
+    () => LRSchedulers.polynomial(1, 1, 1, { power: 0 }),
+  ],
+  [
+    'polynomial: endLR must be at most baseLR (1), got 2',
+    RangeError,
+    () => LRSchedulers.polynomial(1, 1, 1, { endLR: 2 }),
+  ],
+  ['polynomial: options must be an object, got 2', TypeError, () => LRSchedulers.polynomial(1, 1, 1, untyped(2))],
+  [
+    'warmupLinear: warmupSteps must be a finite number of at least 0, got NaN',
+    RangeError,
+    () => LRSchedulers.warmupLinear(1, 1, 1, { warmupSteps: Number.NaN }),
+  ],
+  [
+    'warmupLinear: warmupOffset must be a finite number of at least 0, got -1',
+    RangeError,
+    () => LRSchedulers.warmupLinear(1, 1, 1, { warmupOffset: -1 }),
+  ],
+  [
+    'inverseSqrt: warmupSteps must be a finite number of at least 0, got "10"',
+    TypeError,
+    () => LRSchedulers.inverseSqrt(1, 1, 1, { warmupSteps: untyped('10') }),
+  ],
+  ['inverseSqrt: step must be a finite number, got Infinity', RangeError, () => LRSchedulers.inverseSqrt(1, Infinity)],
+  [
+    'warmupStableDecay: totalSteps must be a finite number of at least 0, got undefined',
+    TypeError,
+    () => LRSchedulers.warmupStableDecay(1, 1, untyped(undefined)),
+  ],
+  [
+    'warmupStableDecay: decaySteps must be a finite number of at least 0, got -1',
+    RangeError,
+    () => LRSchedulers.warmupStableDecay(1, 1, 1, { decaySteps: -1 }),
+  ],
+  [
+    "warmupStableDecay: decay must be 'linear' | 'cosine' | '1-sqrt', got \"sqrt\"",
+    RangeError,
+    () => LRSchedulers.warmupStableDecay(1, 1, 1, { decay: untyped('sqrt') }),
+  ],
+  [
+    'warmupStableDecay: minLR must be at most baseLR (1), got 2',
+    RangeError,
+    () => LRSchedulers.warmupStableDecay(1, 1, 1, { minLR: 2 }),
+  ],
+  [
+    'step: stepSize must be a finite number above 0, got 0',
+    RangeError,
+    () => LRSchedulers.step(1, 1, 1, { stepSize: 0 }),
+  ],
+  [
+    'multiStep: gamma must be a finite number of at least 0, got -0.1',
+    RangeError,
+    () => LRSchedulers.multiStep(1, 1, 1, { gamma: -0.1 }),
+  ],
+  [
+    'multiStep: milestones must be an array, got 30',
+    TypeError,
+    () => LRSchedulers.multiStep(1, 1, 1, { milestones: untyped(30) }),
+  ],
+  [
+    'multiStep: milestones[1] must be a finite number of at least 0, got -3',
+    RangeError,
+    () => LRSchedulers.multiStep(1, 1, 1, { milestones: [1, -3] }),
+  ],
+  [
+    'multiStep: totalSteps must be a finite number of at least 0, got undefined',
+    TypeError,
+    () => LRSchedulers.multiStep(1, 1, untyped(undefined)),
+  ],
+  ['sequence: parts must be an array, got undefined', TypeError, () => sequence(untyped(undefined))],
+  ['sequence: parts is empty', RangeError, () => sequence([])],
+  ['sequence: parts[0] must be an object, got a function', TypeError, () => sequence([untyped(LRSchedulers.cosine)])],
+  [
+    'sequence: parts[0].schedule must be a function, got "cosine"',
+    TypeError,
+    () => sequence([{ schedule: untyped('cosine'), steps: 1 }]),
+  ],
+  [
+    'sequence: parts[1].steps must be a finite number of at least 0, got -1',
+    RangeError,
+    () => sequence([constant, { ...constant, steps: -1 }]),
+  ],
+  [
+    'sequence: baseLR must be a finite number of at least 0, got NaN',
+    RangeError,
+    () => sequence([constant])(Number.NaN, 1),
+  ],
+  [
+    'sequence: step must be a finite number, got undefined',
+    TypeError,
+    () => sequence([constant])(1, untyped(undefined)),
+  ],
+  [
+    'sequence: rate of parts[1] must be a finite number of at least 0, got NaN',
+    RangeError,
+    () => sequence([constant, { schedule: () => Number.NaN, steps: 1 }])(1, 1),
+  ],
+  [
+    'ReduceLROnPlateau: lr must be a finite number of at least 0, got undefined',
+    TypeError,
+    () => new ReduceLROnPlateau(untyped({})),
+  ],
+  [
+    "ReduceLROnPlateau: mode must be 'min' | 'max', got \"auto\"",
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1, mode: untyped('auto') }),
+  ],
+  [
+    'ReduceLROnPlateau: factor must be a finite number of at least 0 and below 1, got 1',
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1, factor: 1 }),
+  ],
+  [
+    'ReduceLROnPlateau: patience must be an integer of at least 0, got 1.5',
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1, patience: 1.5 }),
+  ],
+  [
+    'ReduceLROnPlateau: threshold must be a finite number of at least 0, got -1',
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1, threshold: -1 }),
+  ],
+  [
+    'ReduceLROnPlateau: cooldown must be an integer of at least 0, got -1',
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1, cooldown: -1 }),
+  ],
+  [
+    'ReduceLROnPlateau: minLR must be a finite number from 0 to 1, got 2',
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1, minLR: 2 }),
+  ],
+  [
+    'ReduceLROnPlateau.step: metric must be a finite number, got NaN',
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1 }).step(Number.NaN),
+  ],
+  [
+    'loadStateDict: state must be an object, got null',
+    TypeError,
+    () => new ReduceLROnPlateau({ lr: 1 }).loadStateDict(untyped(null)),
   ],
   [
     'readJsonl: source must be a path or a readable stream, got undefined',

@@ -15,11 +15,13 @@ describe('the barrel', () => {
     const added = [
       'AdamW',
       'LoRAAdapter',
+      'ReduceLROnPlateau',
       'SGD',
       'continualMetrics',
       'kernelBackend',
       'readJsonl',
       'releaseKernelMemory',
+      'sequence',
       'useKernelBackend',
     ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());
@@ -27,7 +29,7 @@ describe('the barrel', () => {
     for (const name of original) expect(Reflect.get(library.default, name)).toBe(Reflect.get(library, name));
   });
 
-  it('keeps the schedules of the original', () => {
+  it('has the original’s schedules first, then its own, and nothing but schedules', () => {
     expect(Object.keys(library.LRSchedulers)).toEqual([
       'constant',
       'linear',
@@ -36,7 +38,15 @@ describe('the barrel', () => {
       'exponential',
       'warmupCosine',
       'oneCycle',
+      'polynomial',
+      'warmupLinear',
+      'inverseSqrt',
+      'warmupStableDecay',
+      'step',
+      'multiStep',
     ]);
+    for (const schedule of Object.values(library.LRSchedulers) as library.Schedule[])
+      expect(schedule(0.1, 50, 100)).toBeGreaterThan(0);
   });
 
   it.each([library.DataPreprocessor, library.EWCManager, library.GradientCheckpointer])(

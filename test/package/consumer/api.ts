@@ -12,8 +12,10 @@ import utilities, {
   type LossResult,
   LRSchedulers,
   type ProcessedExample,
+  ReduceLROnPlateau,
   readJsonl,
   type Schedule,
+  sequence,
   type TrainingExample,
 } from './reexport.js';
 
@@ -76,8 +78,19 @@ adapter.loraA = [];
 
 // Schedules can be passed about.
 export const schedules: Schedule[] = [LRSchedulers.constant, LRSchedulers.linear, LRSchedulers.cosine];
+export const spliced: Schedule = sequence([
+  { schedule: LRSchedulers.warmupLinear, steps: 10, opts: { warmupSteps: 10, warmupOffset: 1 } },
+  { schedule: lr => lr / 2, steps: 10 },
+  { schedule: sequence(schedules.map(schedule => ({ schedule, steps: 5 }))), steps: 15 },
+  { schedule: LRSchedulers.warmupStableDecay, steps: 50, opts: { decay: '1-sqrt' } },
+]);
+export const rate: number = new ReduceLROnPlateau({ lr: 0.01, mode: 'max' }).step(0.5);
 // @ts-expect-error: the misspelt option
 LRSchedulers.warmupCosine(0.01, 1, 100, { warmup: 10 });
+// @ts-expect-error: options are those of the part's schedule
+sequence([{ schedule: LRSchedulers.cosine, steps: 10, opts: { warmupSteps: 10 } }]);
+// @ts-expect-error: there is no rate to start from
+export const rateless = new ReduceLROnPlateau({ patience: 3 });
 
 // Records are typed by the caller.
 for await (const { score } of readJsonl<{ score: number }>('scores.jsonl')) console.log(score.toFixed());
