@@ -63,6 +63,7 @@ export type {
   Schedule,
   WarmupCosineOptions,
 } from './lr-schedulers.js';
+export type { AdamWState, SGDState } from './optimizers/moments.js';
 export { AdamW, type AdamWOptions, SGD, type SGDOptions } from './optimizers.js';
 export type {
   Adapter,
