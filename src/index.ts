@@ -49,6 +49,7 @@ export type {
 // What the port adds.
 export { type ReadJsonlOptions, readJsonl } from './jsonl.js';
 export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
+export type { AdapterConfig } from './lora-adapter/peft.js';
 export { LoRAAdapter, type LoRAAdapterOptions, type SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';
@@ -69,6 +70,7 @@ export type {
   Adapter,
   AdapterGradients,
   Batch,
+  Bytes,
   EmbeddedExample,
   Float32Row,
   LossResult,
