@@ -14,6 +14,7 @@ const numeric = [
   'loss-degenerate',
   'loss-diagnostics',
   'optimizers',
+  'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];
 const testTimeout = 30_000;

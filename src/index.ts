@@ -57,6 +57,7 @@ export type {
 } from './gradient-checkpointer.js';
 export type { ReadJsonlOptions } from './jsonl.js';
 export type { KernelBackend } from './kernel-backend.js';
+export type { AdapterConfig } from './lora-adapter/peft.js';
 export type { LoRAAdapterOptions, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';
@@ -71,11 +72,13 @@ export type { ReduceLROnPlateauOptions, ReduceLROnPlateauState } from './lr-sche
 export type { Schedule } from './lr-schedulers/schedule.js';
 export type { SequencePart } from './lr-schedulers/sequence.js';
 export type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from './lr-schedulers/warmup.js';
+export type { AdamWState, SGDState } from './optimizers/moments.js';
 export type { AdamWOptions, SGDOptions } from './optimizers.js';
 export type {
   Adapter,
   AdapterGradients,
   Batch,
+  Bytes,
   EmbeddedExample,
   Float32Row,
   LossResult,

@@ -1,10 +1,10 @@
-import { checkAdapter } from './internal/adapters.js';
+import { checkAdapter, checkedCopy } from './internal/adapters.js';
 import { withDefaults } from './internal/options.js';
 import { gaussian, randomFor } from './internal/random.js';
 import {
   checkCount,
-  checkFinite,
   checkNumber,
+  checkObject,
   checkRows,
   checkSameCount,
   checkSeed,
@@ -13,7 +13,8 @@ import {
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
-import type { Adapter, Float32Row, Rows } from './types.js';
+import { type AdapterConfig, readAdapters, writeAdapters } from './lora-adapter/peft.js';
+import type { Adapter, Bytes, Float32Row, Rows } from './types.js';
 
 export interface LoRAAdapterOptions {
   /** Length of the input rows. */
@@ -92,15 +93,46 @@ export class LoRAAdapter implements Adapter {
     const rank = loraB.length;
     const adapter = new LoRAAdapter({ dim: loraA.length, outDim: loraB[0]!.length, rank, alpha: 1, seed: 0 });
     (adapter as { scaling: number }).scaling = scaling;
-    for (const name of ['loraA', 'loraB'] as const) {
-      plain[name].forEach((row, i) => {
-        const copy = adapter[name][i]!;
-        copy.set(row);
-        // The copy, as numbers beyond float32 do not survive it.
-        checkFinite(call, `adapter.${name}[${i}]`, copy);
-      });
-    }
+    adapter.#load(call, 'adapter', plain);
     return adapter;
+  }
+
+  /**
+   * Adapters as the bytes of one safetensors file, in float32 and in PEFT's layout: `base_model.model.<name>.lora_A.weight`
+   * (rank × dim) and `….lora_B.weight` (outDim × rank). The metadata holds what `adapter_config.json` does (`peft_type`,
+   * `r`, `lora_alpha`, `target_modules`, `rank_pattern`, `alpha_pattern`; lists and numbers as JSON), and `scaling_pattern`
+   * for scalings that are no quotient by the rank. float32 weights and scalings survive exactly; float64 weights are
+   * rounded.
+   *
+   * @param adapters Adapters by name, at least one; `number[][]` matrices work too.
+   * @throws TypeError or RangeError when a matrix is missing, ragged or not finite in float32, or a name is no text.
+   *
+   * @example
+   * ```js
+   * import { LoRAAdapter } from 'microlora-training-utils';
+   *
+   * const bytes = LoRAAdapter.toSafetensors(new Map([['query', new LoRAAdapter({ dim: 3, rank: 2 })]]));
+   * const query = LoRAAdapter.fromSafetensors(bytes).get('query');
+   * console.log(query.dim, query.rank, query.alpha); // 3 2 8
+   * ```
+   */
+  static toSafetensors(adapters: ReadonlyMap<string, Adapter>): Bytes {
+    return writeAdapters(adapters);
+  }
+
+  /**
+   * The adapters of a safetensors file, by name: one that {@link LoRAAdapter.toSafetensors} wrote, or one of PEFT's with
+   * LoRA on linear layers and nothing else, in F32, F16 or BF16. The bytes may come from anywhere.
+   *
+   * @param bytes The whole file.
+   * @param config What PEFT's `adapter_config.json` holds; it takes the place of the file's metadata. Patterns must be
+   *   plain names: they are not run as regular expressions.
+   * @throws RangeError when the file is not exactly a header of at most 100 MB and the matrices it tells of, in its order;
+   *   when it holds anything but pairs of matrices that fit each other and the ranks of the configuration, or an entry that
+   *   is not finite; and when neither metadata nor `config` has `lora_alpha`. TypeError for arguments of another type.
+   */
+  static fromSafetensors(bytes: Uint8Array, config?: AdapterConfig): Map<string, LoRAAdapter> {
+    return new Map(Array.from(readAdapters(bytes, config), ([name, plain]) => [name, LoRAAdapter.from(plain)]));
   }
 
   /** Length of the input rows. */
@@ -172,5 +204,33 @@ export class LoRAAdapter implements Adapter {
   /** The adapter in MicroLoRA's saved form; `JSON.stringify` calls it. */
   toJSON(): SavedAdapter {
     return { loraA: toNestedArrays(this.loraA), loraB: toNestedArrays(this.loraB), scaling: this.scaling };
+  }
+
+  /** What {@link loadStateDict} takes, ready for JSON: the same as {@link toJSON}. */
+  stateDict(): SavedAdapter {
+    return this.toJSON();
+  }
+
+  /**
+   * Takes over saved weights in place, so that an optimizer goes on with them.
+   *
+   * @throws TypeError or RangeError, with nothing changed, when a matrix has another shape than the adapter's or an entry
+   *   that is not finite, or the scaling differs.
+   */
+  loadStateDict(state: SavedAdapter): void {
+    const call = 'LoRAAdapter.loadStateDict';
+    checkObject(call, 'state', state);
+    if (checkNumber(call, 'state.scaling', state.scaling) !== this.scaling) {
+      throw new RangeError(`${call}: state.scaling is ${state.scaling}, this adapter has ${this.scaling}`);
+    }
+    this.#load(call, 'state', state);
+    this.#last = undefined;
+  }
+
+  #load(call: string, label: string, plain: Pick<Adapter, 'loraA' | 'loraB'>): void {
+    const loraA = checkedCopy(call, `${label}.loraA`, plain.loraA, this.loraA);
+    const loraB = checkedCopy(call, `${label}.loraB`, plain.loraB, this.loraB);
+    for (let i = 0; i < this.dim; i++) this.loraA[i]!.set(loraA[i]!);
+    for (let i = 0; i < this.rank; i++) this.loraB[i]!.set(loraB[i]!);
   }
 }

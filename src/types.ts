@@ -1,6 +1,9 @@
 /** A `Float32Array` that owns a plain `ArrayBuffer`, spelled so that TypeScript 5.6 to 7 all accept it. */
 export type Float32Row = ReturnType<typeof Float32Array.of>;
 
+/** A `Uint8Array` that owns a plain `ArrayBuffer`, spelled so that TypeScript 5.6 to 7 all accept it. */
+export type Bytes = ReturnType<typeof Uint8Array.of>;
+
 /** One row of numbers as callers may pass it. */
 export type Vector = Float32Array | Float64Array | readonly number[];
 

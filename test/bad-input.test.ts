@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   AdamW,
+  type Adapter,
   BatchGenerator,
   DataPreprocessor,
   EWCManager,
@@ -862,11 +863,103 @@ const ewc: Row[] = [
   ],
 ];
 
+const lora = (values: object): Map<string, Adapter> => new Map([['query', untyped({ ...adapter, ...values })]]);
+
+const portable: Row[] = [
+  [
+    'AdamW: adapters.get("query").loraA[1] must be a Float32Array, Float64Array or number[], got a Uint8Array',
+    TypeError,
+    () => new AdamW(lora({ loraA: [[1], Uint8Array.of(2)] })),
+  ],
+  [
+    'SGD: adapters.get("query").loraB[0] must be a Float32Array, Float64Array or number[], got a Int32Array',
+    TypeError,
+    () => new SGD(lora({ loraB: [Int32Array.of(1, 2)] })),
+  ],
+  [
+    'AdamW: adapters.get("query").loraB[0] is frozen, and would have to be written to',
+    TypeError,
+    () => new AdamW(lora({ loraB: [Object.freeze([1, 2])] })),
+  ],
+  [
+    'AdamW: adapters.get("query").loraA[1][0] must be finite, got NaN',
+    RangeError,
+    () => new AdamW(lora({ loraA: [[1], [Number.NaN]] })),
+  ],
+  [
+    'SGD: adapters.get("query").loraA[1][0] must be finite, got Infinity',
+    RangeError,
+    () => new SGD(lora({ loraA: [Float32Array.of(1), Float32Array.of(Infinity)] })),
+  ],
+  [
+    'toSafetensors: adapters must be a Map by adapter name, got an object',
+    TypeError,
+    () => LoRAAdapter.toSafetensors(untyped({ query: adapter })),
+  ],
+  ['toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
+  [
+    'toSafetensors: each name of adapters must be a string, got 3',
+    TypeError,
+    () => LoRAAdapter.toSafetensors(new Map([[untyped(3), adapter]])),
+  ],
+  [
+    'toSafetensors: the name "\ud800" has half of a surrogate pair',
+    RangeError,
+    () => LoRAAdapter.toSafetensors(new Map([['\ud800', adapter]])),
+  ],
+  [
+    'toSafetensors: adapters.get("query").scaling must be a finite number, got undefined',
+    TypeError,
+    () => LoRAAdapter.toSafetensors(lora({ scaling: undefined })),
+  ],
+  [
+    'toSafetensors: adapters.get("query").scaling times rank must be a finite number, got Infinity',
+    RangeError,
+    () => LoRAAdapter.toSafetensors(lora({ loraA: [[1, 1]], loraB: [[1], [1]], scaling: 1e308 })),
+  ],
+  [
+    'toSafetensors: adapters.get("query").loraA[1][0] must be finite, got NaN',
+    RangeError,
+    () => LoRAAdapter.toSafetensors(lora({ loraA: [[1], [Number.NaN]] })),
+  ],
+  [
+    'toSafetensors: adapters.get("query").loraB[0][1] must be finite, got Infinity',
+    RangeError,
+    () => LoRAAdapter.toSafetensors(lora({ loraB: [[1, 1e39]] })),
+  ],
+  [
+    'fromSafetensors: bytes must be a Uint8Array, got a ArrayBuffer',
+    TypeError,
+    () => LoRAAdapter.fromSafetensors(untyped(new ArrayBuffer(8))),
+  ],
+  [
+    'fromSafetensors: config must be an object, got null',
+    TypeError,
+    () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(null)),
+  ],
+  ...(
+    [
+      ['r must be an integer of at least 1, got "1"', { r: '1' }],
+      ['lora_alpha must be a finite number, got "8"', { lora_alpha: '8' }],
+      ['use_rslora must be true or false, got 1', { use_rslora: 1 }],
+      ['rank_pattern must be an object, got an array of 0', { rank_pattern: [] }],
+      ['alpha_pattern.q must be a finite number, got null', { alpha_pattern: { q: null } }],
+    ] as const
+  ).map(
+    ([message, config]): Row => [
+      `fromSafetensors: config.${message}`,
+      TypeError,
+      () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(config)),
+    ],
+  ),
+];
+
 describe.each([
   ['losses', losses],
   ['options', options],
   ['ewc', ewc],
   ['what is no number', nonNumbers],
+  ['portable state', portable],
 ])('%s', (_, table) => {
   it.each(table)('%s', (message, kind, call) => {
     expect(call).toThrow(kind);

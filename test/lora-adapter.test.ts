@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Adapter, LoRAAdapter } from '../src/index.js';
+import { type Adapter, LoRAAdapter, type SavedAdapter } from '../src/index.js';
 import { arbitraryRows, expectGradient } from './laws/gradients.js';
 import { expectClose } from './support/close.js';
 import { withMathRandom } from './support/golden.js';
@@ -125,6 +125,43 @@ describe('saved form', () => {
     const plain = { loraA: [[1]], loraB: [[2]], scaling: 1 };
     LoRAAdapter.from(plain).loraA[0]![0] = 9;
     expect(plain.loraA).toEqual([[1]]);
+  });
+});
+
+describe('loadStateDict', () => {
+  it('takes weights over in place, and forgets the last forward', () => {
+    const adapter = new LoRAAdapter({ dim: 3, rank: 2, seed: 1 });
+    const other = new LoRAAdapter({ dim: 3, rank: 2, seed: 2 });
+    const { loraA, loraB } = adapter;
+    const [row] = loraA;
+    adapter.forward([[1, 2, 3]]);
+    adapter.loadStateDict(JSON.parse(JSON.stringify(other.stateDict())) as SavedAdapter);
+    expect(adapter.loraA).toBe(loraA);
+    expect(adapter.loraA[0]).toBe(row);
+    expect([loraA, loraB]).toEqual([other.loraA, other.loraB]);
+    expect(() => adapter.backward([[1, 2, 3]])).toThrow('backward: call forward first');
+  });
+
+  it.each<[string, (state: SavedAdapter) => unknown]>([
+    ['state must be an object, got undefined', () => undefined],
+    ['state.scaling must be a finite number, got undefined', ({ loraA, loraB }) => ({ loraA, loraB })],
+    ['state.scaling is 3, this adapter has 4', state => ({ ...state, scaling: 3 })],
+    ['state.loraA has 1 rows, the adapter has 2', state => ({ ...state, loraA: [[1, 1]] })],
+    ['state.loraB[0] has 1 entries, expected 2', state => ({ ...state, loraB: [[1], [1]] })],
+    [
+      'state.loraB[0][1] must be finite, got Infinity',
+      ({ loraB, ...state }) => ({ ...state, loraB: [[1, 1e39], loraB[1]] }),
+    ],
+    [
+      'state.loraB[0][1] must be a number, got null',
+      ({ loraB, ...state }) => ({ ...state, loraB: [[1, null], loraB[1]] }),
+    ],
+  ])('refuses a bad state and changes nothing: %s', (message, damage) => {
+    const adapter = new LoRAAdapter({ dim: 2, rank: 2, seed: 1 });
+    const before = adapter.stateDict();
+    const other = new LoRAAdapter({ dim: 2, rank: 2, seed: 2 }).stateDict();
+    expect(() => adapter.loadStateDict(damage(other) as SavedAdapter)).toThrow(`LoRAAdapter.loadStateDict: ${message}`);
+    expect(adapter.stateDict()).toEqual(before);
   });
 });
 

@@ -1,12 +1,15 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   AdamW,
   type AdamWOptions,
+  type AdamWState,
   type Adapter,
   LoRAAdapter,
   LossComputer,
   SGD,
   type SGDOptions,
+  type SGDState,
 } from '../src/index.js';
 import { expectClose } from './support/close.js';
 import { mulberry32 } from './support/golden.js';
@@ -99,6 +102,171 @@ it('an adapter and an optimizer fit a linear map', () => {
   }
   expect(lossOf()).toBeLessThan(before / 1000);
 });
+
+describe('a state taken after any step', () => {
+  const parsed = <T>(state: T): T => JSON.parse(JSON.stringify(state)) as T;
+  const options = fc.record({
+    lr: fc.constantFrom(0.1, 0.003),
+    weightDecay: fc.constantFrom(0, 0.1),
+    maxGradNorm: fc.option(fc.constant(0.5), { nil: undefined }),
+  });
+  const momentum = fc.constantFrom(0, 0.9);
+
+  it.each(kinds)('goes on bit by bit as the unbroken run does, on %s', (_, make) => {
+    const run = (name: string, more: AdamWOptions | SGDOptions, done: number): void => {
+      const fresh = (adapter: Adapter): AdamW | SGD =>
+        name === 'AdamW'
+          ? new AdamW(new Map([['__proto__', adapter]]), more)
+          : new SGD(new Map([['__proto__', adapter]]), more);
+      const whole = make();
+      const first = fresh(whole);
+      gradients.slice(0, done).forEach(each => {
+        first.step(new Map([['__proto__', each]]));
+      });
+      first.lr = 0.07;
+      const [state, weights] = [parsed(first.stateDict()), parsed(plain(whole))];
+      const resumed = whole instanceof LoRAAdapter ? LoRAAdapter.from(weights) : weights;
+      const second = fresh(resumed);
+      second.loadStateDict(state as never);
+      expect(second.stateDict()).toEqual(state);
+      for (const each of gradients.slice(done)) {
+        first.step(new Map([['__proto__', each]]));
+        second.step(new Map([['__proto__', each]]));
+      }
+      expect(flat(resumed)).toEqual(flat(whole));
+      expect(second.stateDict()).toEqual(first.stateDict());
+    };
+    fc.assert(
+      fc.property(fc.constantFrom('AdamW', 'SGD'), options, momentum, fc.nat(6), (name, common, factor, done) => {
+        run(name, name === 'AdamW' ? common : { ...common, momentum: factor }, done);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('is plain data', () => {
+    const adam = new AdamW(new Map([['a', { loraA: [[1]], loraB: [[1]], scaling: 1 }]]), { lr: 0.5, betas: [0, 0.5] });
+    adam.step(new Map([['a', { gradA: [[2]], gradB: [[-1]] }]]));
+    expect(JSON.parse(JSON.stringify(adam.stateDict()))).toEqual({
+      optimizer: 'AdamW',
+      lr: 0.5,
+      options: { betas: [0, 0.5], eps: 1e-8, weightDecay: 0.01 },
+      adapters: {
+        a: { loraA: { steps: 1, first: [[2]], second: [[2]] }, loraB: { steps: 1, first: [[-1]], second: [[0.5]] } },
+      },
+    });
+    const sgd = new SGD(new Map([['a', { loraA: [[1]], loraB: [[1]], scaling: 1 }]]), { maxGradNorm: 1 });
+    expect(sgd.stateDict()).toEqual({
+      optimizer: 'SGD',
+      lr: 0.01,
+      options: { momentum: 0, weightDecay: 0, maxGradNorm: 1 },
+      adapters: { a: { loraA: { velocity: null }, loraB: { velocity: null } } },
+    });
+  });
+
+  it('is a copy, both ways', () => {
+    const optimizer = new AdamW(new Map([['a', structuredClone(start)]]));
+    const state = optimizer.stateDict();
+    state.adapters['a']!.loraA.first[0]![0] = 9;
+    state.options.betas[0] = 0.5;
+    expect(optimizer.stateDict()).not.toEqual(state);
+    state.options.betas[0] = 0.9;
+    optimizer.loadStateDict(state);
+    state.adapters['a']!.loraA.first[0]![0] = 8;
+    expect(optimizer.stateDict().adapters['a']!.loraA.first[0]![0]).toBe(9);
+  });
+});
+
+describe('loadStateDict', () => {
+  type Damage<State> = [message: string, damage: (state: State) => unknown];
+  /** A call that breaks the static types, as a file may. */
+  const withMoments =
+    (change: object) =>
+    (state: AdamWState): unknown => ({
+      ...state,
+      adapters: { a: { ...state.adapters['a'], loraB: { ...state.adapters['a']!.loraB, ...change } } },
+    });
+
+  it.each<Damage<AdamWState>>([
+    ['state must be an object, got null', () => null],
+    ['state.optimizer must be \'AdamW\', got "SGD"', state => ({ ...state, optimizer: 'SGD' })],
+    ["state.optimizer must be 'AdamW', got undefined", ({ lr }) => ({ lr })],
+    ['state.lr must be a finite number of at least 0, got null', state => ({ ...state, lr: null })],
+    ['state.options must be an object, got undefined', state => ({ ...state, options: undefined })],
+    [
+      'state has betas [0.5,0.999], this optimizer has [0.9,0.999]',
+      state => ({ ...state, options: { ...state.options, betas: [0.5, 0.999] } }),
+    ],
+    [
+      'state has maxGradNorm 1, this optimizer has undefined',
+      state => ({ ...state, options: { ...state.options, maxGradNorm: 1 } }),
+    ],
+    [
+      'state has weightDecay undefined, this optimizer has 0.01',
+      ({ options: { weightDecay, ...options }, ...state }) => ({ ...state, options }),
+    ],
+    ['state.adapters must be an object, got an array of 0', state => ({ ...state, adapters: [] })],
+    ['state.adapters["a"] must be an object, got undefined', state => ({ ...state, adapters: {} })],
+    [
+      'state.adapters has "b", which is no adapter',
+      state => ({ ...state, adapters: { ...state.adapters, b: state.adapters['a'] } }),
+    ],
+    ['state.adapters["a"].loraA must be an object, got 1', state => ({ ...state, adapters: { a: { loraA: 1 } } })],
+    ['state.adapters["a"].loraB.steps must be an integer of at least 0, got -1', withMoments({ steps: -1 })],
+    ['state.adapters["a"].loraB.steps must be an integer of at least 0, got "1"', withMoments({ steps: '1' })],
+    ['state.adapters["a"].loraB.first must be an array, got undefined', withMoments({ first: undefined })],
+    ['state.adapters["a"].loraB.first has 1 rows, the adapter has 2', withMoments({ first: [[1, 2]] })],
+    ['state.adapters["a"].loraB.first[1] has 1 entries, expected 5', withMoments({ first: [[1, 2, 3, 4, 5], [1]] })],
+    ['state.adapters["a"].loraB.second[0][1] must be a number, got null', withMoments({ second: two([0, null]) })],
+    ['state.adapters["a"].loraB.second[0][1] must be at least 0, got -2', withMoments({ second: two([0, -2]) })],
+    ['state.adapters["a"].loraB.second[0][1] must be finite, got Infinity', withMoments({ second: two([0, 1e39]) })],
+  ])('of AdamW refuses a bad state and changes nothing: %s', (message, damage) => {
+    const adapter = LoRAAdapter.from(start);
+    const optimizer = new AdamW(new Map([['a', adapter]]));
+    optimizer.step(new Map([['a', gradients[0]!]]));
+    const good = optimizer.stateDict();
+    expect(() => optimizer.loadStateDict(damage({ ...structuredClone(good), lr: 9 }) as AdamWState)).toThrow(
+      `AdamW.loadStateDict: ${message}`,
+    );
+    expect(optimizer.stateDict()).toEqual(good);
+  });
+
+  it.each<Damage<SGDState>>([
+    [
+      'state.adapters["a"].loraA.velocity must be an array, got null',
+      state => ({ ...state, adapters: { a: { ...state.adapters['a'], loraA: { velocity: null } } } }),
+    ],
+    [
+      'state has momentum 0, this optimizer has 0.9',
+      state => ({ ...state, options: { ...state.options, momentum: 0 } }),
+    ],
+  ])('of SGD refuses a bad state: %s', (message, damage) => {
+    const optimizer = new SGD(new Map([['a', structuredClone(start)]]), { momentum: 0.9 });
+    expect(() => optimizer.loadStateDict(damage(optimizer.stateDict()) as SGDState)).toThrow(
+      `SGD.loadStateDict: ${message}`,
+    );
+  });
+
+  it('of SGD without momentum refuses a velocity', () => {
+    const optimizer = new SGD(new Map([['a', structuredClone(start)]]));
+    const state = optimizer.stateDict();
+    state.adapters['a']!.loraA.velocity = [[1]];
+    expect(() => optimizer.loadStateDict(state)).toThrow(
+      'SGD.loadStateDict: state.adapters["a"].loraA.velocity must be null, got an array of 1',
+    );
+  });
+
+  function two(firstEntries: unknown[]): unknown[][] {
+    return [
+      [...firstEntries, 0, 0, 0],
+      [0, 0, 0, 0, 0],
+    ];
+  }
+});
+
+function plain({ loraA, loraB, scaling }: Adapter): { loraA: number[][]; loraB: number[][]; scaling: number } {
+  return { loraA: loraA.map(row => Array.from(row)), loraB: loraB.map(row => Array.from(row)), scaling };
+}
 
 function flat({ loraA, loraB }: Adapter): number[] {
   return [...loraA, ...loraB].flatMap(row => Array.from(row));

@@ -1,6 +1,8 @@
 import { kernels } from '../kernels/index.js';
+import { bufferOf, type FloatMatrix, zerosLike } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, Rows } from '../types.js';
 import {
+  checkFinite,
   checkMap,
   checkMatrix,
   checkNumber,
@@ -9,6 +11,8 @@ import {
   describe,
   indexOfOtherWidth,
   throwNonFinite,
+  wrongType,
+  wrongValue,
 } from './validate.js';
 
 /** Checks the shapes of every adapter of a Map; with `checkFiniteRows` also that every entry is finite. */
@@ -49,6 +53,32 @@ export function checkAdapter(
 /** Checks that a matrix of state or gradients has the shape of the adapter's. */
 export function checkSameShape(call: string, name: string, rows: unknown, like: Rows): asserts rows is Rows {
   checkMatrix(call, name, rows, like.length, like[0]!.length);
+}
+
+/** A copy in the shape and precision of `like`; every entry finite in that precision and not below `min`. */
+export function checkedCopy(call: string, name: string, rows: unknown, like: Rows, min = -Infinity): FloatMatrix {
+  checkSameShape(call, name, rows, like);
+  const copy = zerosLike(like);
+  rows.forEach((row, i) => {
+    copy[i]!.set(row);
+    // The copy, as numbers beyond float32 do not survive it.
+    checkFinite(call, `${name}[${i}]`, copy[i]!);
+    const negative = copy[i]!.findIndex(value => value < min);
+    if (negative >= 0) throw wrongValue(call, `${name}[${i}][${negative}]`, `at least ${min}`, row[negative]);
+  });
+  return copy;
+}
+
+/** Checks that every row can be trained: not of integers, which would be rounded, and not frozen. */
+export function checkTrainable(call: string, name: string, rows: Rows): void {
+  if (bufferOf(rows)) return;
+  rows.forEach((row: object, i) => {
+    const isFloats = /^Float(?:32|64)Array$/.test((row as Float32Array)[Symbol.toStringTag]);
+    if (!Array.isArray(row) && !isFloats) {
+      throw wrongType(call, `${name}[${i}]`, 'a Float32Array, Float64Array or number[]', row);
+    }
+    if (Object.isFrozen(row)) throw new TypeError(`${call}: ${name}[${i}] is frozen, and would have to be written to`);
+  });
 }
 
 /** Checks gradients against the adapters they belong to: known names, equal shapes. */

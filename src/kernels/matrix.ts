@@ -3,6 +3,9 @@ import type { Float32Row, MutableVector, Rows, Vector } from '../types.js';
 /** The buffer behind the rows of a matrix made here. Such an array of rows is frozen, so that the two stay one. */
 const buffers = new WeakMap<object, Float32Array | Float64Array>();
 
+/** Rows that are views of one buffer. */
+export type FloatMatrix = readonly (Float32Array | Float64Array)[];
+
 /** `height` rows of float32 zeros, views of one buffer that kernels read as a whole. */
 export function float32Matrix(height: number, width: number): readonly Float32Row[] {
   return asMatrix(new Float32Array(height * width), height, width);
@@ -63,7 +66,7 @@ export function toFloat32Rows(rows: Rows): Float32Row[] {
 }
 
 /** A copy that loses nothing: float32 rows stay float32, all others become float64. */
-export function copyRows(rows: Rows): readonly (Float32Array | Float64Array)[] {
+export function copyRows(rows: Rows): FloatMatrix {
   const copy = zerosLike(rows);
   for (let i = 0; i < rows.length; i++) copyRow(rows[i]!, copy[i]!);
   return copy;
@@ -75,7 +78,7 @@ function copyRow(from: Vector, to: Float32Array | Float64Array): void {
 }
 
 /** Zeros with the shape and precision of `rows`, for state that belongs to them. */
-export function zerosLike(rows: Rows): readonly (Float32Array | Float64Array)[] {
+export function zerosLike(rows: Rows): FloatMatrix {
   const make = rows.every(isFloat32) ? float32Matrix : float64Matrix;
   return make(rows.length, rows[0]?.length ?? 0);
 }

@@ -1,0 +1,184 @@
+import { checkCount, checkOneOf, wrongType, wrongValue } from '../internal/validate.js';
+import { float32Matrix } from '../kernels/matrix.js';
+import type { Bytes, Float32Row, Rows } from '../types.js';
+import { JsonReader } from './json-reader.js';
+
+/**
+ * The safetensors format (Hugging Face): the length of the header as a little-endian uint64, the header as JSON, and the
+ * entries of all tensors row by row. Here every tensor is a matrix.
+ */
+
+/** What the header says of one matrix, checked. */
+export interface StoredMatrix {
+  dtype: Dtype;
+  height: number;
+  width: number;
+  /** Where its entries start in the file. */
+  position: number;
+}
+
+export interface Header {
+  metadata: ReadonlyMap<string, string>;
+  /** Matrices by key, in the order of their entries. */
+  matrices: ReadonlyMap<string, StoredMatrix>;
+}
+
+type Dtype = keyof typeof DTYPES;
+
+const DTYPES = {
+  F32: { size: 4, read: (view: DataView, position: number) => view.getFloat32(position, true) },
+  F16: { size: 2, read: readFloat16 },
+  BF16: { size: 2, read: readBfloat16 },
+};
+
+const CALL = 'fromSafetensors';
+const LENGTH_SIZE = 8;
+/** The limit of the reference implementation. */
+const LARGEST_HEADER = 100_000_000;
+const METADATA = '__metadata__';
+
+/** A file with the transpose of every matrix, in float32. */
+export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: Record<string, string>): Bytes {
+  const header: Record<string, unknown> = { [METADATA]: metadata };
+  let end = 0;
+  for (const [key, rows] of matrices) {
+    const shape = [rows[0]!.length, rows.length] as const;
+    const begin = end;
+    end += shape[0] * shape[1] * 4;
+    header[key] = { dtype: 'F32', shape, data_offsets: [begin, end] };
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  // Spaces at the end of the header align the entries.
+  const start = LENGTH_SIZE + Math.ceil(text.length / 8) * 8;
+  const bytes = new Uint8Array(start + end);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(0, BigInt(start - LENGTH_SIZE), true);
+  bytes.fill(0x20, LENGTH_SIZE, start);
+  bytes.set(text, LENGTH_SIZE);
+  let position = start;
+  for (const rows of matrices.values()) {
+    const width = rows[0]!.length;
+    for (let j = 0; j < width; j++) {
+      for (let i = 0; i < rows.length; i++, position += 4) view.setFloat32(position, rows[i]![j]!, true);
+    }
+  }
+  return bytes;
+}
+
+/** Reads a header that may come from anywhere; nothing is allocated for entries. */
+export function readHeader(bytes: Uint8Array): Header {
+  if (!(bytes instanceof Uint8Array)) throw wrongType(CALL, 'bytes', 'a Uint8Array', bytes);
+  if (bytes.length < LENGTH_SIZE) {
+    throw new RangeError(`${CALL}: bytes must have at least ${LENGTH_SIZE} entries, got ${bytes.length}`);
+  }
+  const length = viewOf(bytes).getBigUint64(0, true);
+  const most = Math.min(bytes.length - LENGTH_SIZE, LARGEST_HEADER);
+  if (length > most) throw wrongValue(CALL, 'the header length', `at most ${most}`, Number(length));
+  const start = LENGTH_SIZE + Number(length);
+  return parseHeader(textOf(bytes.subarray(LENGTH_SIZE, start)), start, bytes.length);
+}
+
+/** The transpose of a matrix of the file. */
+export function readTransposed(bytes: Uint8Array, key: string, matrix: StoredMatrix): readonly Float32Row[] {
+  const { dtype, height, width } = matrix;
+  const { size, read } = DTYPES[dtype];
+  const view = viewOf(bytes);
+  const rows = float32Matrix(width, height);
+  let { position } = matrix;
+  for (let i = 0; i < height; i++) {
+    for (let j = 0; j < width; j++, position += size) {
+      const value = read(view, position);
+      if (!Number.isFinite(value)) throw wrongValue(CALL, `${labelOf(key)}[${i}][${j}]`, 'finite', value);
+      rows[j]![i] = value;
+    }
+  }
+  return rows;
+}
+
+/** A key for a message. */
+export function labelOf(key: string): string {
+  return key.length > 120 ? `${key.slice(0, 120)}…` : key;
+}
+
+function parseHeader(text: string, start: number, fileLength: number): Header {
+  const metadata = new Map<string, string>();
+  const matrices = new Map<string, StoredMatrix>();
+  let end = 0;
+  const reader = new JsonReader(CALL, 'the header', text);
+  reader.object(key => {
+    if (key === METADATA) {
+      reader.object(name => metadata.set(name, reader.string()));
+      return;
+    }
+    const { dtype, shape, offsets } = readTensor(reader, labelOf(key));
+    const [height, width] = shape;
+    const [begin] = offsets;
+    if (begin !== end) throw wrongValue(CALL, `${labelOf(key)}.data_offsets[0]`, `${end}, where the last ended`, begin);
+    // A product that overflows is rounded, but to more than any file holds.
+    end += height * width * DTYPES[dtype].size;
+    if (offsets[1] !== end) throw wrongValue(CALL, `${labelOf(key)}.data_offsets[1]`, String(end), offsets[1]);
+    if (start + end > fileLength) {
+      throw new RangeError(`${CALL}: ${labelOf(key)} ends at byte ${start + end}, the file at ${fileLength}`);
+    }
+    matrices.set(key, { dtype, height, width, position: start + begin });
+  });
+  reader.end();
+  if (start + end < fileLength) {
+    throw new RangeError(`${CALL}: bytes has ${fileLength - start - end} entries that belong to no tensor`);
+  }
+  return { metadata, matrices };
+}
+
+function readTensor(
+  reader: JsonReader,
+  label: string,
+): { dtype: Dtype; shape: [number, number]; offsets: [number, number] } {
+  let dtype: Dtype | undefined;
+  let shape: [number, number] | undefined;
+  let offsets: [number, number] | undefined;
+  reader.object(field => {
+    if (field === 'dtype') {
+      dtype = checkOneOf(CALL, `${label}.dtype`, reader.string(), Object.keys(DTYPES) as Dtype[]);
+    } else if (field === 'shape') {
+      shape = reader.pair();
+      shape.forEach((size, i) => {
+        checkCount(CALL, `${label}.shape[${i}]`, size);
+      });
+    } else if (field === 'data_offsets') offsets = reader.pair();
+    else throw new RangeError(`${CALL}: ${label} has the field ${labelOf(field)}, which no tensor has`);
+  });
+  if (!dtype || !shape || !offsets) {
+    throw new RangeError(`${CALL}: ${label} must have dtype, shape and data_offsets`);
+  }
+  return { dtype, shape, offsets };
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new RangeError(`${CALL}: the header is not UTF-8`, { cause });
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** IEEE 754 binary16. */
+function readFloat16(view: DataView, position: number): number {
+  const bits = view.getUint16(position, true);
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = (bits & 0x3ff) / 0x400;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : Number.NaN;
+  return sign * (exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15));
+}
+
+/** The upper half of a float32. */
+function readBfloat16(view: DataView, position: number): number {
+  scratch.setUint32(0, view.getUint16(position, true) << 16);
+  return scratch.getFloat32(0);
+}
+
+const scratch = new DataView(new ArrayBuffer(4));

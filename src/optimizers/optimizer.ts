@@ -1,0 +1,153 @@
+import {
+  checkAdapters,
+  checkFiniteGradients,
+  checkGradients,
+  checkTrainable,
+  describeAdapter,
+} from '../internal/adapters.js';
+import { checkFiniteRows, checkNumber, checkObject, checkOneOf, describe } from '../internal/validate.js';
+import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
+import type { MomentsKind, OptimizerState, SavedMoments } from './moments.js';
+
+/** One parameter matrix, its gradient and what the optimizer remembers of it. */
+interface Parameter<Moments> {
+  values: readonly MutableVector[];
+  gradients: Rows;
+  moments: Moments;
+}
+
+/** One matrix, as it was when the optimizer was made. */
+interface Known<Moments> {
+  values: readonly MutableVector[];
+  moments: Moments;
+}
+
+type Matrices<Moments> = Record<'loraA' | 'loraB', Known<Moments>>;
+
+/** What all optimizers share: the rate, the memory of each matrix, checks, clipping and the state. */
+export abstract class Optimizer<State extends OptimizerState, Moments> {
+  /** The learning rate of a `step` without one. */
+  lr: number;
+  protected readonly options: State['options'];
+  readonly #name: State['optimizer'];
+  readonly #adapters: ReadonlyMap<string, Adapter>;
+  readonly #kind: MomentsKind<Moments, SavedMoments<State>>;
+  #matrices: Map<string, Matrices<Moments>>;
+
+  protected constructor(
+    name: State['optimizer'],
+    adapters: ReadonlyMap<string, Adapter>,
+    lr: number,
+    options: State['options'],
+    kind: MomentsKind<Moments, SavedMoments<State>>,
+  ) {
+    checkAdapters(name, adapters, checkFiniteRows);
+    const known = (label: string, values: readonly MutableVector[]): Known<Moments> => {
+      checkTrainable(name, label, values);
+      return { values, moments: kind.start(values) };
+    };
+    this.lr = lr;
+    this.options = options;
+    this.#name = name;
+    this.#adapters = adapters;
+    this.#kind = kind;
+    this.#matrices = new Map(
+      Array.from(adapters, ([adapterName, { loraA, loraB }]) => {
+        const label = describeAdapter(adapterName);
+        return [adapterName, { loraA: known(`${label}.loraA`, loraA), loraB: known(`${label}.loraB`, loraB) }];
+      }),
+    );
+  }
+
+  /**
+   * What a later run needs to go on, as plain data for JSON: moments, step counts, the rate and the options. Every number
+   * survives JSON exactly, but for the sign of a zero.
+   */
+  stateDict(): State {
+    const save = ({ moments }: Known<Moments>): SavedMoments<State> => this.#kind.save(moments);
+    const saved = Array.from(this.#matrices, ([name, { loraA, loraB }]) => [
+      name,
+      { loraA: save(loraA), loraB: save(loraB) },
+    ]);
+    const { lr, options } = this;
+    return {
+      optimizer: this.#name,
+      lr,
+      options: structuredClone(options),
+      adapters: Object.fromEntries(saved),
+    } as State;
+  }
+
+  /**
+   * Takes over a state, so that the steps that follow are those of the optimizer that gave it, bit by bit if the weights
+   * are the same too.
+   *
+   * @param state What `stateDict` returned, also after a round trip through JSON.
+   * @throws TypeError or RangeError, with nothing changed, when the state is another optimizer's, has other options, other
+   *   adapters or other shapes, or holds a number that is not finite, a negative square or a bad count.
+   */
+  loadStateDict(state: State): void {
+    const call = `${this.#name}.loadStateDict`;
+    checkObject(call, 'state', state);
+    const { optimizer, lr, options, adapters }: Record<string, unknown> = state;
+    checkOneOf(call, 'state.optimizer', optimizer, [this.#name]);
+    const rate = checkNumber(call, 'state.lr', lr, { min: 0 });
+    this.#checkOptions(call, options);
+    checkObject(call, 'state.adapters', adapters);
+    const saved = new Map(Object.entries(adapters));
+    const unknown = [...saved.keys()].find(name => !this.#matrices.has(name));
+    if (unknown !== undefined) {
+      throw new RangeError(`${call}: state.adapters has ${describe(unknown)}, which is no adapter`);
+    }
+    const loaded = new Map<string, Matrices<Moments>>();
+    for (const [name, { loraA, loraB }] of this.#matrices) {
+      const label = `state.adapters[${describe(name)}]`;
+      const entry = saved.get(name);
+      checkObject(call, label, entry);
+      const load = (matrix: keyof Matrices<Moments>, { values }: Known<Moments>): Known<Moments> => {
+        const moments = entry[matrix];
+        checkObject(call, `${label}.${matrix}`, moments);
+        return { values, moments: this.#kind.parse(call, `${label}.${matrix}`, moments, values) };
+      };
+      loaded.set(name, { loraA: load('loraA', loraA), loraB: load('loraB', loraB) });
+    }
+    this.lr = rate;
+    this.#matrices = loaded;
+  }
+
+  #checkOptions(call: string, options: unknown): void {
+    checkObject(call, 'state.options', options);
+    const own = this.options as Record<string, unknown>;
+    for (const option of new Set([...Object.keys(own), ...Object.keys(options)])) {
+      const [theirs, ours] = [JSON.stringify(options[option]), JSON.stringify(own[option])];
+      if (theirs !== ours) throw new RangeError(`${call}: state has ${option} ${theirs}, this optimizer has ${ours}`);
+    }
+  }
+
+  /** Checks everything before anything changes; returns the matrices to update and the factor from clipping. */
+  protected prepare(
+    grads: ReadonlyMap<string, AdapterGradients>,
+    lr: number,
+    largestNorm = Infinity,
+  ): { parameters: Parameter<Moments>[]; gradientScale: number } {
+    const call = `${this.#name}.step`;
+    const { maxGradNorm } = this.options;
+    checkGradients(call, grads, this.#adapters);
+    checkNumber(call, 'lr', lr, { min: 0 });
+    const norm = Math.sqrt(checkFiniteGradients(call, grads));
+    const gradientScale = maxGradNorm !== undefined && norm > maxGradNorm ? maxGradNorm / norm : 1;
+    if (norm * gradientScale > largestNorm) {
+      throw new RangeError(`${call}: grads have norm ${norm}, whose square float32 cannot hold; pass maxGradNorm`);
+    }
+    const parameters: Parameter<Moments>[] = [];
+    for (const [name, { gradA, gradB }] of grads) {
+      const adapter = this.#adapters.get(name)!;
+      const known = this.#matrices.get(name);
+      if (known?.loraA.values !== adapter.loraA || known.loraB.values !== adapter.loraB) {
+        throw new RangeError(`${call}: adapter ${describe(name)} was added or replaced after the optimizer was made`);
+      }
+      parameters.push({ ...known.loraA, gradients: gradA }, { ...known.loraB, gradients: gradB });
+    }
+    return { parameters, gradientScale };
+  }
+}
