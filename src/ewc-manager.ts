@@ -21,7 +21,7 @@ import {
   momentOf,
   rememberFunction,
 } from './ewc-manager/function-penalty.js';
-import { mergeDiagonal, mergeFunction } from './ewc-manager/merge.js';
+import { checkMergeable, mergeDiagonal, mergeFunction } from './ewc-manager/merge.js';
 import { mseGradients } from './ewc-manager/mse-gradients.js';
 import { checkOptionsOf, DEFAULT_LAMBDA, type EWCConfig, type EWCOptions, modeOf } from './ewc-manager/options.js';
 import type { AdapterPenalty } from './ewc-manager/penalty.js';
@@ -42,7 +42,6 @@ import {
   checkNumber,
   checkOptions,
   checkRowShapes,
-  describe,
   wrongType,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
@@ -314,15 +313,9 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *   weights, or normalised Fishers, whose scales are lost.
    */
   merge(other: EWCManager): void {
-    const call = 'merge';
-    if (!(other instanceof EWCManager)) throw wrongType(call, 'other', 'an EWCManager', other);
-    checkAlike(call, 'penalty', other.config.penalty ?? 'diagonal', this.config.penalty ?? 'diagonal');
-    checkAlike(call, 'fisher', other.config.fisher ?? 'empirical', this.config.fisher ?? 'empirical');
-    checkAlike(call, 'mode', modeOf(other.config), modeOf(this.config));
-    checkAlike(call, 'stats.tasksLearned', other.stats.tasksLearned, this.stats.tasksLearned);
-    const names = (manager: EWCManager): string => [...manager.optimalParams.keys()].sort().map(describe).join(', ');
-    checkAlike(call, 'adapters', names(other), names(this));
-    if (this.#normalize || other.#normalize) throw new RangeError(`${call}: normalised Fishers have lost their scale`);
+    if (!(other instanceof EWCManager)) throw wrongType('merge', 'other', 'an EWCManager', other);
+    checkMergeable(this, other);
+    if (this.#normalize || other.#normalize) throw new RangeError('merge: normalised Fishers have lost their scale');
     const examples = this.#examples + other.#examples;
     if (examples === 0) return;
 
@@ -413,10 +406,6 @@ function checkRememberedShape(call: string, name: string, rows: Rows, remembered
   if (rows.length === remembered.length && rows[0]!.length === remembered[0]!.length) return;
   const shapes = `${rows.length} × ${rows[0]!.length}, the remembered one is ${remembered.length} × ${remembered[0]!.length}`;
   throw new RangeError(`${call}: ${name} is ${shapes}`);
-}
-
-function checkAlike(call: string, what: string, theirs: unknown, mine: unknown): void {
-  if (theirs !== mine) throw new RangeError(`${call}: the other's ${what} is ${String(theirs)}, here ${String(mine)}`);
 }
 
 function zeros(rows: Rows): readonly Float32Row[] {

@@ -1,3 +1,4 @@
+import type { EWCManager } from '../ewc-manager.js';
 import { checkSameShape } from '../internal/adapters.js';
 import { describe } from '../internal/validate.js';
 import { copyRows } from '../kernels/matrix.js';
@@ -5,6 +6,23 @@ import { areEqual } from '../kernels/vector.js';
 import type { MutableVector, Rows } from '../types.js';
 import { blend, type DiagonalMemory, sum } from './diagonal.js';
 import type { FunctionInfo, FunctionMemory } from './function-penalty.js';
+import { modeOf } from './options.js';
+
+/** Checks that two managers are of one kind and have learned as many tasks, with adapters of the same names. */
+export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
+  const traits = ({ config, stats, optimalParams }: EWCManager): Record<string, unknown> => ({
+    penalty: config.penalty ?? 'diagonal',
+    fisher: config.fisher ?? 'empirical',
+    mode: modeOf(config),
+    'stats.tasksLearned': stats.tasksLearned,
+    adapters: [...optimalParams.keys()].sort().map(describe).join(', '),
+  });
+  const [here, there] = [traits(mine), traits(theirs)];
+  for (const [trait, value] of Object.entries(here)) {
+    if (there[trait] !== value)
+      throw new RangeError(`merge: the other's ${trait} is ${String(there[trait])}, here ${String(value)}`);
+  }
+}
 
 /**
  * What two shards of one task make together. All that is kept is linear in the latest task's means, so the weighted mean of
