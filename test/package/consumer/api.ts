@@ -4,6 +4,8 @@ import utilities, {
   type AdapterGradients,
   type Batch,
   BatchGenerator,
+  type BatchGeneratorState,
+  continualMetrics,
   DataPreprocessor,
   type Embedder,
   EWCManager,
@@ -40,6 +42,16 @@ export const text: string = result.loss;
 // @ts-expect-error: rows, not one row
 LossComputer.mse([1, 2], [3, 4]);
 
+// What gradients a loss has is in its type, where they were asked for.
+const asked = { gradients: true } as const;
+export const tripletGradients: Float32Array[] = LossComputer.triplet([[1]], [[2]], [[3]], asked).negativeGradients;
+export const logitGradients: Float32Array[] = LossComputer.crossEntropy([[1, 2]], [0], asked).gradients;
+export const heat: number = LossComputer.contrastive([[1]], [[2]], [[3]], asked).temperatureGradient;
+// @ts-expect-error: without negatives there is no gradient of theirs
+export const none: Float32Array[] = LossComputer.contrastive([[1]], [[2]], null, asked).negativeGradients;
+// @ts-expect-error: the modes of negatives
+LossComputer.contrastive([[1]], [[2]], [[3]], { negativeMode: 'theirs' });
+
 // Batches carry what the examples are.
 const example: TrainingExample = { input: 'question', output: 'answer', quality: 0.5, metadata: { line: 1 } };
 const embedder: Embedder = async texts => texts.map(value => [value.length, 1]);
@@ -56,6 +68,17 @@ for (const { epoch, step, batch } of new BatchGenerator(plain).epochs(2)) {
   const first: number | undefined = batch.anchors[0]?.[0];
   console.log(epoch + step, labels, first);
 }
+const state: BatchGeneratorState = new BatchGenerator(plain, {
+  seed: 1,
+  negativeMining: { strategy: 'hardest' },
+}).stateDict();
+export const stored: { epoch: number } = JSON.parse(JSON.stringify(state));
+// @ts-expect-error: a strategy is chosen
+export const idle = new BatchGenerator(plain, { negativeMining: { maxSimilarity: 0.9 } });
+for await (const row of new DataPreprocessor().stream([example], { signal: AbortSignal.timeout(1000) })) {
+  const tokens: number[] = row.inputTokens;
+  console.log(tokens);
+}
 // @ts-expect-error: an example needs both embeddings
 export const halves = new BatchGenerator([{ inputEmb: [1, 0] }]);
 export const accepts = (batch: Batch): number => batch.size;
@@ -70,6 +93,12 @@ new AdamW(adapters, { betas: [0.9, 0.99] }).step(new Map([['query', grads]]), 0.
 manager.computeFisher(adapters, plain, {
   gradients: ({ label }, of) => ({ gradA: of.loraA, gradB: [[label.length, 0]] }),
 });
+new EWCManager({ penalty: 'function', mode: 'sum' }).merge(manager);
+// @ts-expect-error: the modes
+export const mode = new EWCManager({ mode: 'sometimes' });
+export const forgotten: number = continualMetrics([[0.9]], { higherIsBetter: true }).forgetting;
+const bytes: Uint8Array = LoRAAdapter.toSafetensors(adapters);
+export const loaded: LoRAAdapter | undefined = LoRAAdapter.fromSafetensors(bytes).get('query');
 export const saved: { loraA: number[][] } = JSON.parse(JSON.stringify(adapter));
 // @ts-expect-error: dim has no default
 export const shapeless = new LoRAAdapter({ rank: 8 });
