@@ -39,8 +39,17 @@ export type {
   FisherOptions,
   OptimalParams,
 } from './ewc-manager.js';
+export type { ChainOptions, CheckpointStrategy } from './gradient-checkpointer/options.js';
+export type {
+  Chain,
+  ChainGradients,
+  ChainStats,
+  ChainStep,
+  InputGradient,
+} from './gradient-checkpointer/types.js';
 export type {
   Activation,
+  CallGradients,
   CheckpointerStats,
   GradientCheckpointerConfig,
   GradientCheckpointerOptions,
