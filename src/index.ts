@@ -58,7 +58,7 @@ export type {
 // What the port adds.
 export { type ReadJsonlOptions, readJsonl } from './jsonl.js';
 export { type KernelBackend, kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
-export { LoRAAdapter, type LoRAAdapterOptions, type SavedAdapter } from './lora-adapter.js';
+export { LoRAAdapter, type LoRAAdapterOptions, type LoRAGradients, type SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';
 export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';

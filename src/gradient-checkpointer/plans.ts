@@ -1,14 +1,14 @@
 /** A state that is held. Frames stack up: each was computed from the one beneath. */
 export interface Frame {
   /** Number of the state: the one that step `index` takes. */
-  index: number;
-  /** The frame goes once steps from here on have gone back; while `index` is less, its state may move on. */
+  readonly index: number;
+  /** The frame goes once the steps from here on have gone back; while `index` is less, the next state may take its place. */
   readonly until: number;
 }
 
 /**
- * What to do with the top frame when steps from its `index` to `end - 1` have not gone back yet: 0 to replace its state with
- * the next one, or `until` of a new frame above it for the next one.
+ * What to do with the top frame when steps from its `index` to `end - 1` have not gone back yet: 0 to put the next
+ * state in its place, or `until` of a new frame above it for the next one.
  */
 export type Plan = (frames: readonly Frame[], end: number) => number;
 

@@ -36,7 +36,7 @@ export class ChainRun<State, Params> {
   }
 
   forward(input: State): State {
-    this.#compare(0, input, '');
+    this.#compare(0, input, 'the input'); // Nothing to compare with yet: remembers its fingerprint.
     this.#hold({ index: 0, until: 0, state: input, bytes: bytesOf('chain', 'input', input) });
     const last = this.#advance(this.#steps.length);
     return this.#forwardStep(this.#steps.length - 1, last).state;
