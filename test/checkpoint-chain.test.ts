@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ChainOptions, type ChainStats, type ChainStep, GradientCheckpointer, LoRAAdapter } from '../src/index.js';
 import { expectGradient } from './laws/gradients.js';
-import { leastTotalCost } from './laws/schedules.js';
+import { leastPersistentCost, leastTotalCost } from './laws/schedules.js';
 import { readGolden } from './support/golden.js';
 
 const STRATEGIES: ChainOptions[] = [
@@ -169,18 +169,36 @@ describe('budget', () => {
     }
   });
 
-  it('keeps long chains of unequal steps within the budget, at less cost than equal segments', () => {
-    const costs = Array.from({ length: 60 }, (_, i) => 1 + ((7 * i) % 5));
-    const sizes = Array.from({ length: 60 }, (_, i) => 20 + ((11 * i) % 17));
-    const segments = sized(costs, sizes);
-    const reference = new GradientCheckpointer({ checkpointSegments: 8 }).chain(segments.steps, segments.input);
-    const memoryBudget = reference.backward(segments.input).stats.peakBytes;
-    const planned = sized(costs, sizes);
-    const { stats } = new GradientCheckpointer({ strategy: 'budget', memoryBudget })
-      .chain(planned.steps, planned.input)
-      .backward(planned.input);
-    expect(stats.peakBytes).toBeLessThanOrEqual(memoryBudget);
-    expect(planned.cost()).toBeLessThan(segments.cost());
+  it('drops a state before its own step goes back, where that is cheaper', () => {
+    const [costs, sizes] = [
+      [4, 5, 8, 3, 2],
+      [7, 3, 17, 14, 19],
+    ];
+    const { steps, input, cost } = sized(costs, sizes);
+    new GradientCheckpointer({ strategy: 'budget', memoryBudget: 39 }).chain(steps, input).backward(input);
+    expect([cost(), leastTotalCost(costs, sizes, 39), leastPersistentCost(costs, sizes, 39)]).toEqual([39, 39, 40]);
+  });
+
+  it('of more than 24 steps costs what the cheapest schedule costs that keeps a state until its step goes back', () => {
+    const size = fc.oneof(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 10, max: 20 }));
+    const long = fc.record({
+      costs: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 30, maxLength: 30 }),
+      sizes: fc.array(size, { minLength: 25, maxLength: 30 }),
+      spare: fc.integer({ min: 0, max: 30 }),
+    });
+    fc.assert(
+      fc.property(long, ({ costs: all, sizes, spare }) => {
+        const costs = all.slice(0, sizes.length);
+        const memoryBudget = least(sizes) + spare;
+        const { steps, input, cost } = sized(costs, sizes);
+        const { stats } = new GradientCheckpointer({ strategy: 'budget', memoryBudget })
+          .chain(steps, input)
+          .backward(input);
+        expect(cost()).toBe(leastPersistentCost(costs, sizes, memoryBudget));
+        expect(stats.peakBytes).toBeLessThanOrEqual(memoryBudget);
+      }),
+      { numRuns: 20 },
+    );
   });
 
   it('of equal steps is binomial', () => {

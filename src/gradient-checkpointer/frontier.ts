@@ -3,10 +3,9 @@
  */
 export type Frontier = Float64Array;
 
-/** Two parts of a schedule, of which the one `above` has `size` less memory than the one `beside`, and needs `floor` at least. */
+/** Two parts of a schedule, of which the one `above` has `size` less memory than the one `beside`. */
 interface Parts {
   above: Frontier;
-  floor: number;
   size: number;
   beside: Frontier;
   /** Cost on top of that of the parts. */
@@ -59,8 +58,8 @@ export class FrontierBuilder {
   }
 
   /** The sum of two parts. */
-  addParts({ above, floor, size, beside, cost, decision }: Parts): void {
-    const needAbove = (a: number): number => (a < above.length ? size + Math.max(above[a]!, floor) : Infinity);
+  addParts({ above, size, beside, cost, decision }: Parts): void {
+    const needAbove = (a: number): number => (a < above.length ? size + above[a]! : Infinity);
     const needBeside = (b: number): number => (b < beside.length ? beside[b]! : Infinity);
     const first = Math.max(needAbove(0), needBeside(0));
     // Most sums are nowhere below the envelope, and this tells it for most of those.

@@ -12,7 +12,9 @@ export interface ChainOptions {
    *   segment at a time.
    * - `'binomial'`: `slots` states and the one at work; no schedule runs fewer forwards (Griewank and Walther 2000,
    *   "Revolve"). For steps of equal cost and size.
-   * - `'budget'`: what keeps the sum of the steps' `cost` least within `memoryBudget`.
+   * - `'budget'`: those that make the total `cost` of all forwards least within `memoryBudget`. Of all schedules for up to 24
+   *   steps and for steps that are alike; else of those that keep a state until its own step has gone back. To plan 100 steps
+   *   of random costs and sizes takes about 1 s, 200 steps 6 s, at 2 % more than the least cost. The last plan is remembered.
    */
   strategy?: CheckpointStrategy;
   /** Number of segments of `'segments'`; also what `estimateMemorySavings` assumes. Default 4. */
@@ -23,7 +25,7 @@ export interface ChainOptions {
   memoryBudget?: number;
   /**
    * Compares recomputed states with those of the first pass, and those that were kept with what they were: `'shape'` by
-   * kinds, lengths and keys, `'value'` by a hash of every number too, which takes about 1 ns a float32. Default `'none'`.
+   * kinds, lengths and keys, `'value'` by a hash of every number too, which takes about 3 ns a float32. Default `'none'`.
    */
   determinism?: 'none' | 'shape' | 'value';
 }

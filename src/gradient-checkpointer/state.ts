@@ -10,18 +10,27 @@ const KINDS = 'a typed array, a number, or an array or plain object of these';
  * @throws TypeError where the state holds anything else.
  */
 export function bytesOf(call: string, name: string, state: unknown): number {
+  const bytes = sizeOf(state);
+  if (Number.isNaN(bytes)) throwOther(call, name, state);
+  return bytes;
+}
+
+/** NaN where the state holds anything else: names are made only for the message, as they took a sixth of a small step's time. */
+function sizeOf(state: unknown): number {
   if (typeof state === 'number') return 8;
   if (isTypedArray(state)) return state.byteLength;
   let bytes = 0;
-  if (Array.isArray(state)) {
-    for (let i = 0; i < state.length; i++) {
-      bytes += typeof state[i] === 'number' ? 8 : bytesOf(call, `${name}[${i}]`, state[i]);
-    }
-    return bytes;
-  }
-  if (!isPlainObject(state)) throw wrongType(call, name, KINDS, state);
-  for (const key of Object.keys(state)) bytes += bytesOf(call, `${name}.${key}`, state[key]);
+  if (Array.isArray(state)) for (let i = 0; i < state.length; i++) bytes += sizeOf(state[i]);
+  else if (isPlainObject(state)) for (const key of Object.keys(state)) bytes += sizeOf(state[key]);
+  else return Number.NaN;
   return bytes;
+}
+
+function throwOther(call: string, name: string, state: unknown): void {
+  if (!Number.isNaN(sizeOf(state))) return;
+  if (Array.isArray(state)) for (let i = 0; i < state.length; i++) throwOther(call, `${name}[${i}]`, state[i]);
+  else if (isPlainObject(state)) for (const key of Object.keys(state)) throwOther(call, `${name}.${key}`, state[key]);
+  throw wrongType(call, name, KINDS, state);
 }
 
 const number = new Float64Array(1);
@@ -29,7 +38,7 @@ const numberWords = new Uint32Array(number.buffer);
 
 /**
  * A 32-bit hash of a state's structure (kinds, lengths, keys) and, with `values`, of every bit of its numbers. A change of
- * one word always shows; of several, but for one case in four billion. About 1 ns a float32.
+ * one word always shows; of several, but for one case in four billion. About 3 ns a float32.
  */
 export function fingerprint(state: unknown, values: boolean): number {
   let hash = 0x811c9dc5;

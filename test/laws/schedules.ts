@@ -42,3 +42,24 @@ export function leastTotalCost(costs: readonly number[], sizes: readonly number[
   }
   return Infinity;
 }
+
+/** The same where a state that is kept stays until its own step has gone back: each choice of the next one to keep, tried. */
+export function leastPersistentCost(costs: readonly number[], sizes: readonly number[], budget: number): number {
+  const known = new Map<string, number>();
+  /** Steps `end - 1` … `from` go back, with the state of step `from` held and `room` bytes left. */
+  const least = (from: number, end: number, room: number): number => {
+    if (end - from === 1) return 0;
+    const key = [from, end, room].join();
+    let best = known.get(key);
+    if (best !== undefined) return best;
+    best = Infinity;
+    let cost = 0;
+    for (let kept = from + 1; kept < end && sizes[kept]! <= room; kept++) {
+      cost += costs[kept - 1]!;
+      best = Math.min(best, cost + least(kept, end, room - sizes[kept]!) + least(from, kept, room));
+    }
+    known.set(key, best);
+    return best;
+  };
+  return least(0, costs.length, budget - sizes[0]!) + costs.at(-1)!;
+}
