@@ -5,7 +5,7 @@ import { type ChainOptions, checkChainOptions } from './gradient-checkpointer/op
 import type { Chain, ChainStep, InputGradient } from './gradient-checkpointer/types.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkFunction, checkNumber } from './internal/validate.js';
+import { checkFunction, checkNumber, wrongType } from './internal/validate.js';
 
 export interface GradientCheckpointerOptions extends ChainOptions {
   /** When false, `checkpoint` only calls the function, and `chain` keeps every state. Default true. */
@@ -42,14 +42,14 @@ interface ForwardCall {
 
 /** What `backward` needs of a call. */
 interface LinkedCall {
-  call: ForwardCall;
+  /** Undefined once `backward` has gone through it: its input is let go, though the output may live on. */
+  call: ForwardCall | undefined;
   /** The call's entry among the checkpoints, if any. */
   kept: Activation | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: holds functions of every input type side by side
   backwardFn: ((input: any, gradOutput: any) => unknown) | undefined;
   /** The call that returned this one's input. */
   previous: LinkedCall | undefined;
-  isSpent: boolean;
 }
 
 /** What `backward` returns. */
@@ -142,7 +142,7 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
     if (!this.config.enabled) return forwardFn(input);
     const call = { fn: forwardFn, input: this._shallowCopy(input) };
     const producer = isObject(input) ? this.#linked.get(input) : undefined;
-    const previous = producer?.isSpent ? undefined : producer;
+    const previous = producer?.call ? producer : undefined;
     this.forwardFns.push(call);
     let output: Output;
     try {
@@ -157,7 +157,7 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
       kept = { input: call.input, output: this._shallowCopy(output) };
       this.checkpoints.push(kept);
     }
-    if (isObject(output)) this.#linked.set(output, { call, kept, backwardFn, previous, isSpent: false });
+    if (isObject(output)) this.#linked.set(output, { call, kept, backwardFn, previous });
     return output;
   }
 
@@ -168,31 +168,33 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
    *
    * @param output The object that the last call returned.
    * @param gradOutput Gradient of the loss with respect to it.
-   * @throws RangeError for an output of no remembered call, or where one of the calls has gone back already; TypeError where
-   *   one has no `backwardFn` or it returns no gradient. The first two, and a missing `backwardFn`, change nothing.
+   * @throws RangeError for an output of no remembered call, or where one of the calls has gone back already, and TypeError
+   *   without a `gradOutput` or a call's `backwardFn`, all before anything changes; TypeError where one returns no gradient.
    */
   backward<Gradient = unknown, Params = unknown>(
     output: unknown,
     gradOutput: unknown,
   ): CallGradients<Gradient, Params> {
+    if (gradOutput === undefined || gradOutput === null)
+      throw wrongType('backward', 'gradOutput', 'the gradient of output', gradOutput);
     const calls: LinkedCall[] = [];
     let linked = isObject(output) ? this.#linked.get(output) : undefined;
     for (; linked; linked = linked.previous) calls.push(linked);
     if (calls.length === 0)
       throw new RangeError('backward: output was returned by no checkpoint call that is remembered');
-    calls.reverse().forEach(({ backwardFn, isSpent }, i) => {
+    calls.reverse().forEach(({ call, backwardFn }, i) => {
       const name = `backward: call ${i} of the ${calls.length} that lead to output`;
-      if (isSpent) throw new RangeError(`${name} has gone back already`);
+      if (!call) throw new RangeError(`${name} has gone back already`);
       if (!backwardFn) throw new TypeError(`${name} has no backwardFn`);
     });
     const gradParams = new Array<Params | undefined>(calls.length);
-    let gradInput = gradOutput;
+    let gradInput: unknown = gradOutput;
     try {
       for (let i = calls.length - 1; i >= 0; i--) {
         const { call, backwardFn } = calls[i]!;
         const parts = splitGradients(
           `backward: backwardFn of call ${i}`,
-          backwardFn!(this._shallowCopy(call.input), gradInput),
+          backwardFn!(this._shallowCopy(call!.input), gradInput),
         );
         gradInput = parts.gradInput;
         gradParams[i] = parts.gradParams as Params | undefined;
@@ -206,7 +208,7 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   #forget(linked: readonly LinkedCall[]): void {
     const calls = new Set(linked.map(({ call }) => call));
     const kept = new Set(linked.map(each => each.kept));
-    for (const each of linked) each.isSpent = true;
+    for (const each of linked) each.call = each.kept = each.previous = undefined;
     this.forwardFns = this.forwardFns.filter(call => !calls.has(call));
     this.checkpoints = this.checkpoints.filter(activation => !kept.has(activation));
     this.#isFull = this.checkpoints.length < this.forwardFns.length;

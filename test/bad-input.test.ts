@@ -424,6 +424,11 @@ const options: Row[] = [
     () => new GradientCheckpointer().backward(rows, rows),
   ],
   [
+    'backward: gradOutput must be the gradient of output, got undefined',
+    TypeError,
+    () => new GradientCheckpointer().backward(rows, undefined),
+  ],
+  [
     'chain: steps must be an array, got undefined',
     TypeError,
     () => new GradientCheckpointer().chain(untyped(undefined), 1),

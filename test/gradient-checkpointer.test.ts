@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { GradientCheckpointer, type GradientCheckpointerOptions } from '../src/index.js';
 import { readGolden } from './support/golden.js';
@@ -201,5 +203,18 @@ describe('backward', () => {
       expect(() => checkpointer.backward(broken, [1])).toThrow(message);
       expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 0, storedFunctions: 0 });
     }
+  });
+
+  it('lets the inputs go, though the output lives on', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const checkpointer = new GradientCheckpointer();
+    const hidden = times(checkpointer, 2, [1]);
+    const output = times(checkpointer, 3, hidden);
+    const inputs = checkpointer.forwardFns.map(({ input }) => new WeakRef(input as number[]));
+    checkpointer.backward(output, [1]);
+    await new Promise(resolve => setTimeout(resolve));
+    collectGarbage();
+    expect([inputs.map(each => each.deref()), hidden, output]).toEqual([[undefined, undefined], [2], [6]]);
   });
 });
