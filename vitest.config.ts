@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 const numeric = [
   'batch-generator',
   'bad-input',
+  'checkpoint-chain',
   'ewc-continual',
   'ewc-manager',
   'kernels',

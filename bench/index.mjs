@@ -9,6 +9,7 @@ import {
   BatchGenerator,
   DataPreprocessor,
   EWCManager,
+  GradientCheckpointer,
   kernelBackend,
   LoRAAdapter,
   LossComputer,
@@ -279,6 +280,59 @@ if ('memory'.includes(only)) {
   const warm = bytesInUse();
   for (let i = 0; i < 1500; i++) step();
   console.log(`1,500 training steps after warm-up: ${mebibytes(bytesInUse() - warm)} of growth`);
+}
+if ('checkpointing'.includes(only)) {
+  useKernelBackend('simd');
+  const [dim, count] = [128, 64];
+  const inputs = rows(count, dim);
+  const stateBytes = 4 * dim * count;
+  console.log(
+    `\ncheckpointing: a chain of n LoRA layers (dim ${dim}, rank 4, ${count} rows), forward and backward\n${[
+      'n, strategy'.padEnd(54),
+      'peak bytes',
+      'forwards',
+      'ms',
+      'time',
+    ]
+      .map(pad)
+      .join('')}`,
+  );
+  for (const n of [10, 30, 100, 300, 1000]) {
+    const root = Math.round(Math.sqrt(n));
+    const slots = Math.ceil(Math.log2(n));
+    const layers = Array.from({ length: n }, (_, seed) => new LoRAAdapter({ dim, seed }));
+    const steps = layers.map(layer => layer.asStep());
+    // Other layers cost twice as much, so that the plan is not the binomial one's.
+    const uneven = steps.map((step, i) => ({ ...step, cost: 1 + (i % 2) }));
+    const strategies = {
+      'store-all': { strategy: 'store-all' },
+      [`segments, ${root}`]: { strategy: 'segments', checkpointSegments: root },
+      [`binomial, ${slots} slots`]: { strategy: 'binomial', slots },
+      [`budget of ${slots + 1} states`]: { strategy: 'budget', memoryBudget: (slots + 1) * stateBytes },
+    };
+    const variants = Object.entries(strategies).map(([name, options]) => {
+      const checkpointer = new GradientCheckpointer(options);
+      return [name, () => checkpointer.chain(steps, inputs).backward(inputs).stats];
+    });
+    if (n <= 100) {
+      const checkpointer = new GradientCheckpointer(strategies[`budget of ${slots + 1} states`]);
+      variants.push([
+        'the same budget, costs 1 and 2',
+        () => checkpointer.chain(uneven, inputs).backward(inputs).stats,
+      ]);
+    }
+    const ms = measure(Object.fromEntries(variants));
+    for (const [name, run] of variants) {
+      const { peakBytes, forwardCalls } = run();
+      const cells = [
+        mebibytes(peakBytes),
+        forwardCalls,
+        ms[name].toFixed(1),
+        `×${(ms[name] / ms['store-all']).toFixed(2)}`,
+      ];
+      console.log([`${n}, ${name}`.padEnd(54), ...cells.map(String)].map(pad).join(''));
+    }
+  }
 }
 
 if ('streaming'.includes(only)) {

@@ -1,18 +1,22 @@
+import { budgetPlanner } from './gradient-checkpointer/budget-plan.js';
+import { runChain } from './gradient-checkpointer/chain.js';
+import { splitGradients } from './gradient-checkpointer/gradients.js';
+import { type ChainOptions, checkChainOptions } from './gradient-checkpointer/options.js';
+import type { Chain, ChainStep, InputGradient } from './gradient-checkpointer/types.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkCount, checkFunction, checkNumber } from './internal/validate.js';
+import { checkFunction, checkNumber, wrongType } from './internal/validate.js';
 
-export interface GradientCheckpointerOptions {
-  /** When false, `checkpoint` only calls the function. Default true. */
+export interface GradientCheckpointerOptions extends ChainOptions {
+  /** When false, `checkpoint` only calls the function, and `chain` keeps every state. Default true. */
   enabled?: boolean;
-  /** Number of segments that `estimateMemorySavings` assumes. Default 4. */
-  checkpointSegments?: number;
   /** Most calls whose output is kept; later ones are recomputed. Default 10. */
   maxStoredActivations?: number;
 }
 
 /** The configuration with its defaults filled in. */
-export type GradientCheckpointerConfig = Required<GradientCheckpointerOptions>;
+export type GradientCheckpointerConfig = GradientCheckpointerOptions &
+  Required<Pick<GradientCheckpointerOptions, 'enabled' | 'checkpointSegments' | 'maxStoredActivations'>>;
 
 export interface CheckpointerStats {
   /** Number of `checkpoint` calls. */
@@ -36,6 +40,26 @@ interface ForwardCall {
   input: unknown;
 }
 
+/** What `backward` needs of a call. */
+interface LinkedCall {
+  /** Undefined once `backward` has gone through it: its input is let go, though the output may live on. */
+  call: ForwardCall | undefined;
+  /** The call's entry among the checkpoints, if any. */
+  kept: Activation | undefined;
+  // biome-ignore lint/suspicious/noExplicitAny: holds functions of every input type side by side
+  backwardFn: ((input: any, gradOutput: any) => unknown) | undefined;
+  /** The call that returned this one's input. */
+  previous: LinkedCall | undefined;
+}
+
+/** What `backward` returns. */
+export interface CallGradients<Gradient, Params = unknown> {
+  /** Gradient with respect to the input of the first call. */
+  gradInput: Gradient;
+  /** The `gradParams` of every call of the chain, first call first; undefined for a call without. */
+  gradParams: (Params | undefined)[];
+}
+
 export interface MemoryEstimate {
   /** Size with all activations kept, in the unit of `activationSize`. */
   without: number;
@@ -48,16 +72,21 @@ export interface MemoryEstimate {
 }
 
 /**
- * Keeps the inputs of forward calls and only some outputs, and recomputes the others when they are asked for.
+ * Trades time for memory in training: keeps some states of a forward pass and recomputes the others when the backward pass
+ * asks for them. {@link chain} does so for a chain of steps, by a schedule; {@link checkpoint} and {@link backward} link
+ * single calls, of which each keeps its input.
  *
  * @example
  * ```js
  * import { GradientCheckpointer } from 'microlora-training-utils';
  *
- * const checkpointer = new GradientCheckpointer({ maxStoredActivations: 1 });
- * const hidden = checkpointer.checkpoint(x => x.map(value => 2 * value), [1, 2]);
- * checkpointer.checkpoint(x => x.map(value => value + 1), hidden);
- * console.log(checkpointer.recompute(1).output); // [ 3, 5 ]
+ * const double = { forward: x => x.map(v => 2 * v), backward: (x, gradY) => gradY.map(v => 2 * v) };
+ * const checkpointer = new GradientCheckpointer({ strategy: 'binomial', slots: 3 });
+ * const { output, backward } = checkpointer.chain(new Array(10).fill(double), [1, 2]);
+ * console.log(output); // [ 1024, 2048 ]
+ *
+ * const { gradInput, stats } = backward([1, 0]);
+ * console.log(gradInput, stats.forwardCalls, stats.peakLiveStates); // [ 1024, 0 ] 16 4
  * ```
  */
 export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
@@ -70,6 +99,12 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   /** Running counts. */
   stats: CheckpointerStats = { checkpoints: 0, recomputations: 0, memoryReduction: 0 };
 
+  /** By output of a call. */
+  #linked = new WeakMap<object, LinkedCall>();
+  /** Whether `backward` has left calls of which one has no checkpoint, so that a new one would stand in that one's place. */
+  #isFull = false;
+  readonly #planBudget = budgetPlanner();
+
   /**
    * @throws TypeError or RangeError that names the option and the value.
    */
@@ -80,7 +115,7 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
       { enabled: true, checkpointSegments: 4, maxStoredActivations: 10 },
       config,
     );
-    checkCount('GradientCheckpointer', 'checkpointSegments', this.config.checkpointSegments);
+    checkChainOptions('GradientCheckpointer', this.config);
     const { maxStoredActivations } = this.config;
     checkNumber('GradientCheckpointer', 'maxStoredActivations', maxStoredActivations, {
       integer: true,
@@ -90,15 +125,24 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   }
 
   /**
-   * Runs a function and remembers the call. The input is copied first, one level deep, so that the function may write
-   * to its own; it is kept once.
+   * Runs a function and remembers the call, until {@link backward} has gone through it or {@link clear}. The input is copied
+   * first, one level deep, so that the function may write to its own; it is kept once.
    *
+   * @param backwardFn Takes the input and the gradient of the output; returns the gradient of the input, alone or as
+   *   `{ gradInput, gradParams }`. Needed for `backward`.
    * @returns What the function returns. Where it throws, nothing is remembered.
    */
-  checkpoint<Input, Output>(forwardFn: (input: Input) => Output, input: Input): Output {
+  checkpoint<Input, Output>(
+    forwardFn: (input: Input) => Output,
+    input: Input,
+    backwardFn?: (input: Input, gradOutput: Output) => InputGradient<Input>,
+  ): Output {
     checkFunction('checkpoint', 'forwardFn', forwardFn);
+    if (backwardFn !== undefined) checkFunction('checkpoint', 'backwardFn', backwardFn);
     if (!this.config.enabled) return forwardFn(input);
     const call = { fn: forwardFn, input: this._shallowCopy(input) };
+    const producer = isObject(input) ? this.#linked.get(input) : undefined;
+    const previous = producer?.call ? producer : undefined;
     this.forwardFns.push(call);
     let output: Output;
     try {
@@ -108,10 +152,90 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
       throw error;
     }
     this.stats.checkpoints++;
-    if (this.checkpoints.length < this.config.maxStoredActivations) {
-      this.checkpoints.push({ input: call.input, output: this._shallowCopy(output) });
+    let kept: Activation | undefined;
+    if (!this.#isFull && this.checkpoints.length < this.config.maxStoredActivations) {
+      kept = { input: call.input, output: this._shallowCopy(output) };
+      this.checkpoints.push(kept);
     }
+    if (isObject(output)) this.#linked.set(output, { call, kept, backwardFn, previous });
     return output;
+  }
+
+  /**
+   * Goes back from the output of a {@link checkpoint} call: to the call that returned it, from there to the call that returned
+   * that one's input, and so on. The same object links them; a copy does not. Afterwards, and where a `backwardFn` throws,
+   * these calls are forgotten.
+   *
+   * @param output The object that the last call returned.
+   * @param gradOutput Gradient of the loss with respect to it.
+   * @throws RangeError for an output of no remembered call, or where one of the calls has gone back already, and TypeError
+   *   without a `gradOutput` or a call's `backwardFn`, all before anything changes; TypeError where one returns no gradient.
+   */
+  backward<Gradient = unknown, Params = unknown>(
+    output: unknown,
+    gradOutput: unknown,
+  ): CallGradients<Gradient, Params> {
+    if (gradOutput === undefined || gradOutput === null)
+      throw wrongType('backward', 'gradOutput', 'the gradient of output', gradOutput);
+    const calls: LinkedCall[] = [];
+    let linked = isObject(output) ? this.#linked.get(output) : undefined;
+    for (; linked; linked = linked.previous) calls.push(linked);
+    if (calls.length === 0)
+      throw new RangeError('backward: output was returned by no checkpoint call that is remembered');
+    calls.reverse().forEach(({ call, backwardFn }, i) => {
+      const name = `backward: call ${i} of the ${calls.length} that lead to output`;
+      if (!call) throw new RangeError(`${name} has gone back already`);
+      if (!backwardFn) throw new TypeError(`${name} has no backwardFn`);
+    });
+    const gradParams = new Array<Params | undefined>(calls.length);
+    let gradInput: unknown = gradOutput;
+    try {
+      for (let i = calls.length - 1; i >= 0; i--) {
+        const { call, backwardFn } = calls[i]!;
+        const parts = splitGradients(
+          `backward: backwardFn of call ${i}`,
+          backwardFn!(this._shallowCopy(call!.input), gradInput),
+        );
+        gradInput = parts.gradInput;
+        gradParams[i] = parts.gradParams as Params | undefined;
+      }
+    } finally {
+      this.#forget(calls);
+    }
+    return { gradInput: gradInput as Gradient, gradParams };
+  }
+
+  #forget(linked: readonly LinkedCall[]): void {
+    const calls = new Set(linked.map(({ call }) => call));
+    const kept = new Set(linked.map(each => each.kept));
+    for (const each of linked) each.call = each.kept = each.previous = undefined;
+    this.forwardFns = this.forwardFns.filter(call => !calls.has(call));
+    this.checkpoints = this.checkpoints.filter(activation => !kept.has(activation));
+    this.#isFull = this.checkpoints.length < this.forwardFns.length;
+  }
+
+  /**
+   * Runs steps one after the other and goes back through them, holding only the states that `strategy` says. States are held
+   * as they are, not copied: a step may not write to its input.
+   *
+   * @param options Go before those of the constructor, for this chain.
+   * @returns The last step's output, and `backward`, to be called once.
+   * @throws TypeError or RangeError that names the step or the option and the value, for a `memoryBudget` too small with the
+   *   least that works; Error where a step throws, with its error as the `cause`.
+   */
+  chain<State, Params = unknown>(
+    steps: readonly ChainStep<State, Params>[],
+    input: State,
+    options?: ChainOptions,
+  ): Chain<State, Params> {
+    const config = withDefaults('chain', this.config, options);
+    checkChainOptions('chain', config);
+    return runChain(
+      steps,
+      input,
+      this.config.enabled ? config : { ...config, strategy: 'store-all' },
+      this.#planBudget,
+    );
   }
 
   /**
@@ -134,6 +258,8 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   clear(): void {
     this.checkpoints = [];
     this.forwardFns = [];
+    this.#linked = new WeakMap();
+    this.#isFull = false;
   }
 
   /** A copy of an array, a typed array or a plain object, one level deep; anything else as it is. */
@@ -177,4 +303,8 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
       storedFunctions: this.forwardFns.length,
     };
   }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

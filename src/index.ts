@@ -48,8 +48,17 @@ export type { FunctionInfo } from './ewc-manager/function-penalty.js';
 export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
 export type { EWCState } from './ewc-manager/state.js';
 export type { EWCEvents, EWCStats, FisherOptions } from './ewc-manager.js';
+export type { ChainOptions, CheckpointStrategy } from './gradient-checkpointer/options.js';
+export type {
+  Chain,
+  ChainGradients,
+  ChainStats,
+  ChainStep,
+  InputGradient,
+} from './gradient-checkpointer/types.js';
 export type {
   Activation,
+  CallGradients,
   CheckpointerStats,
   GradientCheckpointerConfig,
   GradientCheckpointerOptions,
@@ -58,7 +67,7 @@ export type {
 export type { ReadJsonlOptions } from './jsonl.js';
 export type { KernelBackend } from './kernel-backend.js';
 export type { AdapterConfig } from './lora-adapter/peft.js';
-export type { LoRAAdapterOptions, SavedAdapter } from './lora-adapter.js';
+export type { LoRAAdapterOptions, LoRAGradients, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';
 export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';

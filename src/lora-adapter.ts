@@ -1,3 +1,4 @@
+import type { ChainStep } from './gradient-checkpointer/types.js';
 import { checkAdapter, checkedCopy } from './internal/adapters.js';
 import { withDefaults } from './internal/options.js';
 import { gaussian, randomFor } from './internal/random.js';
@@ -14,7 +15,7 @@ import {
 import { kernels } from './kernels/index.js';
 import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
 import { type AdapterConfig, readAdapters, writeAdapters } from './lora-adapter/peft.js';
-import type { Adapter, Bytes, Float32Row, Rows } from './types.js';
+import type { Adapter, AdapterGradients, Bytes, Float32Row, Rows } from './types.js';
 
 export interface LoRAAdapterOptions {
   /** Length of the input rows. */
@@ -27,6 +28,14 @@ export interface LoRAAdapterOptions {
   alpha?: number;
   /** Seed (uint32) of the initial weights. Default: `Math.random`. */
   seed?: number;
+}
+
+/** What `backward` returns. */
+export interface LoRAGradients extends AdapterGradients {
+  gradA: readonly Float32Row[];
+  gradB: readonly Float32Row[];
+  /** n × dim. */
+  gradInputs: Float32Row[];
 }
 
 /** An adapter as MicroLoRA saves it: plain arrays and numbers. */
@@ -169,10 +178,7 @@ export class LoRAAdapter implements Adapter {
     rows.forEach((row, i) => {
       inputs[i]!.set(row);
     });
-    const { outputs, hidden } = kernels().loraForward(this, inputs);
-    if (!Number.isFinite(kernels().sumOfSquares(outputs))) {
-      throwNonFinite('forward', { rows, loraA: this.loraA, loraB: this.loraB });
-    }
+    const { outputs, hidden } = this.#run('forward', inputs, rows);
     this.#last = { inputs, hidden };
     return outputs;
   }
@@ -184,13 +190,41 @@ export class LoRAAdapter implements Adapter {
    * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
    * @throws Error before the first `forward`; TypeError or RangeError for rows that do not fit it or are not finite.
    */
-  backward(gradRows: Rows): {
-    gradA: readonly Float32Row[];
-    gradB: readonly Float32Row[];
-    gradInputs: Float32Row[];
-  } {
+  backward(gradRows: Rows): LoRAGradients {
     if (!this.#last) throw new Error('backward: call forward first');
-    const { inputs, hidden } = this.#last;
+    return this.#gradients(this.#last, gradRows);
+  }
+
+  /**
+   * The adapter as a step of `GradientCheckpointer.chain`, whose states are rows. It holds no rows between calls, as
+   * {@link forward} does; its backward runs the forward's products again, and gives `{ gradA, gradB }` as `gradParams`. Its
+   * `bytes` is not set: a chain expects rows as large as those before.
+   */
+  asStep(): ChainStep<Rows, AdapterGradients> {
+    return {
+      forward: rows => {
+        checkRows('forward', 'rows', rows);
+        checkWidth('forward', 'rows', rows, this.dim);
+        return this.#run('forward', rows).outputs;
+      },
+      backward: (rows, gradRows) => {
+        const { hidden } = this.#run('backward', rows);
+        const { gradInputs, ...gradParams } = this.#gradients({ inputs: rows, hidden }, gradRows);
+        return { gradInput: gradInputs, gradParams };
+      },
+    };
+  }
+
+  /** @param rows The caller's, to name in an error. */
+  #run(call: string, inputs: Rows, rows = inputs): { outputs: Float32Row[]; hidden: Rows } {
+    const result = kernels().loraForward(this, inputs);
+    if (!Number.isFinite(kernels().sumOfSquares(result.outputs))) {
+      throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB });
+    }
+    return result;
+  }
+
+  #gradients({ inputs, hidden }: { inputs: Rows; hidden: Rows }, gradRows: Rows): LoRAGradients {
     checkRows('backward', 'gradRows', gradRows);
     checkWidth('backward', 'gradRows', gradRows, this.outDim);
     checkSameCount('backward', 'gradRows', gradRows.length, 'the last forward', inputs.length);

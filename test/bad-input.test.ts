@@ -33,6 +33,7 @@ const adapters = new Map([['query', adapter]]);
 const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
 const grads = { gradA: [[1], [1]], gradB: [[1, 1]] };
 const constant = { schedule: LRSchedulers.constant, steps: 1 };
+const step = { forward: (x: number) => x, backward: (_: number, gradY: number) => gradY };
 
 /** A call that breaks the static types, as plain JavaScript may. */
 // biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
@@ -401,6 +402,103 @@ const options: Row[] = [
     RangeError,
     () => new GradientCheckpointer().estimateMemorySavings(1, Number.NaN),
   ],
+  [
+    "GradientCheckpointer: strategy must be 'store-all' | 'segments' | 'binomial' | 'budget', got \"all\"",
+    RangeError,
+    () => new GradientCheckpointer({ strategy: untyped('all') }),
+  ],
+  [
+    'GradientCheckpointer: slots must be an integer of at least 1, got 0',
+    RangeError,
+    () => new GradientCheckpointer({ slots: 0 }),
+  ],
+  [
+    'GradientCheckpointer: memoryBudget must be a finite number of at least 0 or Infinity, got -1',
+    RangeError,
+    () => new GradientCheckpointer({ memoryBudget: -1 }),
+  ],
+  [
+    "GradientCheckpointer: determinism must be 'none' | 'shape' | 'value', got true",
+    TypeError,
+    () => new GradientCheckpointer({ determinism: untyped(true) }),
+  ],
+  [
+    'checkpoint: backwardFn must be a function, got null',
+    TypeError,
+    () => new GradientCheckpointer().checkpoint(x => x, 1, untyped(null)),
+  ],
+  [
+    'backward: output was returned by no checkpoint call that is remembered',
+    RangeError,
+    () => new GradientCheckpointer().backward(rows, rows),
+  ],
+  [
+    'backward: gradOutput must be the gradient of output, got undefined',
+    TypeError,
+    () => new GradientCheckpointer().backward(rows, undefined),
+  ],
+  [
+    'chain: steps must be an array, got undefined',
+    TypeError,
+    () => new GradientCheckpointer().chain(untyped(undefined), 1),
+  ],
+  ['chain: steps is empty', RangeError, () => new GradientCheckpointer().chain([], 1)],
+  [
+    'chain: steps[1] must be an object, got null',
+    TypeError,
+    () => new GradientCheckpointer().chain(untyped([step, null]), 1),
+  ],
+  [
+    'chain: steps[0].forward must be a function, got undefined',
+    TypeError,
+    () => new GradientCheckpointer().chain(untyped([{ ...step, forward: undefined }]), 1),
+  ],
+  [
+    'chain: steps[1].backward must be a function, got 3',
+    TypeError,
+    () => new GradientCheckpointer().chain(untyped([step, { ...step, backward: 3 }]), 1),
+  ],
+  [
+    'chain: steps[0].cost must be a finite number of at least 0, got -1',
+    RangeError,
+    () => new GradientCheckpointer().chain([{ ...step, cost: -1 }], 1),
+  ],
+  [
+    'chain: steps[0].bytes must be a finite number of at least 0, got NaN',
+    RangeError,
+    () => new GradientCheckpointer().chain([{ ...step, bytes: Number.NaN }], 1),
+  ],
+  [
+    'chain: input must be a typed array, a number, or an array or plain object of these, got null',
+    TypeError,
+    () => new GradientCheckpointer().chain(untyped([step]), null),
+  ],
+  [
+    'chain: input.rows[1] must be a typed array, a number, or an array or plain object of these, got a Map',
+    TypeError,
+    () => new GradientCheckpointer().chain(untyped([step]), { rows: [1, new Map()] }),
+  ],
+  [
+    'chain: the result of forward of step 0 must be a typed array, a number, or an array or plain object of these, got a Promise',
+    TypeError,
+    () => new GradientCheckpointer().chain(untyped([{ ...step, forward: async () => 1 }]), 1),
+  ],
+  [
+    'chain: slots must be an integer of at least 1, got undefined',
+    TypeError,
+    () => new GradientCheckpointer({ strategy: 'binomial' }).chain([step], 1),
+  ],
+  [
+    'chain: memoryBudget must be a finite number of at least 0 or Infinity, got undefined',
+    TypeError,
+    () => new GradientCheckpointer({ strategy: 'budget' }).chain([step], 1),
+  ],
+  [
+    'chain: memoryBudget must be at least 16 bytes for these steps, got 15',
+    RangeError,
+    () => new GradientCheckpointer().chain([step, step], 1, { strategy: 'budget', memoryBudget: 15 }),
+  ],
+  ['chain: options must be an object, got 3', TypeError, () => new GradientCheckpointer().chain([step], 1, untyped(3))],
   ['Cannot recompute segment -1', RangeError, () => new GradientCheckpointer().recompute(-1)],
   ['LoRAAdapter: dim must be an integer of at least 1, got undefined', TypeError, () => new LoRAAdapter(untyped({}))],
   ['LoRAAdapter: rank must be an integer of at least 1, got 0', RangeError, () => new LoRAAdapter({ dim: 2, rank: 0 })],

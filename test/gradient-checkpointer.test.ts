@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { GradientCheckpointer, type GradientCheckpointerOptions } from '../src/index.js';
 import { readGolden } from './support/golden.js';
@@ -91,5 +93,128 @@ describe('GradientCheckpointer', () => {
     checkpointer.checkpoint(x => x, 1);
     checkpointer.clear();
     expect(() => checkpointer.recompute(0)).toThrow('Cannot recompute segment 0');
+  });
+});
+
+describe('backward', () => {
+  const scale = (k: number, x: number[]): number[] => x.map(value => k * value);
+  /** Calls y = k·x, whose gradient with respect to k is the sum of x·gradY. */
+  const times = (checkpointer: GradientCheckpointer, k: number, x: number[]): number[] =>
+    checkpointer.checkpoint(
+      input => scale(k, input),
+      x,
+      (input, gradY) => ({
+        gradInput: scale(k, gradY),
+        gradParams: input.reduce((sum, value, i) => sum + value * gradY[i]!, 0),
+      }),
+    );
+
+  it('follows the calls from the output to the first input', () => {
+    const checkpointer = new GradientCheckpointer();
+    const hidden = times(checkpointer, 2, [1, 2]);
+    times(checkpointer, 7, hidden);
+    times(checkpointer, 9, [5]);
+    const output = times(checkpointer, 5, times(checkpointer, 3, hidden));
+    expect(output).toEqual([30, 60]);
+    expect(checkpointer.backward(output, [1, 10])).toEqual({ gradInput: [30, 300], gradParams: [315, 210, 126] });
+    expect(checkpointer.getStats()).toMatchObject({ checkpoints: 5, storedCheckpoints: 2, storedFunctions: 2 });
+  });
+
+  it('takes a bare gradient, and sees inputs as they were when the call was made', () => {
+    const checkpointer = new GradientCheckpointer();
+    const input = [3];
+    const output = checkpointer.checkpoint(
+      x => [x[0]! ** 2],
+      input,
+      (x, gradY) => [2 * x[0]! * gradY[0]!],
+    );
+    input[0] = 100;
+    expect(checkpointer.backward(output, [1])).toEqual({ gradInput: [6], gradParams: [undefined] });
+  });
+
+  it('starts anew from an output that has gone back', () => {
+    const checkpointer = new GradientCheckpointer();
+    const first = times(checkpointer, 2, [1]);
+    checkpointer.backward(first, [1]);
+    expect(checkpointer.backward(times(checkpointer, 3, first), [1])).toEqual({ gradInput: [3], gradParams: [2] });
+  });
+
+  it('numbers the calls that remain, each with its own output', () => {
+    const checkpointer = new GradientCheckpointer({ maxStoredActivations: 2 });
+    const first = times(checkpointer, 2, [1]);
+    for (const k of [3, 4]) times(checkpointer, k, [1]);
+    checkpointer.backward(first, [1]);
+    times(checkpointer, 5, [1]);
+    expect([0, 1, 2].map(i => checkpointer.recompute(i).output)).toEqual([[3], [4], [5]]);
+    expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 1, storedFunctions: 3 });
+    checkpointer.clear();
+    times(checkpointer, 6, [1]);
+    expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 1, storedFunctions: 1 });
+  });
+
+  it('refuses what it cannot go back through, and leaves that as it was', () => {
+    const checkpointer = new GradientCheckpointer();
+    const NO_CALL = new RangeError('backward: output was returned by no checkpoint call that is remembered');
+    const bare = checkpointer.checkpoint(x => scale(2, x), times(checkpointer, 2, [1]));
+    for (const output of [[4], 4, null, undefined]) expect(() => checkpointer.backward(output, [1])).toThrow(NO_CALL);
+    expect(() => checkpointer.backward(bare, [1])).toThrow(
+      new TypeError('backward: call 1 of the 2 that lead to output has no backwardFn'),
+    );
+    expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 2, storedFunctions: 2 });
+    expect(() =>
+      checkpointer.backward(
+        checkpointer.checkpoint(
+          x => x,
+          3,
+          g => g,
+        ),
+        1,
+      ),
+    ).toThrow(NO_CALL);
+
+    const shared = times(checkpointer, 2, [1]);
+    const branch = times(checkpointer, 3, shared);
+    checkpointer.backward(times(checkpointer, 4, shared), [1]);
+    expect(() => checkpointer.backward(branch, [1])).toThrow(
+      new RangeError('backward: call 0 of the 2 that lead to output has gone back already'),
+    );
+    checkpointer.clear();
+    expect(() => checkpointer.backward(branch, [1])).toThrow(NO_CALL);
+  });
+
+  it('goes back once, and forgets the calls also where one throws', () => {
+    const checkpointer = new GradientCheckpointer();
+    const output = times(checkpointer, 2, [1]);
+    checkpointer.backward(output, [1]);
+    expect(() => checkpointer.backward(output, [1])).toThrow(
+      'call 0 of the 1 that lead to output has gone back already',
+    );
+    const faults: [string, () => number[]][] = [
+      ['backward: backwardFn of call 1 must return the gradient of its input, got undefined', () => undefined as never],
+      [
+        'boom',
+        () => {
+          throw new Error('boom');
+        },
+      ],
+    ];
+    for (const [message, fault] of faults) {
+      const broken = checkpointer.checkpoint(x => scale(2, x), times(checkpointer, 2, [1]), fault);
+      expect(() => checkpointer.backward(broken, [1])).toThrow(message);
+      expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 0, storedFunctions: 0 });
+    }
+  });
+
+  it('lets the inputs go, though the output lives on', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const checkpointer = new GradientCheckpointer();
+    const hidden = times(checkpointer, 2, [1]);
+    const output = times(checkpointer, 3, hidden);
+    const inputs = checkpointer.forwardFns.map(({ input }) => new WeakRef(input as number[]));
+    checkpointer.backward(output, [1]);
+    await new Promise(resolve => setTimeout(resolve));
+    collectGarbage();
+    expect([inputs.map(each => each.deref()), hidden, output]).toEqual([[undefined, undefined], [2], [6]]);
   });
 });

@@ -1,0 +1,102 @@
+import { mix } from '../internal/random.js';
+import { isVector, wrongType } from '../internal/validate.js';
+import type { Vector } from '../types.js';
+
+const KINDS = 'a typed array, a number, or an array or plain object of these';
+
+/**
+ * Bytes of a state: those of its typed arrays, and 8 for each number outside of one. What occurs in it twice counts twice.
+ *
+ * @throws TypeError where the state holds anything else.
+ */
+export function bytesOf(call: string, name: string, state: unknown): number {
+  const bytes = sizeOf(state);
+  if (Number.isNaN(bytes)) throwOther(call, name, state);
+  return bytes;
+}
+
+/** NaN where the state holds anything else: names are made only for the message, as they took a sixth of a small step's time. */
+function sizeOf(state: unknown): number {
+  if (typeof state === 'number') return 8;
+  if (isTypedArray(state)) return state.byteLength;
+  let bytes = 0;
+  if (Array.isArray(state)) for (let i = 0; i < state.length; i++) bytes += sizeOf(state[i]);
+  else if (isPlainObject(state)) for (const key of Object.keys(state)) bytes += sizeOf(state[key]);
+  else return Number.NaN;
+  return bytes;
+}
+
+function throwOther(call: string, name: string, state: unknown): void {
+  if (!Number.isNaN(sizeOf(state))) return;
+  if (Array.isArray(state)) for (let i = 0; i < state.length; i++) throwOther(call, `${name}[${i}]`, state[i]);
+  else if (isPlainObject(state)) for (const key of Object.keys(state)) throwOther(call, `${name}.${key}`, state[key]);
+  throw wrongType(call, name, KINDS, state);
+}
+
+const number = new Float64Array(1);
+const numberWords = new Uint32Array(number.buffer);
+
+/**
+ * A 32-bit hash of a state's structure (kinds, lengths, keys) and, with `values`, of every bit of its numbers. A change of
+ * one word always shows; of several, but for one case in four billion. About 3 ns a float32.
+ */
+export function fingerprint(state: unknown, values: boolean): number {
+  let hash = 0x811c9dc5;
+  const add = (word: number): void => {
+    hash = Math.imul(hash ^ word, 0x01000193);
+    hash ^= hash >>> 15;
+  };
+  const addText = (text: string): void => {
+    add(text.length);
+    for (let i = 0; i < text.length; i++) add(text.charCodeAt(i));
+  };
+  const addWords = (words: Uint32Array | Uint8Array): void => {
+    for (let i = 0; i < words.length; i++) {
+      hash = Math.imul(hash ^ words[i]!, 0x01000193);
+      hash ^= hash >>> 15;
+    }
+  };
+  const visit = (value: unknown): void => {
+    if (typeof value === 'number') {
+      add(1);
+      number[0] = value;
+      if (values) addWords(numberWords);
+    } else if (isTypedArray(value)) {
+      addText(value.constructor.name);
+      add(value.length);
+      if (values) addWords(wordsOf(value));
+    } else if (Array.isArray(value)) {
+      add(2);
+      add(value.length);
+      for (const entry of value) visit(entry);
+    } else {
+      const object = value as Record<string, unknown>;
+      const keys = Object.keys(object);
+      add(3);
+      add(keys.length);
+      for (const key of keys) {
+        addText(key);
+        visit(object[key]);
+      }
+    }
+  };
+  visit(state);
+  return mix(hash);
+}
+
+function wordsOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint32Array | Uint8Array {
+  const isAligned = byteOffset % 4 === 0 && byteLength % 4 === 0;
+  return isAligned
+    ? new Uint32Array(buffer, byteOffset, byteLength / 4)
+    : new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+function isTypedArray(value: unknown): value is Float32Array | Float64Array {
+  return isVector(value) && !Array.isArray(value as Vector);
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
