@@ -15,7 +15,7 @@ import { withDefaults } from './internal/options.js';
 import { mix, randomFor } from './internal/random.js';
 import { checkCount, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { cosine, cosineInOrder } from './kernels/vector.js';
+import { areEqual, cosine, cosineInOrder } from './kernels/vector.js';
 import type { Batch, EmbeddedExample, ProcessedExample, Rows, Vector } from './types.js';
 
 /** Sets the draws of `negativeMining: { strategy: 'random' }` apart from the shuffle's. */
@@ -209,9 +209,11 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
    *   damaged one.
    */
   loadStateDict(state: BatchGeneratorState): void {
+    const { noDuplicates, dropLast, sampleWeights } = this.config;
     const parsed = parseState(state, this.data.length, fingerprintOf(this.config), {
       order: !this.#isReproducible,
-      starts: Boolean(this.config.noDuplicates),
+      starts: Boolean(noDuplicates),
+      permutation: this._createIndices === createIndices && !sampleWeights && !(noDuplicates && dropLast),
     });
     const { epoch, currentIndex, lengths, order } = parsed;
     const { indices, starts } = order ?? this.#cut(epoch);
@@ -248,13 +250,15 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   ): V[] {
     const { seed } = this.config;
     const similarity = this.#overriddenSimilarity;
-    const labels = this.#labels;
+    const labels = mining.excludeDuplicates === false ? undefined : this.#labels;
     const mined = mineNegatives({
       anchors,
       positives,
       mining,
+      // Texts that differ in case, say, may have equal rows.
       isDuplicate: (i, j) =>
-        mining.excludeDuplicates !== false && labels !== undefined && shareLabel(labels, indices[i]!, indices[j]!),
+        labels !== undefined &&
+        (shareLabel(labels, indices[i]!, indices[j]!) || areEqual(positives[i]!, positives[j]!)),
       cosineRows: similarity ? cosineRowsBy(similarity) : kernels().cosineRows,
       cosine: similarity ?? cosineInOrder,
       random: randomFor(seed === undefined ? undefined : seed ^ MINING, mix(this.epoch) ^ this.currentIndex),
@@ -263,7 +267,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   }
 
   get #overriddenSimilarity(): ((a: Vector, b: Vector) => number) | undefined {
-    if (this._cosineSimilarity === BatchGenerator.prototype._cosineSimilarity) return undefined;
+    if (this._cosineSimilarity === cosineSimilarity) return undefined;
     return (a, b) => this._cosineSimilarity(a, b);
   }
 
@@ -329,3 +333,6 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     return seed !== undefined || !(shuffle || sampleWeights);
   }
 }
+
+/** The methods themselves, so that a patched prototype is an override too. */
+const { _createIndices: createIndices, _cosineSimilarity: cosineSimilarity } = BatchGenerator.prototype;

@@ -34,6 +34,7 @@ import {
   throwNonFiniteAdapter,
 } from './internal/adapters.js';
 import { withDefaults } from './internal/options.js';
+import { randomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
 import {
   checkArray,
@@ -338,9 +339,10 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     return mseGradients(example, adapter);
   }
 
-  /** Draws `size` examples with replacement. */
+  /** Draws `size` examples with replacement; with a `seed` others for each task. */
   _sampleData<E>(data: readonly E[], size: number): E[] {
-    return Array.from({ length: size }, () => data[Math.floor(Math.random() * data.length)]!);
+    const random = randomFor(this.config.seed, this.stats.tasksLearned);
+    return Array.from({ length: size }, () => data[Math.floor(random() * data.length)]!);
   }
 
   /** A matrix of zeros. */

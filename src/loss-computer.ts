@@ -23,8 +23,8 @@ export class LossComputer {
    *
    * @param anchors n rows.
    * @param positives n rows; row i belongs to anchor i.
-   * @param negatives With rows, those alone are the negatives, for every anchor. Without (`null`), the other positives
-   *   of the batch are.
+   * @param negatives With rows, those alone are the negatives, for every anchor; with none at all (`[]`) the loss is 0.
+   *   Without (`null`), the other positives of the batch are.
    * @returns The mean loss; with `gradients: true` also `gradients` (anchors), `targetGradients` (positives) and, where
    *   negatives are given, `negativeGradients`. The gradient at a zero row is 0. With `diagnostics: true` the components
    *   also hold `accuracy`, the share of anchors whose positive is more similar than every negative, and the mean
@@ -143,7 +143,8 @@ export class LossComputer {
   }
 
   /**
-   * Weighted sum of losses and of their components by name.
+   * Weighted sum of losses, of their components by name and, where all were computed with `gradients: true`, of their
+   * gradients: of each argument over the losses that have one.
    *
    * @param losses Results of the other losses with their weights. None at all is loss 0.
    */

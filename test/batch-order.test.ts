@@ -153,6 +153,9 @@ describe('noDuplicates', () => {
         expect(batches).toHaveLength(fewest);
         expect(generator.remaining).toBe(0);
         expect(sorted(batches.flat())).toEqual(inputs.map((_, i) => i));
+        const sizes = batches.map(batch => batch.length);
+        if (fewest > Math.ceil(inputs.length / batchSize))
+          expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
         for (const batch of batches) {
           expect(batch.length).toBeGreaterThan(0);
           expect(batch.length).toBeLessThanOrEqual(batchSize);

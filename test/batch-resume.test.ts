@@ -14,6 +14,7 @@ const data = Array.from({ length: 23 }, (_, i) => ({
   outputEmb: [Math.sin(2 * i), Math.cos(3 * i)],
   quality: (i % 4) / 3,
 }));
+const inOrder = data.map((_, i) => i);
 const [TOTAL, BATCH_SIZE] = [4, 4];
 
 const options: fc.Arbitrary<BatchGeneratorOptions> = fc
@@ -120,7 +121,10 @@ describe('loadStateDict', () => {
       'loadStateDict: state has shard {"rank":0,"worldSize":2,"pad":"repeat"}, this generator has undefined',
       state => ({ ...state, config: { ...state.config, shard: { rank: 0, worldSize: 2, pad: 'repeat' } } }),
     ],
-    ['loadStateDict: state.epoch must be an integer of at least 0, got -1', state => ({ ...state, epoch: -1 })],
+    [
+      'loadStateDict: state.epoch must be an integer from 0 to 9007199254740991, got -1',
+      state => ({ ...state, epoch: -1 }),
+    ],
     ['loadStateDict: state.currentIndex must be where a batch starts, got 5', state => ({ ...state, currentIndex: 5 })],
     [
       'loadStateDict: state.currentIndex must be where a batch starts, got 99',
@@ -128,7 +132,7 @@ describe('loadStateDict', () => {
     ],
     ['loadStateDict: state.lengths must be an array, got undefined', state => ({ ...state, lengths: undefined })],
     [
-      'loadStateDict: state.lengths[0] must be an integer of at least 0, got 0.5',
+      'loadStateDict: state.lengths[0] must be an integer from 0 to 23, got 0.5',
       state => ({ ...state, lengths: [0.5] }),
     ],
   ])('%s', (message, damage) => {
@@ -144,9 +148,17 @@ describe('loadStateDict', () => {
       'loadStateDict: state.order.indices[0] must be an integer from 0 to 22, got 23',
       { order: { indices: [23], starts: [0, 1] } },
     ],
-    ['loadStateDict: state.order.starts must be an array, got undefined', { order: { indices: [0, 1] } }],
-    ['loadStateDict: state.order.starts must ascend from 0 to 2', { order: { indices: [0, 1], starts: [0, 1] } }],
-    ['loadStateDict: state.order.starts must ascend from 0 to 2', { order: { indices: [0, 1], starts: [0, 2, 1, 2] } }],
+    ['loadStateDict: state.order.indices must hold each example once', { order: { indices: [0, 1], starts: [0, 2] } }],
+    [
+      'loadStateDict: state.order.indices must hold each example once',
+      { order: { indices: data.map(() => 0), starts: [0, 23] } },
+    ],
+    ['loadStateDict: state.order.starts must be an array, got undefined', { order: { indices: inOrder } }],
+    ['loadStateDict: state.order.starts must ascend from 0 to 23', { order: { indices: inOrder, starts: [0, 1] } }],
+    [
+      'loadStateDict: state.order.starts must ascend from 0 to 23',
+      { order: { indices: inOrder, starts: [0, 2, 1, 23] } },
+    ],
   ])('without a seed: %s', (message, damage) => {
     const generator = new BatchGenerator(data, { batchSize: BATCH_SIZE, noDuplicates: true });
     const before = generator.stateDict();

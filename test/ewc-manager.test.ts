@@ -196,6 +196,15 @@ describe('the Fisher', () => {
       expect(draws()).toBe(0);
       new EWCManager({ sampleSize: 4 }).computeFisher(adapters, data);
       expect(draws()).toBe(4);
+      const seeded = (): EWCManager => {
+        const ewc = new EWCManager({ sampleSize: 4, seed: 3, mode: 'sum' });
+        for (let task = 0; task < 2; task++) ewc.computeFisher(adapters, data);
+        return ewc;
+      };
+      expect(seeded().export()).toEqual(seeded().export());
+      expect(draws()).toBe(4);
+      const drawn = new EWCManager({ seed: 3 })._sampleData(data, 50);
+      expect(new Set(drawn).size).toBeGreaterThan(5);
     });
   });
 });

@@ -391,7 +391,7 @@ describe('LossComputer', () => {
     ).toEqual({ loss: 2, components: { mse: 1 } });
   });
 
-  it('combines gradients where all losses have them', () => {
+  it('combines gradients where all losses were computed with them', () => {
     const one = LossComputer.mse([[1, 2]], [[3, 2]], { gradients: true });
     const two = LossComputer.cosineEmbedding([[1, 2]], [[2, 1]], null, { gradients: true });
     const { gradients, targetGradients } = LossComputer.combine([
@@ -415,7 +415,39 @@ describe('LossComputer', () => {
         { loss: one, weight: 1 },
         { loss: wider, weight: 1 },
       ]),
-    ).toThrow('combine: losses[1].loss.gradients[0] has 3 entries, losses[0] has 2');
+    ).toThrow('combine: losses[1].loss.gradients[0] has 3 entries, the one before has 2');
+    expect(() => LossComputer.combine([{ loss: one, weight: 1e300 }])).toThrow(
+      'combine: the result overflows; losses[0]',
+    );
+  });
+
+  it('takes a loss that lacks an argument as one that does not depend on it', () => {
+    const anchors = [
+      [1, 2],
+      [3, 1],
+    ];
+    const ranked = LossComputer.contrastive(
+      anchors,
+      [
+        [3, 2],
+        [0, 1],
+      ],
+      [[0, 1]],
+      { gradients: true },
+    );
+    const fitted = LossComputer.crossEntropy(anchors, [0, 1], { gradients: true });
+    const combined = LossComputer.combine([
+      { loss: fitted, weight: 2 },
+      { loss: ranked, weight: 0.5 },
+    ]);
+    const halved = (rows: Rows): number[][] => rows.map(row => Array.from(row, value => value / 2));
+    expectClose(combined.targetGradients!, halved(ranked.targetGradients!), 1e-6);
+    expectClose(combined.negativeGradients!, halved(ranked.negativeGradients!), 1e-6);
+    expectClose(combined.temperatureGradient!, ranked.temperatureGradient! / 2, 1e-12);
+    const sums = fitted.gradients.map((row, i) =>
+      Array.from(row, (value, k) => 2 * value + ranked.gradients[i]![k]! / 2),
+    );
+    expectClose(combined.gradients!, sums, 1e-6);
   });
 
   it('returns gradients only when asked', () => {

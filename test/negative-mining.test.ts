@@ -35,7 +35,8 @@ function allowed(rows: readonly Row[], i: number, { strategy, ...limit }: Negati
   const own = cosine(rows[i]!.inputEmb, rows[i]!.outputEmb);
   return rows.flatMap((row, j) => {
     const similarity = cosine(rows[i]!.inputEmb, row.outputEmb);
-    const isDuplicate = row.input === rows[i]!.input || row.output === rows[i]!.output;
+    const isSameRow = row.outputEmb.every((value, k) => value === rows[i]!.outputEmb[k]);
+    const isDuplicate = row.input === rows[i]!.input || row.output === rows[i]!.output || isSameRow;
     if (limit.excludeDuplicates === false ? i === j : isDuplicate) return [];
     if (limit.maxSimilarity !== undefined && similarity > limit.maxSimilarity) return [];
     if (limit.relativeMargin !== undefined && similarity > own - limit.relativeMargin * Math.abs(own)) return [];
@@ -104,6 +105,19 @@ describe('negativeMining', () => {
     ]);
     expect(mine(rows, { strategy: 'hardest' })[0]).toBe(near);
     expect(mine(rows, { strategy: 'semi-hard' })[0]).toBe(rows[2]!.outputEmb);
+  });
+
+  it('leaves out an output whose text differs but whose row is the positive’s own', () => {
+    const rows = [
+      [1, 0],
+      [1, 0],
+      [0, 1],
+    ].map((row, i) => ({ input: `${i}`, output: `${i}`, inputEmb: [1, 0.1], outputEmb: row }));
+    expect(mine(rows, { strategy: 'hardest' }).slice(0, 2)).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
+    expect(mine(rows, { strategy: 'hardest', excludeDuplicates: false })[0]).toEqual([1, 0]);
   });
 
   it('of a batch of one, or with nothing but duplicates, is the own positive', () => {

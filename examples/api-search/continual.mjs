@@ -15,7 +15,7 @@ const NEGATIVES = 63;
  */
 export function learnOn(first, second, learned, settings, screen) {
   const adapters = new Map([['query', learned]]);
-  const diagonal = new EWCManager();
+  const diagonal = new EWCManager({ seed: settings.seed });
   diagonal.computeFisher(adapters, first.training, { gradients: contrastiveGradients(first.training) });
   const outputs = new EWCManager({ penalty: 'function' });
   outputs.computeFisher(adapters, first.training);

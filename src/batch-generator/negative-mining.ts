@@ -17,7 +17,7 @@ export interface NegativeMining {
    * the anchor's own positive; 0 or more. Default: none are.
    */
   relativeMargin?: number;
-  /** Whether examples with an input or output equal to the anchor's are left out. Default true. */
+  /** Whether examples with an input or output text equal to the anchor's, or an equal output row, are left out. Default true. */
   excludeDuplicates?: boolean;
 }
 

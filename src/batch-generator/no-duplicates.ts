@@ -34,7 +34,8 @@ export function withoutDuplicates(
   const outputCounts = countsOf(order, outputs);
   const fewest = Math.ceil(order.length / batchSize);
   const batches = Math.max(largest(inputCounts), largest(outputCounts), fewest);
-  const capacity = batches > fewest && !onlyFull ? Math.ceil(order.length / batches) : batchSize;
+  const isEven = batches > fewest && !onlyFull;
+  const capacity = isEven ? Math.ceil(order.length / batches) : batchSize;
 
   const tied: number[] = [];
   const free: number[] = [];
@@ -44,15 +45,18 @@ export function withoutDuplicates(
   }
   const colouring = new Colouring(order, inputs, outputs, batches, capacity);
   for (const at of tied) colouring.add(at);
-  colouring.even();
+  colouring.even(capacity);
 
   const { batchOf, sizes } = colouring;
+  const targets = isEven ? evenTargets(order.length, sizes) : new Int32Array(batches).fill(capacity);
   let next = 0;
   for (const at of free) {
-    while (sizes[next]! >= capacity) next++;
+    while (sizes[next]! >= targets[next]!) next++;
     batchOf[at] = next;
     sizes[next]!++;
   }
+  // Where the free ones did not suffice to even out the others.
+  if (isEven) colouring.even(Math.floor(order.length / batches));
   const kept = Array.from(sizes.keys()).filter(batch => !onlyFull || sizes[batch] === batchSize);
   return cut(order, batchOf, sizes, kept);
 }
@@ -100,14 +104,17 @@ class Colouring {
     this.#put(at, ofInput);
   }
 
-  /** Moves examples from batches that have too many to those that have room. */
-  even(): void {
-    for (let roomy = 0; this.sizes.some(size => size > this.#capacity); ) {
+  /** Moves added examples from batches of more than `level` to those of fewer, until there are none of the one or the other. */
+  even(level: number): void {
+    const { sizes } = this;
+    for (let roomy = 0; sizes.some(size => size > level); ) {
+      if (!sizes.some(size => size < level)) return;
       this.#members().forEach((positions, full) => {
         for (const at of positions) {
-          if (this.sizes[full]! <= this.#capacity) return;
+          if (sizes[full]! <= level) return;
           if (this.batchOf[at] !== full) continue;
-          while (this.sizes[roomy]! >= this.#capacity) roomy++;
+          while (roomy < sizes.length && sizes[roomy]! >= level) roomy++;
+          if (roomy === sizes.length) return;
           // The path through this example, if it holds one more of the full batch than of the other: exchanged, it holds
           // one less. The fuller batch has such a path, as all others and all cycles hold as many of both, or fewer.
           const forth = this.#path(this.#input(at), full, roomy);
@@ -189,6 +196,14 @@ class Colouring {
   #output(at: number): number {
     return this.#firstOutput + this.#outputs[this.#order[at]!]!;
   }
+}
+
+/** How many examples each batch is to have, to within one of each other; batches that have one more already keep it. */
+function evenTargets(count: number, sizes: Int32Array): Int32Array {
+  const base = Math.floor(count / sizes.length);
+  let extra = count - base * sizes.length;
+  for (const size of sizes) if (size > base) extra--;
+  return sizes.map(size => (size > base || extra-- > 0 ? base + 1 : base));
 }
 
 /** The examples of some batches, batch by batch, in each as they were ordered. */

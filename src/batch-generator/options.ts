@@ -20,7 +20,8 @@ export interface BatchGeneratorOptions {
   /**
    * Whether no batch may hold two examples of equal input or equal output: texts where there are texts, else embeddings. All
    * examples are used, in the fewest batches that this takes: the commonest text's count, or `⌈n / batchSize⌉` where that
-   * is more. Batches are then as even as can be, or full where `dropLast` leaves out those that are not. Default false.
+   * is more. Where it takes more than without, their sizes are within one of each other, unless `dropLast` leaves out those
+   * that are not full. Shards are cut apart first, so they may differ in their number of batches. Default false.
    */
   noDuplicates?: boolean;
   /**

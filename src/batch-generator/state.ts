@@ -43,7 +43,7 @@ export function parseState(
   state: unknown,
   dataLength: number,
   config: Record<string, unknown>,
-  needs: { order: boolean; starts: boolean },
+  needs: { order: boolean; starts: boolean; permutation: boolean },
 ): Omit<BatchGeneratorState, 'dataLength' | 'config'> {
   checkObject(CALL, 'state', state);
   checkCount(CALL, 'state.dataLength', state['dataLength'], 0);
@@ -55,21 +55,27 @@ export function parseState(
     const [theirs, ours] = [JSON.stringify(state['config'][option]), JSON.stringify(config[option])];
     if (theirs !== ours) throw new RangeError(`${CALL}: state has ${option} ${theirs}, this generator has ${ours}`);
   }
-  const epoch = checkCount(CALL, 'state.epoch', state['epoch'], 0);
-  const lengths = countsIn('state.lengths', state['lengths']);
+  const epoch = checkNumber(CALL, 'state.epoch', state['epoch'], {
+    integer: true,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+  });
+  const lengths = countsIn('state.lengths', state['lengths'], dataLength);
   const currentIndex = checkCount(CALL, 'state.currentIndex', state['currentIndex'], 0);
   const position = { epoch, currentIndex, lengths };
-  return needs.order ? { ...position, order: parseOrder(state['order'], dataLength, needs.starts) } : position;
+  return needs.order ? { ...position, order: parseOrder(state['order'], dataLength, needs) } : position;
 }
 
 function parseOrder(
   order: unknown,
   dataLength: number,
-  needsStarts: boolean,
+  needs: { starts: boolean; permutation: boolean },
 ): NonNullable<BatchGeneratorState['order']> {
   checkObject(CALL, 'state.order', order);
   const indices = countsIn('state.order.indices', order['indices'], dataLength - 1);
-  if (!needsStarts) return { indices };
+  if (needs.permutation && (indices.length !== dataLength || new Set(indices).size !== dataLength))
+    throw new RangeError(`${CALL}: state.order.indices must hold each example once`);
+  if (!needs.starts) return { indices };
   const starts = countsIn('state.order.starts', order['starts'], indices.length);
   const isAscending = starts.every((start, i) => (i === 0 ? start === 0 : start > starts[i - 1]!));
   if (!isAscending || starts.at(-1) !== indices.length)

@@ -1,4 +1,4 @@
-import { checkNumber, checkOneOf } from '../internal/validate.js';
+import { checkNumber, checkOneOf, checkSeed } from '../internal/validate.js';
 
 export interface EWCOptions {
   /**
@@ -37,6 +37,8 @@ export interface EWCOptions {
    * the inputs of earlier tasks, whatever the parameters. Default `'diagonal'`.
    */
   penalty?: 'diagonal' | 'function';
+  /** Seed (uint32) of the examples that are drawn where there are more than `sampleSize`. Default: `Math.random`. */
+  seed?: number;
 }
 
 type OriginalOption = 'lambda' | 'sampleSize' | 'normalize' | 'online';
@@ -59,6 +61,7 @@ export function checkOptionsOf(call: string, prefix: string, config: Record<stri
   if (lambda !== undefined) checkNumber(call, `${prefix}lambda`, lambda, { min: 0 });
   if (sampleSize !== undefined)
     checkNumber(call, `${prefix}sampleSize`, sampleSize, { integer: true, min: 1, infinity: true });
+  checkSeed(call, config['seed'], `${prefix}seed`);
   if (mode !== undefined) checkOneOf(call, `${prefix}mode`, mode, MODES);
   if (decay !== undefined) checkNumber(call, `${prefix}decay`, decay, { min: 0, max: 1 });
   if (fisher !== undefined) checkOneOf(call, `${prefix}fisher`, fisher, FISHERS);

@@ -175,7 +175,7 @@ function parseConfig(config: unknown): Partial<EWCConfig> {
   if (config === undefined || config === null) return {};
   checkObject(CALL, 'config', config);
   const parsed: Record<string, unknown> = {};
-  for (const option of ['lambda', 'sampleSize', 'normalize', 'online', 'mode', 'decay', 'fisher', 'penalty']) {
+  for (const option of ['lambda', 'sampleSize', 'normalize', 'online', 'mode', 'decay', 'fisher', 'penalty', 'seed']) {
     if (config[option] !== undefined) parsed[option] = config[option];
   }
   // JSON writes an infinite sampleSize as null.

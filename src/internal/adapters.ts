@@ -121,7 +121,7 @@ export function throwNonFiniteAdapter(
   throwNonFinite(call, {
     [`${describeAdapter(name)}.loraA`]: loraA,
     [`${describeAdapter(name)}.loraB`]: loraB,
-    ...Object.fromEntries(others.map(other => [other, null])),
+    ...Object.fromEntries(others.map(other => [other, []])),
   });
 }
 

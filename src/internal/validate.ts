@@ -39,9 +39,9 @@ export function checkCount(call: string, name: string, value: unknown, min = 1):
 }
 
 /** The seed of a private generator: an unsigned 32-bit integer, or nothing. */
-export function checkSeed(call: string, seed: unknown): number | undefined {
+export function checkSeed(call: string, seed: unknown, name = 'seed'): number | undefined {
   if (seed === undefined || seed === null) return undefined;
-  return checkNumber(call, 'seed', seed, { integer: true, min: 0, max: 0xffffffff });
+  return checkNumber(call, name, seed, { integer: true, min: 0, max: 0xffffffff });
 }
 
 /** The options of a call: an object, maybe of a class, but nothing else. */
@@ -252,14 +252,14 @@ export function checkFinite(call: string, name: string, row: Vector): void {
  * every entry takes part in the result, so a bad one shows there.
  */
 export function throwNonFinite(call: string, matrices: Record<string, Rows | null | undefined>): never {
-  for (const [name, rows] of Object.entries(matrices)) {
-    rows?.forEach((row, i) => {
+  const given = Object.entries(matrices).flatMap(([name, rows]) => (rows ? [{ name, rows }] : []));
+  for (const { name, rows } of given) {
+    rows.forEach((row, i) => {
       checkFinite(call, `${name}[${i}]`, row);
     });
   }
-  throw new RangeError(
-    `${call}: the result overflows; ${Object.keys(matrices).join(', ')} hold numbers that are too large`,
-  );
+  const names = given.map(({ name }) => name).join(', ');
+  throw new RangeError(`${call}: the result overflows; ${names} hold numbers that are too large`);
 }
 
 export function wrongType(call: string, name: string, expected: string, value: unknown): TypeError {

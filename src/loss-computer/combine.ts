@@ -1,5 +1,12 @@
-import { checkIterable, checkNumber, checkObject, checkRows, checkSameCount } from '../internal/validate.js';
-import type { LossResult } from '../types.js';
+import {
+  checkIterable,
+  checkNumber,
+  checkObject,
+  checkRows,
+  checkSameCount,
+  throwNonFinite,
+} from '../internal/validate.js';
+import type { Float32Row, LossResult, Rows } from '../types.js';
 
 /** A loss and what it counts in a sum. */
 export interface WeightedLoss {
@@ -34,27 +41,37 @@ export function combine(losses: Iterable<WeightedLoss>): LossResult {
   return { loss: total, components: Object.fromEntries(components), ...combinedGradients(parts) };
 }
 
-/** Of each argument the weighted sum of the gradients, where all losses have them. */
-function combinedGradients(parts: readonly WeightedLoss[]): Pick<LossResult, (typeof ARGUMENTS)[number]> {
-  const combined: Pick<LossResult, (typeof ARGUMENTS)[number]> = {};
-  for (const argument of ARGUMENTS) {
-    if (parts.length === 0 || !parts.every(({ loss }) => loss[argument])) continue;
-    const first: unknown = parts[0]!.loss[argument];
-    checkRows(CALL, `losses[0].loss.${argument}`, first);
-    combined[argument] = first.map(row => new Float32Array(row.length));
-    parts.forEach(({ loss, weight }, i) => {
+/**
+ * Of each argument the weighted sum of the gradients of the losses that have one, where all losses were computed with
+ * gradients: a loss without negatives, say, does not depend on them.
+ */
+function combinedGradients(parts: readonly WeightedLoss[]): Partial<LossResult> {
+  if (parts.length === 0 || !parts.every(({ loss }) => loss.gradients)) return {};
+  const combined: Partial<LossResult> = {};
+  parts.forEach(({ loss, weight }, i) => {
+    for (const argument of ARGUMENTS) {
       const rows: unknown = loss[argument];
-      checkRows(CALL, `losses[${i}].loss.${argument}`, rows);
-      checkSameCount(CALL, `losses[${i}].loss.${argument}`, rows.length, `losses[0].loss.${argument}`, first.length);
-      rows.forEach((row, n) => {
-        const sum = combined[argument]![n]!;
-        if (row.length !== sum.length) {
-          const lengths = `${row.length} entries, losses[0] has ${sum.length}`;
-          throw new RangeError(`${CALL}: losses[${i}].loss.${argument}[${n}] has ${lengths}`);
-        }
-        for (let k = 0; k < sum.length; k++) sum[k]! += weight * row[k]!;
-      });
-    });
-  }
+      if (rows === undefined) continue;
+      const name = `losses[${i}].loss.${argument}`;
+      checkRows(CALL, name, rows);
+      combined[argument] ??= rows.map(row => new Float32Array(row.length));
+      addRows(name, combined[argument], rows, weight);
+    }
+    if (loss.temperatureGradient === undefined) return;
+    checkNumber(CALL, `losses[${i}].loss.temperatureGradient`, loss.temperatureGradient);
+    combined.temperatureGradient = (combined.temperatureGradient ?? 0) + weight * loss.temperatureGradient;
+  });
   return combined;
+}
+
+function addRows(name: string, sums: readonly Float32Row[], rows: Rows, weight: number): void {
+  checkSameCount(CALL, name, rows.length, 'the one before', sums.length);
+  rows.forEach((row, n) => {
+    const sum = sums[n]!;
+    if (row.length !== sum.length) {
+      throw new RangeError(`${CALL}: ${name}[${n}] has ${row.length} entries, the one before has ${sum.length}`);
+    }
+    for (let k = 0; k < sum.length; k++) sum[k]! += weight * row[k]!;
+    if (!sum.every(Number.isFinite)) throwNonFinite(CALL, { [name]: rows, weight: [] });
+  });
 }
