@@ -377,7 +377,7 @@ describe('the default λ', () => {
     expect(new EWCManager().config.lambda).toBe(2000);
     expect(new EWCManager({ penalty: 'function' }).config.lambda).toBe(800);
     for (const [options, expected] of [
-      [{}, 40],
+      [{}, 45],
       [{ lambda: 7 }, 7],
     ] as const) {
       const ewc = new EWCManager(options);

@@ -2,7 +2,7 @@ import { checkNumber, checkOneOf, checkSeed } from '../internal/validate.js';
 
 export interface EWCOptions {
   /**
-   * Strength of the penalty, 0 or more. Default 2000, as the original's; 800 for the function penalty, and 40 for the
+   * Strength of the penalty, 0 or more. Default 2000, as the original's; 800 for the function penalty, and 45 for the
    * diagonal one as soon as `computeFisher` is given gradients of the caller's own loss: measured to keep an earlier task
    * while the next is learned with InfoNCE at temperature 0.07 and AdamW. For MSE training the function penalty wants
    * about 1.
@@ -53,7 +53,7 @@ export const PENALTIES = ['diagonal', 'function'] as const;
 export const DECAY = 0.9;
 
 /** The strengths in force where the caller names none. */
-export const DEFAULT_LAMBDA = { diagonal: 2000, ownGradients: 40, function: 800 } as const;
+export const DEFAULT_LAMBDA = { diagonal: 2000, ownGradients: 45, function: 800 } as const;
 
 /** Checks the options that are there, but for `normalize` and `online`: the original takes any value for true or false. */
 export function checkOptionsOf(call: string, prefix: string, config: Record<string, unknown>): void {
