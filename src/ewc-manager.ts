@@ -99,7 +99,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
   /** The least value of each adapter's diagonal penalty of several tasks, over λ/2. */
   #constants = new Map<string, number>();
-  /** Examples behind the latest task's estimates, which `merge` weighs them by. */
+  /** Examples of the latest task, which `merge` weighs its estimates by. */
   #examples = 0;
   readonly #normalize: boolean;
   #isDefaultLambda: boolean;
@@ -171,7 +171,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       memories.set(name, remember(name, fisher, adapter, this.#diagonalMemory(name), this.config));
     }
     for (const [name, memory] of memories) this.#setDiagonal(name, memory);
-    this.#examples = sample.length;
+    this.#examples = data.length;
   }
 
   #rememberFunctions(adapters: ReadonlyMap<string, Adapter>, data: readonly EmbeddedExample[]): void {
@@ -315,6 +315,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    */
   merge(other: EWCManager): void {
     if (!(other instanceof EWCManager)) throw wrongType('merge', 'other', 'an EWCManager', other);
+    if (other === this) throw new RangeError('merge: other is this manager itself');
     checkMergeable(this, other);
     if (this.#normalize || other.#normalize) throw new RangeError('merge: normalised Fishers have lost their scale');
     const examples = this.#examples + other.#examples;
@@ -369,6 +370,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       functionInfo,
       constants: this.#constants,
       examples: this.#examples,
+      isDefaultLambda: this.#isDefaultLambda,
       config,
       stats,
     });
@@ -383,14 +385,17 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *   partner or not finite, a Fisher value is negative, a setting or count is out of range, or the version is unknown.
    */
   import(data: unknown): void {
-    const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = parseState(data);
+    const state = parseState(data);
+    const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = state;
     this.fisherInfo = fisherInfo;
     this.optimalParams = optimalParams;
     this.functionInfo = functionInfo;
     this.#constants = constants;
     this.#examples = examples;
     this.config = { ...this.config, ...config };
-    if (config.lambda !== undefined) this.#isDefaultLambda = false;
+    // The original's state does not say what its penalty is.
+    if (fisherInfo.size > 0 && this.config.penalty === 'function') this.config.penalty = 'diagonal';
+    if (config.lambda !== undefined) this.#isDefaultLambda = state.isDefaultLambda;
     if (stats) this.stats = stats;
   }
 }

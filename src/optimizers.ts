@@ -9,7 +9,7 @@ import {
   type SGDState,
   sgdMoments,
 } from './optimizers/moments.js';
-import { Optimizer } from './optimizers/optimizer.js';
+import { checkRate, Optimizer } from './optimizers/optimizer.js';
 import type { Adapter, AdapterGradients } from './types.js';
 
 export interface SGDOptions {
@@ -63,7 +63,7 @@ export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
     const call = 'AdamW';
     const defaults = { lr: 1e-3, betas: [0.9, 0.999] as const, eps: 1e-8, weightDecay: 0.01 };
     const { lr, betas, eps, weightDecay, maxGradNorm } = withDefaults(call, defaults, options);
-    checkNumber(call, 'lr', lr, { min: 0 });
+    checkRate(call, lr);
     checkArray(call, 'betas', betas);
     const beta1 = checkNumber(call, 'betas[0]', betas[0], { min: 0, below: 1 });
     const beta2 = checkNumber(call, 'betas[1]', betas[1], { min: 0, below: 1 });
@@ -105,7 +105,7 @@ export class SGD extends Optimizer<SGDState, SGDMoments> {
     const call = 'SGD';
     const defaults = { lr: 0.01, momentum: 0, weightDecay: 0 };
     const { lr, momentum, weightDecay, maxGradNorm } = withDefaults(call, defaults, options);
-    checkNumber(call, 'lr', lr, { min: 0 });
+    checkRate(call, lr);
     checkNumber(call, 'momentum', momentum, { min: 0, below: 1 });
     checkNumber(call, 'weightDecay', weightDecay, { min: 0 });
     super(call, adapters, lr, { momentum, weightDecay, ...clippingOf(call, maxGradNorm) }, sgdMoments(momentum));

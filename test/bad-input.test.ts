@@ -535,7 +535,7 @@ const options: Row[] = [
     TypeError,
     () => new AdamW(untyped({ query: adapter })),
   ],
-  ['AdamW: lr must be a finite number of at least 0, got -1', RangeError, () => new AdamW(adapters, { lr: -1 })],
+  ['AdamW: lr must be a finite number from 0 to 3.4e+38, got -1', RangeError, () => new AdamW(adapters, { lr: -1 })],
   [
     'AdamW: betas[1] must be a finite number of at least 0 and below 1, got 1',
     RangeError,
@@ -568,7 +568,12 @@ const options: Row[] = [
     () => new AdamW(adapters).step(new Map([['query', { ...grads, gradB: [[1]] }]])),
   ],
   [
-    'AdamW.step: lr must be a finite number of at least 0, got NaN',
+    'AdamW.step: lr must be a finite number from 0 to 3.4e+38, got 1e+39',
+    RangeError,
+    () => new AdamW(adapters).step(new Map([['query', grads]]), 1e39),
+  ],
+  [
+    'AdamW.step: lr must be a finite number from 0 to 3.4e+38, got NaN',
     RangeError,
     () => new AdamW(adapters).step(new Map([['query', grads]]), Number.NaN),
   ],

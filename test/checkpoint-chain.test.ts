@@ -431,6 +431,15 @@ describe('misuse', () => {
     expect(() => backward([1])).toThrow(AGAIN);
   });
 
+  it.each(['none', 'shape', 'value'] as const)('an input that was written to between the passes: %s', determinism => {
+    for (const strategy of ['store-all', 'segments'] as const) {
+      const input = [1, 2];
+      const { backward } = new GradientCheckpointer({ determinism, strategy }).chain([double, double, double], input);
+      input[1] = 5;
+      expect(() => backward([1, 1])).toThrow('chain: the input of step 0 was changed after the first pass');
+    }
+  });
+
   it('a gradOutput that is none leaves the chain as it was', () => {
     const { backward } = new GradientCheckpointer().chain([double], [1]);
     expect(() => backward(undefined as unknown as number[])).toThrow(

@@ -6,6 +6,7 @@ import {
   type EmbeddedExample,
   EWCManager,
   type EWCOptions,
+  kernelBackend,
   LoRAAdapter,
   LossComputer,
 } from '../src/index.js';
@@ -294,6 +295,28 @@ describe('the function penalty', () => {
     );
   });
 
+  it('is never negative, also where inputs share a mean beside which their changes are lost', () => {
+    const random = mulberry32(6);
+    const adapter = {
+      loraA: Array.from({ length: 32 }, () => [random() - 0.5]),
+      loraB: [Array.from({ length: 32 }, () => random() - 0.5)],
+      scaling: 1,
+    };
+    for (const offset of [0, 30, 1000]) {
+      const examples = Array.from({ length: 50 }, () => ({
+        inputEmb: Array.from({ length: 32 }, () => offset + random() - 0.5),
+        outputEmb: [0],
+      }));
+      const ewc = trained({ penalty: 'function', lambda: 1 }, [{ adapter, examples }]);
+      const moved = structuredClone(adapter);
+      moved.loraA[0]![0]! += 0.1;
+      moved.loraA[1]![0]! -= 0.1;
+      const penalty = ewc.computePenalty(mapOf(moved));
+      expect(penalty).toBeGreaterThanOrEqual(0);
+      if (offset === 0 || kernelBackend() === 'scalar') expectClose(penalty, brute(adapter, examples, moved), 1e-3);
+    }
+  });
+
   it('is exactly 0 right after computeFisher, and keeps as much for ten tasks as for two', () => {
     const random = mulberry32(2);
     const adapter = new LoRAAdapter({ dim: 6, rank: 2, seed: 1 });
@@ -384,6 +407,13 @@ describe('the default λ', () => {
       ewc.computeFisher(mapOf(adapter), data, { gradients });
       expect(ewc.config.lambda).toBe(expected);
     }
+    const unbroken = new EWCManager();
+    const resumed = new EWCManager();
+    resumed.import(JSON.parse(JSON.stringify(unbroken.export())));
+    for (const ewc of [unbroken, resumed]) {
+      ewc.computeFisher(mapOf(adapter), data, { gradients });
+      expect(ewc.config.lambda).toBe(45);
+    }
     const restored = new EWCManager();
     restored.import(JSON.parse(JSON.stringify(trained({ lambda: 5 }, [{ adapter, examples: data }]).export())));
     restored.computeFisher(mapOf(adapter), data, { gradients });
@@ -431,6 +461,93 @@ describe('training with the penalty', () => {
   });
 });
 
+describe('merge', () => {
+  it('weighs shards by their examples, however few were drawn', () => {
+    const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+    const shard = (count: number, value: number): EmbeddedExample[] =>
+      Array.from({ length: count }, () => ({ inputEmb: [value, 1], outputEmb: [0, value] }));
+    const of = (examples: EmbeddedExample[], sampleSize: number): EWCManager =>
+      trained({ sampleSize, fisher: 'exact', seed: 1 }, [{ adapter, examples }]);
+    const merged = of(shard(300, 1), 20);
+    merged.merge(of(shard(30, 9), 20));
+    const whole = of([...shard(300, 1), ...shard(30, 9)], Infinity);
+    expectClose(merged.fisherInfo.get('a')!.fisherA, whole.fisherInfo.get('a')!.fisherA, 1e-5);
+    expect(merged.export().examples).toBe(330);
+  });
+});
+
+describe('import', () => {
+  const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+  const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+  const exported = (options: EWCOptions): ReturnType<EWCManager['export']> =>
+    trained(options, [{ adapter, examples: data }]).export();
+
+  it('of diagonal state into a manager of the function penalty makes it a diagonal one', () => {
+    const { fisherInfo, optimalParams, config, stats } = exported({});
+    const ewc = new EWCManager({ penalty: 'function' });
+    ewc.import({ fisherInfo, optimalParams, config, stats });
+    const moved = mapOf({ ...adapter, loraA: [[5], [2]] });
+    expect(ewc.computePenalty(moved)).toBe(trained({}, [{ adapter, examples: data }]).computePenalty(moved));
+    expect(ewc.config.penalty).toBe('diagonal');
+  });
+
+  it.each<[string, (info: ReturnType<EWCManager['export']>['functionInfo'][string]) => object]>([
+    [
+      'functionInfo.a.moment[1][0] is that of no second moment, got 5',
+      info => ({
+        ...info,
+        moment: [
+          [1, 5],
+          [5, 1],
+        ],
+      }),
+    ],
+    [
+      'functionInfo.a.moment[1][0] is that of no second moment, got 0.5',
+      info => ({
+        ...info,
+        moment: [
+          [1, 0],
+          [0.5, 1],
+        ],
+      }),
+    ],
+    [
+      'functionInfo.a.moment[0][0] must be a finite number of at least 0, got -1',
+      info => ({
+        ...info,
+        moment: [
+          [-1, 0],
+          [0, 1],
+        ],
+      }),
+    ],
+    ['functionInfo.a.moment is 1 × 1, expected 2 × 2', info => ({ ...info, moment: [[1]] })],
+    ['functionInfo.a.residual is 1 × 1, expected 2 × 2', info => ({ ...info, residual: [[1]] })],
+    ['functionInfo.a.constant must be a finite number of at least 0, got -1', info => ({ ...info, constant: -1 })],
+    ['functionInfo.a.scaling must be a finite number, got undefined', info => ({ ...info, scaling: undefined })],
+  ])('refuses: import: %s', (message, damage) => {
+    const state = exported({ penalty: 'function' });
+    const ewc = new EWCManager();
+    const before = ewc.export();
+    expect(() => ewc.import({ ...state, functionInfo: { a: damage(state.functionInfo['a']!) } })).toThrow(message);
+    expect(ewc.export()).toEqual(before);
+  });
+
+  it.each<[string, object]>([
+    ['import: version 2 is not known, only 1', { version: 2 }],
+    ['import: isDefaultLambda must be a boolean, got "no"', { isDefaultLambda: 'no' }],
+    ['import: constants.a must be a finite number of at least 0, got -1', { constants: { a: -1 } }],
+    ["import: config.mode must be 'last' | 'average' | 'online' | 'sum', got \"x\"", { config: { mode: 'x' } }],
+    ['import: config.online must be a boolean, got "no"', { config: { online: 'no' } }],
+    ['import: functionInfo has "b", optimalParams lacks it', { functionInfo: { b: {} } }],
+  ])('refuses: %s', (message, damage) => {
+    const ewc = new EWCManager();
+    expect(() => ewc.import({ ...exported({}), ...damage })).toThrow(message);
+    expect(ewc.fisherInfo.size).toBe(0);
+  });
+});
+
 describe('merge refuses', () => {
   const adapter = (value: number): Plain => ({ loraA: [[value], [2]], loraB: [[3, 4]], scaling: 1 });
   const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
@@ -445,6 +562,11 @@ describe('merge refuses', () => {
     ['merge: other must be an EWCManager, got an object', manager, () => ({}) as EWCManager],
     ["merge: the other's penalty is function, here diagonal", manager, () => manager(fitting)],
     ["merge: the other's fisher is exact, here empirical", manager, () => manager({ fisher: 'exact' })],
+    [
+      "merge: the other's decay is 0.5, here 0.9",
+      () => manager({ mode: 'online' }),
+      () => manager({ mode: 'online', decay: 0.5 }),
+    ],
     ["merge: the other's mode is sum, here last", manager, () => manager({ mode: 'sum' })],
     ["merge: the other's stats.tasksLearned is 0, here 1", manager, () => new EWCManager()],
     ['merge: the other\'s adapters is "b", here "a"', manager, () => manager({}, 1, 'b')],
@@ -462,8 +584,9 @@ describe('merge refuses', () => {
     expect(ewc.export()).toEqual(before);
   });
 
-  it('nothing of managers that have seen nothing', () => {
+  it('nothing of managers that have seen nothing, but for itself', () => {
     const ewc = new EWCManager();
+    expect(() => ewc.merge(ewc)).toThrow('merge: other is this manager itself');
     ewc.merge(new EWCManager());
     expect(ewc.stats.tasksLearned).toBe(0);
   });

@@ -389,7 +389,14 @@ function flatAdapter(adapters: Map<string, Adapter>): number[] {
 }
 
 function expectState(actual: EWCState, expected: EWCState): void {
-  expect(Object.keys(actual)).toEqual([...Object.keys(expected), 'version', 'examples', 'constants', 'functionInfo']);
+  expect(Object.keys(actual)).toEqual([
+    ...Object.keys(expected),
+    'version',
+    'examples',
+    'isDefaultLambda',
+    'constants',
+    'functionInfo',
+  ]);
   expect(actual.config).toEqual(expected.config);
   expect(actual.stats).toEqual(expected.stats);
   for (const [name, { fisherA, fisherB }] of Object.entries(expected.fisherInfo)) {

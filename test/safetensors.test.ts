@@ -341,3 +341,18 @@ describe('any change of bytes gives a typed error or what the bytes then say', (
     );
   });
 });
+
+describe('keys in another order than their entries', () => {
+  it('are read alike', () => {
+    const adapters = new Map([1, 2].map(seed => [`layer${seed}`, new LoRAAdapter({ dim: 3, rank: 2, seed })]));
+    const bytes = LoRAAdapter.toSafetensors(adapters);
+    const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as Record<string, unknown>;
+    const turned = JSON.stringify(Object.fromEntries(Object.entries(header).reverse())).padEnd(length);
+    const file = Uint8Array.from(bytes);
+    file.set(new TextEncoder().encode(turned), 8);
+    const read = LoRAAdapter.fromSafetensors(file);
+    expect([...read.keys()].sort()).toEqual(['layer1', 'layer2']);
+    for (const [name, adapter] of adapters) expect(read.get(name)!.toJSON()).toEqual(adapter.toJSON());
+  });
+});

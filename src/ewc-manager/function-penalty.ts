@@ -3,7 +3,7 @@ import { describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import { flatten, float32Matrix, float64Matrix } from '../kernels/matrix.js';
 import { dotInOrder } from '../kernels/vector.js';
-import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, MutableVector, Rows } from '../types.js';
+import type { Adapter, AdapterGradients, EmbeddedExample, MutableVector, Rows } from '../types.js';
 import { blend } from './diagonal.js';
 import { DECAY, type EWCConfig, modeOf } from './options.js';
 import type { AdapterPenalty } from './penalty.js';
@@ -33,6 +33,8 @@ export interface FunctionMemory extends FunctionInfo {
 
 type Weights = { readonly loraA: Rows; readonly loraB: Rows; readonly scaling: number };
 
+type Product = readonly (Float32Array | Float64Array)[];
+
 /** A low-rank matrix `left · right`. */
 interface Factors {
   left: Rows;
@@ -43,8 +45,8 @@ interface Factors {
 const BLOCK = 2048;
 
 /** Mean of xᵀx over the inputs. */
-export function momentOf(data: readonly EmbeddedExample[], dim: number): readonly Float32Row[] {
-  const moment = float32Matrix(dim, dim);
+export function momentOf(data: readonly EmbeddedExample[], dim: number): readonly Float64Array[] {
+  const moment = float64Matrix(dim, dim);
   for (let start = 0; start < data.length; start += BLOCK) {
     const inputs = data.slice(start, start + BLOCK).map(({ inputEmb }) => inputEmb.slice(0, dim));
     blend(moment, kernels().product(inputs, inputs, true), (sum, value) => sum + value / data.length);
@@ -115,22 +117,23 @@ const MOST_HALVINGS = 40;
 function valueAt({ moment, residual, constant }: FunctionInfo, change: Factors): number {
   const changed = product(change);
   const crossed = residual ? 2 * sumOfProducts(changed, residual) : 0;
-  return sumOfProducts(changed, pullOf(moment, change)) - crossed + constant;
+  // Rounding may take what is near 0 below it.
+  return Math.max(0, sumOfProducts(changed, pullOf(moment, change)) - crossed + constant);
 }
 
 /** S·D - R. */
-function pull({ moment, residual }: FunctionInfo, change: Factors): readonly Float32Row[] {
+function pull({ moment, residual }: FunctionInfo, change: Factors): Product {
   const pulled = pullOf(moment, change);
   if (residual) subtract(flatten(pulled), flatten(residual));
   return pulled;
 }
 
 /** S·D, by way of the narrow S·left. */
-function pullOf(moment: Rows, { left, right }: Factors): readonly Float32Row[] {
+function pullOf(moment: Rows, { left, right }: Factors): Product {
   return kernels().product(kernels().product(moment, left, false), right, false);
 }
 
-function product({ left, right }: Factors): readonly Float32Row[] {
+function product({ left, right }: Factors): Product {
   return kernels().product(left, right, false);
 }
 

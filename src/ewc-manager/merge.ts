@@ -6,7 +6,7 @@ import { areEqual } from '../kernels/vector.js';
 import type { MutableVector, Rows } from '../types.js';
 import { blend, type DiagonalMemory, sum } from './diagonal.js';
 import type { FunctionInfo, FunctionMemory } from './function-penalty.js';
-import { modeOf } from './options.js';
+import { DECAY, modeOf } from './options.js';
 
 /** Checks that two managers are of one kind and have learned as many tasks, with adapters of the same names. */
 export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
@@ -14,6 +14,7 @@ export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
     penalty: config.penalty ?? 'diagonal',
     fisher: config.fisher ?? 'empirical',
     mode: modeOf(config),
+    decay: config.decay ?? DECAY,
     'stats.tasksLearned': stats.tasksLearned,
     adapters: [...optimalParams.keys()].sort().map(describe).join(', '),
   });

@@ -18,8 +18,10 @@ export interface EWCState {
   stats: EWCStats;
   /** Version of the format; the original module's has none. */
   version: 1;
-  /** Examples behind the latest task's estimates. */
+  /** Examples of the latest task. */
   examples: number;
+  /** Whether `config.lambda` is the default, which the next task may change. */
+  isDefaultLambda: boolean;
   /** Constants of the diagonal penalty by adapter, where they are not 0. */
   constants: Record<string, number>;
   /** What the function penalty keeps, by adapter. */
@@ -33,13 +35,14 @@ interface State {
   functionInfo: Map<string, FunctionInfo>;
   constants: Map<string, number>;
   examples: number;
+  isDefaultLambda: boolean;
 }
 
 const CALL = 'import';
 const VERSION = 1;
 
 export function exportState(state: State & { config: EWCConfig; stats: EWCStats }): EWCState {
-  const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = state;
+  const { fisherInfo, optimalParams, functionInfo, constants, examples, isDefaultLambda, config, stats } = state;
   return {
     fisherInfo: mapped(fisherInfo, ({ fisherA, fisherB }) => ({
       fisherA: toNestedArrays(fisherA),
@@ -53,6 +56,7 @@ export function exportState(state: State & { config: EWCConfig; stats: EWCStats 
     stats: { ...stats },
     version: VERSION,
     examples,
+    isDefaultLambda,
     constants: Object.fromEntries([...constants].filter(([, constant]) => constant !== 0)),
     functionInfo: mapped(functionInfo, ({ moment, residual, constant, scaling }) => ({
       moment: toNestedArrays(moment),
@@ -107,6 +111,7 @@ export function parseState(data: unknown): State & { config: Partial<EWCConfig>;
     functionInfo,
     constants: parseConstants(data['constants']),
     examples: checkCount(CALL, 'examples', data['examples'] ?? 0, 0),
+    isDefaultLambda: parseFlag('isDefaultLambda', data['isDefaultLambda']),
     config: parseConfig(data['config']),
     stats: parseStats(data['stats']),
   };
@@ -119,17 +124,34 @@ function parseFunctionInfo(
 ): FunctionInfo {
   const matrix = parseMatrix(`${name}.moment`, moment);
   checkShape(`${name}.moment`, matrix, loraA.length, loraA.length);
-  matrix.forEach((row, i) => {
-    checkNumber(CALL, `${name}.moment[${i}][${i}]`, row[i], { min: 0 });
-  });
+  checkMoment(`${name}.moment`, matrix);
   const rest = residual === null ? null : parseMatrix(`${name}.residual`, residual);
   if (rest) checkShape(`${name}.residual`, rest, loraA.length, loraB[0]!.length);
   return {
     moment: matrix,
     residual: rest,
-    constant: checkNumber(CALL, `${name}.constant`, constant),
+    constant: checkNumber(CALL, `${name}.constant`, constant, { min: 0 }),
     scaling: checkNumber(CALL, `${name}.scaling`, scaling),
   };
+}
+
+/** A second moment is symmetric, and no entry beyond the geometric mean of its row's and column's own; but for rounding. */
+function checkMoment(name: string, moment: readonly Float64Array[]): void {
+  moment.forEach((row, i) => {
+    checkNumber(CALL, `${name}[${i}][${i}]`, row[i], { min: 0 });
+  });
+  moment.forEach((row, i) => {
+    for (let j = 0; j < i; j++) {
+      const most = Math.sqrt(row[i]! * moment[j]![j]!) * (1 + 1e-4);
+      const isMoment = Math.abs(row[j]!) <= most && Math.abs(row[j]! - moment[j]![i]!) <= 1e-4 * most;
+      if (!isMoment) throw new RangeError(`${CALL}: ${name}[${i}][${j}] is that of no second moment, got ${row[j]}`);
+    }
+  });
+}
+
+function parseFlag(name: string, flag: unknown): boolean {
+  if (flag !== undefined) checkBoolean(CALL, name, flag);
+  return flag === true;
 }
 
 function parseConstants(constants: unknown): Map<string, number> {

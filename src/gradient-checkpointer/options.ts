@@ -25,7 +25,9 @@ export interface ChainOptions {
   memoryBudget?: number;
   /**
    * Compares recomputed states with those of the first pass, and those that were kept with what they were: `'shape'` by
-   * kinds, lengths and keys, `'value'` by a hash of every number too, which takes about 3 ns a float32. Default `'none'`.
+   * kinds, lengths and keys, `'value'` by a hash of every number too, which takes about 3 ns a float32. It is `'value'` that
+   * finds a step that writes to its input, which none may; that the chain's own input was written to shows always. Default
+   * `'none'`.
    */
   determinism?: 'none' | 'shape' | 'value';
 }

@@ -19,6 +19,8 @@ export class ChainRun<State, Params> {
   readonly #determinism: NonNullable<ChainOptions['determinism']>;
   /** By number of state, from the first pass. */
   readonly #fingerprints: number[] = [];
+  /** Of the chain's input by value: callers may write to it between the passes, whatever else is compared. */
+  #inputFingerprint = 0;
   #held: HeldState<State>[] = [];
   #isSpent = false;
 
@@ -36,6 +38,7 @@ export class ChainRun<State, Params> {
   }
 
   forward(input: State): State {
+    this.#inputFingerprint = fingerprint(input, true);
     this.#compare(0, input, 'the input'); // Nothing to compare with yet: remembers its fingerprint.
     this.#hold({ index: 0, until: 0, state: input, bytes: bytesOf('chain', 'input', input) });
     const last = this.#advance(this.#steps.length);
@@ -49,6 +52,10 @@ export class ChainRun<State, Params> {
     const gradParams = new Array<Params | undefined>(this.#steps.length);
     let gradInput = gradOutput;
     try {
+      const isInputChanged = fingerprint(this.#held[0]!.state, true) !== this.#inputFingerprint;
+      // By value the comparison of every state finds it, and tells it from a step's own doing.
+      if (isInputChanged && this.#determinism !== 'value')
+        throw new Error('chain: the input of step 0 was changed after the first pass');
       for (let i = this.#steps.length - 1; i >= 0; i--) {
         while (this.#held.at(-1)!.until > i) this.#held.pop();
         const top = this.#held.at(-1)!;

@@ -51,7 +51,7 @@ export interface Kernels {
   loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradOutputs: Rows): LoraBackwardResult;
 
   /** `a · b`, or `aᵀ · b`; every matrix of rows of equal length. */
-  product(a: Rows, b: Rows, isTransposed: boolean): readonly Float32Row[];
+  product(a: Rows, b: Rows, isTransposed: boolean): readonly (Float32Array | Float64Array)[];
 
   /** `Σ rows[i][j]²`. */
   sumOfSquares(rows: Rows): number;

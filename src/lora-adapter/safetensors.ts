@@ -102,15 +102,22 @@ export function labelOf(key: string): string {
 
 function parseHeader(text: string, start: number, fileLength: number): Header {
   const metadata = new Map<string, string>();
-  const matrices = new Map<string, StoredMatrix>();
-  let end = 0;
+  const tensors: ({ key: string } & ReturnType<typeof readTensor>)[] = [];
   const reader = new JsonReader(CALL, 'the header', text);
   reader.object(key => {
     if (key === METADATA) {
       reader.object(name => metadata.set(name, reader.string()));
       return;
     }
-    const { dtype, shape, offsets } = readTensor(reader, labelOf(key));
+    tensors.push({ key, ...readTensor(reader, labelOf(key)) });
+  });
+  reader.end();
+
+  // Keys may come in any order; the entries leave no gap.
+  tensors.sort((a, b) => a.offsets[0] - b.offsets[0]);
+  const matrices = new Map<string, StoredMatrix>();
+  let end = 0;
+  for (const { key, dtype, shape, offsets } of tensors) {
     const [height, width] = shape;
     const [begin] = offsets;
     if (begin !== end) throw wrongValue(CALL, `${labelOf(key)}.data_offsets[0]`, `${end}, where the last ended`, begin);
@@ -121,8 +128,7 @@ function parseHeader(text: string, start: number, fileLength: number): Header {
       throw new RangeError(`${CALL}: ${labelOf(key)} ends at byte ${start + end}, the file at ${fileLength}`);
     }
     matrices.set(key, { dtype, height, width, position: start + begin });
-  });
-  reader.end();
+  }
   if (start + end < fileLength) {
     throw new RangeError(`${CALL}: bytes has ${fileLength - start - end} entries that belong to no tensor`);
   }

@@ -133,7 +133,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     const call = `${this.#name}.step`;
     const { maxGradNorm } = this.options;
     checkGradients(call, grads, this.#adapters);
-    checkNumber(call, 'lr', lr, { min: 0 });
+    checkRate(call, lr);
     const norm = Math.sqrt(checkFiniteGradients(call, grads));
     const gradientScale = maxGradNorm !== undefined && norm > maxGradNorm ? maxGradNorm / norm : 1;
     if (norm * gradientScale > largestNorm) {
@@ -151,3 +151,10 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     return { parameters, gradientScale };
   }
 }
+
+/** A learning rate: 0 or more, and within float32, in which a greater one would make every weight infinite. */
+export function checkRate(call: string, lr: unknown): void {
+  checkNumber(call, 'lr', lr, { min: 0, max: LARGEST_RATE });
+}
+
+const LARGEST_RATE = 3.4e38;
