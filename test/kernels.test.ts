@@ -67,6 +67,38 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
     }
   });
 
+  it('cosines of all pairs', () => {
+    const cosinesOf = (on: Kernels, anchors: Rows, candidates: Rows): number[][] => {
+      const all: number[][] = [];
+      on.cosineRows(anchors, candidates, (i, cosines) => {
+        all[i] = Array.from(cosines);
+      });
+      return all;
+    };
+    for (const { rows, width } of everyShape) {
+      const [anchors, candidates] = [rowsOf(rows, width), rowsOf((width % 7) + 1, width)];
+      const [actual, expected] = [kernels(), scalarKernels].map(on => cosinesOf(on, anchors, candidates));
+      expected!.forEach((row, i) => {
+        const worst = Math.max(...row.map((value, j) => Math.abs(actual![i]![j]! - value)));
+        expect(worst).toBeLessThan(4e-6);
+      });
+    }
+  });
+
+  it('products of matrices', () => {
+    for (const { rows, width } of everyShape) {
+      const [a, b] = [rowsOf(rows, width), rowsOf(width, ((rows * 3) % 20) + 1)];
+      const transposedA = Array.from({ length: width }, (_, k) => Float32Array.from(a, row => row[k]!));
+      const plain = a.map(row =>
+        Array.from(b[0]!, (_, j) => b.reduce((sum, other, k) => sum + row[k]! * other[j]!, 0)),
+      );
+      for (const product of [kernels().product(a, b, false), kernels().product(transposedA, b, true)])
+        expectCloseToLargest(product, plain, 1e-5);
+      const gram = kernels().product(a, a, true);
+      expectCloseToLargest(gram, scalarKernels.product(a, a, true), 1e-5);
+    }
+  });
+
   it('the losses of single rows', () => {
     for (const { rows, width } of everyShape) {
       const [a, b, c] = [rowsOf(rows, width), rowsOf(rows, width), rowsOf(rows, width)];
