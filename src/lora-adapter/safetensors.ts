@@ -97,6 +97,7 @@ export function readTransposed(bytes: Uint8Array, key: string, matrix: StoredMat
 
 /** A key for a message. */
 export function labelOf(key: string): string {
+  if (key.trim() === '') return JSON.stringify(key);
   return key.length > 120 ? `${key.slice(0, 120)}…` : key;
 }
 
