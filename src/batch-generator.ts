@@ -86,12 +86,15 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     if (sampleWeights !== undefined) checkSampleWeights(sampleWeights, this.data.length);
     if (noDuplicates || (negativeMining && negativeMining.excludeDuplicates !== false))
       this.#labels = labelsOf(this.data);
-    this.#begin();
+    this.#begin(0);
   }
 
-  #begin(): void {
-    ({ indices: this.indices, starts: this.#starts } = this.#cut(this.epoch));
+  #begin(epoch: number): void {
+    const { indices, starts } = this.#cut(epoch);
+    this.epoch = epoch;
     this.currentIndex = 0;
+    this.indices = indices;
+    this.#starts = starts;
   }
 
   /** Orders an epoch and cuts it into batches. */
@@ -99,14 +102,21 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     const { batchSize, dropLast, noDuplicates, shard } = this.config;
     const now = this.epoch;
     this.epoch = epoch;
-    const order = this._createIndices();
-    this.epoch = now;
+    let order: number[];
+    try {
+      order = this._createIndices();
+    } finally {
+      this.epoch = now;
+    }
     const indices = shard ? shardOf(order, shard) : order;
     if (!noDuplicates) return { indices };
     return withoutDuplicates(indices, this.#labels!.inputs, this.#labels!.outputs, batchSize, dropLast);
   }
 
-  /** The order of the current epoch over all shards: a Fisher–Yates shuffle or weighted draws, then the curriculum's sort. */
+  /**
+   * The order of the current epoch over all shards: a Fisher–Yates shuffle or weighted draws, then the curriculum's
+   * sort.
+   */
   _createIndices(): number[] {
     const { sampleWeights, seed } = this.config;
     const random = randomFor(seed, this.epoch);
@@ -156,8 +166,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /**
    * Batches of all epochs from where the generator stands until `total` epochs, counted from epoch 0, are done. The
-   * generator then stands at the start of epoch `total`, so a later call with a greater total goes on from there. Without a
-   * single batch an epoch there are none at all.
+   * generator then stands at the start of epoch `total`, so a later call with a greater total goes on from there.
+   * Without a single batch an epoch there are none at all.
    *
    * @param total Number of epochs.
    * @throws RangeError for a `total` that is not a count.
@@ -177,13 +187,12 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /** Starts epoch `epoch` anew, whatever was done before; `setEpoch(0)` is a fresh start. */
   setEpoch(epoch: number): void {
-    this.epoch = checkCount('setEpoch', 'epoch', epoch, 0);
-    this.#begin();
+    this.#begin(checkCount('setEpoch', 'epoch', epoch, 0));
   }
 
   /**
-   * Where the generator stands, between any two batches: JSON-safe. With a `seed` it is a few numbers; without one it holds
-   * the epoch's order.
+   * Where the generator stands, between any two batches: JSON-safe. With a `seed` it is a few numbers; without one it
+   * holds the epoch's order.
    */
   stateDict(): BatchGeneratorState {
     const { epoch, currentIndex, indices } = this;
@@ -200,11 +209,11 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   }
 
   /**
-   * Goes to where a state was taken: with a `seed` all that follows is what would have followed there, without one the rest
-   * of that epoch is.
+   * Goes to where a state was taken: with a `seed` all that follows is what would have followed there, without one the
+   * rest of that epoch is.
    *
-   * @param state What {@link stateDict} returned, also after a round trip through JSON, of a generator with equally many
-   *   examples and an equal configuration.
+   * @param state What {@link stateDict} returned, also after a round trip through JSON, of a generator with equally
+   *   many examples and an equal configuration.
    * @throws TypeError or RangeError, with nothing changed, for a state of another data length or configuration, or a
    *   damaged one.
    */
@@ -213,6 +222,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     const parsed = parseState(state, this.data.length, fingerprintOf(this.config), {
       order: !this.#isReproducible,
       starts: Boolean(noDuplicates),
+      lengths: this.#lengthVaries,
       permutation: this._createIndices === createIndices && !sampleWeights && !(noDuplicates && dropLast),
     });
     const { epoch, currentIndex, lengths, order } = parsed;
@@ -279,8 +289,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   /** Starts the next epoch with a new order. */
   reset(): void {
     if (this.#lengthVaries) this.#lengths[this.epoch] = this.length;
-    this.epoch++;
-    this.#begin();
+    this.#begin(this.epoch + 1);
   }
 
   /** Number of batches an epoch: of this one, where `noDuplicates` makes epochs differ. */

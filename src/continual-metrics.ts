@@ -7,7 +7,10 @@ export interface ContinualMetricsOptions {
   baseline?: ArrayLike<number>;
 }
 
-/** Means over tasks, in the unit of the scores. But for the mean score itself, greater is better whatever the scores are. */
+/**
+ * Means over tasks, in the unit of the scores. But for the mean score itself, greater is better whatever the scores
+ * are.
+ */
 export interface ContinualMetrics {
   /** Mean score over all tasks at the end: `1/T · Σ_j R[T-1][j]`. */
   accuracy: number;
@@ -24,12 +27,13 @@ export interface ContinualMetrics {
 const CALL = 'continualMetrics';
 
 /**
- * What a sequence of tasks did to each other, from the scores on every task after every task (Lopez-Paz and Ranzato 2017,
- * "Gradient episodic memory for continual learning"; Chaudhry et al. 2018, "Riemannian walk for incremental learning").
+ * What a sequence of tasks did to each other, from the scores on every task after every task (Lopez-Paz and Ranzato
+ * 2017, "Gradient episodic memory for continual learning"; Chaudhry et al. 2018, "Riemannian walk for incremental
+ * learning").
  *
  * @param scores T rows of T numbers: `scores[i][j]` is the score on task j after task i was learned.
- * @throws TypeError or RangeError that names the row and the value, for no tasks, rows of another length, or a score that is
- *   not finite.
+ * @throws TypeError or RangeError that names the row and the value, for no tasks, rows of another length, or a score
+ *   that is not finite.
  *
  * @example
  * ```js

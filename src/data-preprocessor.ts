@@ -92,9 +92,9 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
    *
    * An array is checked whole before anything changes. Examples of another iterable are checked as they come, so those
    * before a bad one may already be counted. Whatever ends the call early, the source is closed (`return()`) and the
-   * preprocessor works on. A signal that is aborted already leaves the source untouched. Other work of the thread gets its
-   * turn about every 10 ms, between examples. Two calls at the same time share vocabulary and draws, so that only one after
-   * the other gives the same tokens and variations again.
+   * preprocessor works on. A signal that is aborted already leaves the source untouched. Other work of the thread gets
+   * its turn about every 10 ms, between examples. Two calls at the same time share vocabulary and draws, so that only
+   * one after the other gives the same tokens and variations again.
    *
    * @param examples An array or any other (async) iterable of `{ input, output, quality?, metadata? }`.
    * @returns Their rows. Equal texts share one embedding, which is the cache's: copy it before writing to it.
@@ -221,8 +221,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   }
 
   /**
-   * Tokens and embeddings of one example. An override may return null to leave the example out. With an embedder function
-   * it must keep the texts, as only those have been embedded.
+   * Tokens and embeddings of one example. An override may return null to leave the example out. With an embedder
+   * function it must keep the texts, as only those have been embedded.
    */
   async _processExample(example: TrainingExample): Promise<ProcessedExample | null> {
     return this.#processNow(example);

@@ -23,7 +23,14 @@ import {
 } from './ewc-manager/function-penalty.js';
 import { checkMergeable, mergeDiagonal, mergeFunction } from './ewc-manager/merge.js';
 import { mseGradients } from './ewc-manager/mse-gradients.js';
-import { checkOptionsOf, DEFAULT_LAMBDA, type EWCConfig, type EWCOptions, modeOf } from './ewc-manager/options.js';
+import {
+  checkOptionsOf,
+  DEFAULT_LAMBDA,
+  defaultLambda,
+  type EWCConfig,
+  type EWCOptions,
+  modeOf,
+} from './ewc-manager/options.js';
 import type { AdapterPenalty } from './ewc-manager/penalty.js';
 import { type EWCState, exportState, parseState } from './ewc-manager/state.js';
 import {
@@ -46,7 +53,7 @@ import {
   wrongType,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { copyRows, float32Matrix } from './kernels/matrix.js';
+import { copyRows, float32Matrix, float64Matrix } from './kernels/matrix.js';
 import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, Rows } from './types.js';
 
 export interface EWCStats {
@@ -69,9 +76,10 @@ export type EWCEvents = {
 };
 
 /**
- * Elastic weight consolidation (Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks"): after a
- * task, remembers the adapters' parameters θ* and how much the task's loss depends on each (the diagonal Fisher F); while
- * later tasks are learned, penalises `λ/2 · Σ F (θ - θ*)²`, or with `penalty: 'function'` the change of the outputs.
+ * Elastic weight consolidation (Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks"):
+ * after a task, remembers the adapters' parameters θ* and how much the task's loss depends on each (the diagonal Fisher
+ * F); while later tasks are learned, penalises `λ/2 · Σ F (θ - θ*)²`, or with `penalty: 'function'` the change of the
+ * outputs.
  *
  * Subclasses may override `_computeGradients` and `_sampleData`.
  *
@@ -102,6 +110,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   /** Examples of the latest task, which `merge` weighs its estimates by. */
   #examples = 0;
   readonly #normalize: boolean;
+  /** Whether what is remembered has been normalised. */
+  #isNormalized = false;
   #isDefaultLambda: boolean;
 
   /**
@@ -109,7 +119,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    */
   constructor(config: EWCOptions = {}) {
     super();
-    const lambda = DEFAULT_LAMBDA[config?.penalty === 'function' ? 'function' : 'diagonal'];
+    const lambda = defaultLambda(config ?? {});
     this.config = withDefaults('EWCManager', { lambda, sampleSize: 200, normalize: true, online: false }, config);
     checkOptionsOf('EWCManager', '', { ...this.config });
     this.#normalize = config?.normalize === true;
@@ -117,15 +127,15 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   }
 
   /**
-   * Remembers the adapters as they are and how much the loss on `data`, or with `penalty: 'function'` the output for its
-   * inputs, depends on them.
+   * Remembers the adapters as they are and how much the loss on `data`, or with `penalty: 'function'` the output for
+   * its inputs, depends on them.
    *
    * @param adapters Adapters by name.
    * @param data Examples with `inputEmb` (at least dim numbers; more are left out) and, for the empirical Fisher,
    *   `outputEmb`; not empty. The function penalty reads all of them, a Fisher at most `sampleSize`.
-   * @throws TypeError or RangeError, before anything is stored, when an adapter's matrices do not fit each other, `data`
-   *   is empty, an embedding is shorter than the adapter, a gradient is not finite or of the wrong shape, or `gradients` are
-   *   given that the configuration does not read.
+   * @throws TypeError or RangeError, before anything is stored, when an adapter's matrices do not fit each other,
+   *   `data` is empty, an embedding is shorter than the adapter, a gradient is not finite or of the wrong shape, or
+   *   `gradients` are given that the configuration does not read.
    */
   computeFisher<E extends EmbeddedExample>(
     adapters: ReadonlyMap<string, Adapter>,
@@ -170,7 +180,11 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       if (this.#normalize) scaleToMaximumOne(fisher);
       memories.set(name, remember(name, fisher, adapter, this.#diagonalMemory(name), this.config));
     }
-    for (const [name, memory] of memories) this.#setDiagonal(name, memory);
+    for (const [name, memory] of memories) {
+      this.#setDiagonal(name, memory);
+      this.functionInfo.delete(name);
+    }
+    this.#isNormalized ||= this.#normalize;
     this.#examples = data.length;
   }
 
@@ -185,6 +199,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     for (const [name, info] of infos) {
       const { loraA, loraB } = adapters.get(name)!;
       this.functionInfo.set(name, info);
+      this.fisherInfo.delete(name);
+      this.#constants.delete(name);
       this.optimalParams.set(name, { loraA: copyRows(loraA), loraB: copyRows(loraB) });
     }
     this.#examples = data.length;
@@ -196,23 +212,24 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   }
 
   /**
-   * The penalty over all remembered adapters: `λ/2 · Σ F (θ - θ*)²`, or λ times the mean squared change of the outputs; 0
-   * before the first task. Adapters that were not remembered count nothing.
+   * The penalty over all remembered adapters: `λ/2 · Σ F (θ - θ*)²`, or λ times the mean squared change of the outputs;
+   * 0 before the first task. Adapters that were not remembered count nothing.
    *
-   * @throws RangeError when an adapter's shape is not the remembered one, an entry is not finite, or the penalty overflows.
+   * @throws RangeError when an adapter's shape is not the remembered one, an entry is not finite, or the penalty
+   *   overflows.
    */
   computePenalty(adapters: ReadonlyMap<string, Adapter>): number {
     const call = 'computePenalty';
     checkAdapters(call, adapters, checkRowShapes);
     if (this.fisherInfo.size + this.functionInfo.size === 0) return 0;
-    let penalty = 0;
-    for (const { name, adapter, of } of this.#remembered(call, adapters)) {
-      const ofAdapter = this.config.lambda * of.value();
+    let total = 0;
+    for (const { name, adapter, penalty } of this.#remembered(call, adapters)) {
+      const ofAdapter = this.config.lambda * penalty.value();
       if (!Number.isFinite(ofAdapter)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
-      penalty += ofAdapter;
+      total += ofAdapter;
     }
     this.stats.totalPenalties++;
-    return penalty;
+    return total;
   }
 
   /**
@@ -226,12 +243,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     const call = 'penaltyGradient';
     checkAdapters(call, adapters, checkFiniteRows);
     const gradients = new Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>();
-    for (const { name, adapter, of } of this.#remembered(call, adapters)) {
-      const gradient = { gradA: zeros(adapter.loraA), gradB: zeros(adapter.loraB) };
-      of.addGradient(gradient, this.config.lambda);
-      const squares = kernels().sumOfSquares(gradient.gradA) + kernels().sumOfSquares(gradient.gradB);
-      if (!Number.isFinite(squares)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
-      gradients.set(name, gradient);
+    for (const remembered of this.#remembered(call, adapters)) {
+      gradients.set(remembered.name, this.#gradientOf(call, remembered, float32Matrix));
     }
     return gradients;
   }
@@ -249,15 +262,32 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     checkGradients(call, grads, adapters);
     const remembered = this.#remembered(call, adapters);
     checkFiniteGradients(call, grads);
-    for (const { name, of } of remembered) {
-      const gradient = grads.get(name);
-      if (gradient) of.addGradient(gradient, this.config.lambda);
+    // All are computed before any is added, as one may overflow.
+    const added = remembered
+      .filter(({ name }) => grads.has(name))
+      .map(each => ({ to: grads.get(each.name)!, gradient: this.#gradientOf(call, each, float64Matrix) }));
+    for (const { to, gradient } of added) {
+      kernels().addRows(to.gradA, gradient.gradA);
+      kernels().addRows(to.gradB, gradient.gradB);
     }
   }
 
+  #gradientOf<Row extends Float32Array | Float64Array>(
+    call: string,
+    { name, adapter, penalty }: Remembered,
+    zeros: (height: number, width: number) => readonly Row[],
+  ): { gradA: readonly Row[]; gradB: readonly Row[] } {
+    const gradA = zeros(adapter.loraA.length, adapter.loraA[0]!.length);
+    const gradB = zeros(adapter.loraB.length, adapter.loraB[0]!.length);
+    penalty.addGradient({ gradA, gradB }, this.config.lambda);
+    const squares = kernels().sumOfSquares(gradA) + kernels().sumOfSquares(gradB);
+    if (!(squares < LARGEST_SQUARES)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
+    return { gradA, gradB };
+  }
+
   /**
-   * One gradient step on the penalty alone, in place: `θ -= min(1, lr · λ · F) · (θ - θ*)`, which never oversteps θ*, or for
-   * the function penalty a step of at most `lr` that does not make it grow.
+   * One gradient step on the penalty alone, in place: `θ -= min(1, lr · λ · F) · (θ - θ*)`, which never oversteps θ*,
+   * or for the function penalty a step of at most `lr` that does not make it grow.
    *
    * @param learningRate 0 or more.
    * @throws TypeError or RangeError, with the adapters unchanged, as {@link computePenalty}.
@@ -268,7 +298,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     checkNumber(call, 'learningRate', learningRate, { min: 0 });
     // Infinity times an importance of 0 would be no number.
     const rate = Math.min(learningRate * this.config.lambda, Number.MAX_VALUE);
-    for (const { of } of this.#remembered(call, adapters)) of.step(rate);
+    for (const { penalty } of this.#remembered(call, adapters)) penalty.step(rate);
   }
 
   /** The adapters that something is remembered of, with their penalties; shapes checked. */
@@ -277,14 +307,14 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     const remembered: Remembered[] = [];
     for (const [name, adapter] of adapters) {
       const diagonal = this.#diagonalMemory(name);
-      const function_ = this.#functionMemory(name);
+      const byFunction = this.#functionMemory(name);
       const optimal = this.optimalParams.get(name);
-      if (!optimal || !(diagonal || function_)) continue;
+      if (!optimal || !(diagonal || byFunction)) continue;
       checkRememberedShape(call, `${describeAdapter(name)}.loraA`, adapter.loraA, optimal.loraA);
       checkRememberedShape(call, `${describeAdapter(name)}.loraB`, adapter.loraB, optimal.loraB);
-      if (function_) checkNumber(call, `${describeAdapter(name)}.scaling`, adapter.scaling);
-      const of = function_ ? functionPenalty(function_, adapter) : diagonalPenalty(diagonal!, adapter);
-      remembered.push({ name, adapter, of });
+      if (byFunction) checkNumber(call, `${describeAdapter(name)}.scaling`, adapter.scaling);
+      const penalty = byFunction ? functionPenalty(byFunction, adapter) : diagonalPenalty(diagonal!, adapter);
+      remembered.push({ name, adapter, penalty });
     }
     return remembered;
   }
@@ -306,29 +336,34 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   }
 
   /**
-   * Takes in what another manager learned of another part of the latest task's data, weighted by their numbers of examples:
-   * then this one holds what it would had it seen all of it. What both learned before must be the same.
+   * Takes in what another manager learned of another part of the latest task's data, weighted by their numbers of
+   * examples: then this one holds what it would had it seen all of it. What both learned before must be the same.
    *
    * @param other A manager of the same configuration that saw the same adapters.
-   * @throws TypeError or RangeError, with nothing changed, for another penalty, mode or number of tasks, other adapters or
-   *   weights, or normalised Fishers, whose scales are lost.
+   * @throws TypeError or RangeError, with nothing changed, for another penalty, mode or number of tasks, other adapters
+   *   or weights, or normalised Fishers, whose scales are lost.
    */
   merge(other: EWCManager): void {
     if (!(other instanceof EWCManager)) throw wrongType('merge', 'other', 'an EWCManager', other);
     if (other === this) throw new RangeError('merge: other is this manager itself');
     checkMergeable(this, other);
-    if (this.#normalize || other.#normalize) throw new RangeError('merge: normalised Fishers have lost their scale');
+    if (this.#isNormalized || other.#isNormalized)
+      throw new RangeError('merge: normalised Fishers have lost their scale');
     const examples = this.#examples + other.#examples;
-    if (examples === 0) return;
+    if (this.optimalParams.size === 0) return;
+    if (this.#examples === 0 || other.#examples === 0)
+      throw new RangeError(
+        'merge: how many examples were seen is not known of state that the original module exported',
+      );
 
     const share = this.#examples / examples;
     const isSum = modeOf(this.config) === 'sum';
     const diagonals = new Map<string, DiagonalMemory>();
     const functions = new Map<string, FunctionInfo>();
     for (const name of this.optimalParams.keys()) {
-      const [diagonal, function_] = [this.#diagonalMemory(name), this.#functionMemory(name)];
+      const [diagonal, byFunction] = [this.#diagonalMemory(name), this.#functionMemory(name)];
       if (diagonal) diagonals.set(name, mergeDiagonal(name, diagonal, other.#diagonalMemory(name)!, share, isSum));
-      if (function_) functions.set(name, mergeFunction(name, function_, other.#functionMemory(name)!, share));
+      if (byFunction) functions.set(name, mergeFunction(name, byFunction, other.#functionMemory(name)!, share));
     }
     for (const [name, memory] of diagonals) this.#setDiagonal(name, memory);
     for (const [name, info] of functions) this.functionInfo.set(name, info);
@@ -358,7 +393,9 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.functionInfo.clear();
     this.#constants.clear();
     this.#examples = 0;
+    this.#isNormalized = false;
     this.stats.tasksLearned = 0;
+    if (this.#isDefaultLambda) this.config.lambda = defaultLambda(this.config);
   }
 
   /** A deep copy of the state as plain arrays and numbers, ready for JSON. */
@@ -371,6 +408,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       constants: this.#constants,
       examples: this.#examples,
       isDefaultLambda: this.#isDefaultLambda,
+      isNormalized: this.#isNormalized,
       config,
       stats,
     });
@@ -392,13 +430,18 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.functionInfo = functionInfo;
     this.#constants = constants;
     this.#examples = examples;
-    this.config = { ...this.config, ...config };
-    // The original's state does not say what its penalty is.
-    if (fisherInfo.size > 0 && this.config.penalty === 'function') this.config.penalty = 'diagonal';
+    // A state says all of what it is by what it lacks too; the original's is diagonal.
+    const { mode: _mode, decay: _decay, fisher: _fisher, penalty: _penalty, seed: _seed, ...own } = this.config;
+    const isWhole = state.isVersioned || fisherInfo.size > 0;
+    this.config = { ...(isWhole ? own : this.config), ...config };
+    this.#isNormalized = state.isNormalized;
     if (config.lambda !== undefined) this.#isDefaultLambda = state.isDefaultLambda;
     if (stats) this.stats = stats;
   }
 }
+
+/** Below it every entry, and its sum with another, is within float32. */
+const LARGEST_SQUARES = 1e76;
 
 /** To tell whether it was overridden, on the prototype too. */
 const originalGradients = EWCManager.prototype._computeGradients;
@@ -406,15 +449,11 @@ const originalGradients = EWCManager.prototype._computeGradients;
 interface Remembered {
   name: string;
   adapter: Adapter;
-  of: AdapterPenalty;
+  penalty: AdapterPenalty;
 }
 
 function checkRememberedShape(call: string, name: string, rows: Rows, remembered: Rows): void {
   if (rows.length === remembered.length && rows[0]!.length === remembered[0]!.length) return;
   const shapes = `${rows.length} × ${rows[0]!.length}, the remembered one is ${remembered.length} × ${remembered[0]!.length}`;
   throw new RangeError(`${call}: ${name} is ${shapes}`);
-}
-
-function zeros(rows: Rows): readonly Float32Row[] {
-  return float32Matrix(rows.length, rows[0]!.length);
 }

@@ -72,9 +72,9 @@ export interface MemoryEstimate {
 }
 
 /**
- * Trades time for memory in training: keeps some states of a forward pass and recomputes the others when the backward pass
- * asks for them. {@link chain} does so for a chain of steps, by a schedule; {@link checkpoint} and {@link backward} link
- * single calls, of which each keeps its input.
+ * Trades time for memory in training: keeps some states of a forward pass and recomputes the others when the backward
+ * pass asks for them. {@link chain} does so for a chain of steps, by a schedule; {@link checkpoint} and {@link
+ * backward} link single calls, of which each keeps its input.
  *
  * @example
  * ```js
@@ -101,7 +101,10 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
 
   /** By output of a call. */
   #linked = new WeakMap<object, LinkedCall>();
-  /** Whether `backward` has left calls of which one has no checkpoint, so that a new one would stand in that one's place. */
+  /**
+   * Whether `backward` has left calls of which one has no checkpoint, so that a new one would stand in that one's
+   * place.
+   */
   #isFull = false;
   readonly #planBudget = budgetPlanner();
 
@@ -125,8 +128,8 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   }
 
   /**
-   * Runs a function and remembers the call, until {@link backward} has gone through it or {@link clear}. The input is copied
-   * first, one level deep, so that the function may write to its own; it is kept once.
+   * Runs a function and remembers the call, until {@link backward} has gone through it or {@link clear}. The input is
+   * copied first, one level deep, so that the function may write to its own; it is kept once.
    *
    * @param backwardFn Takes the input and the gradient of the output; returns the gradient of the input, alone or as
    *   `{ gradInput, gradParams }`. Needed for `backward`.
@@ -162,14 +165,15 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   }
 
   /**
-   * Goes back from the output of a {@link checkpoint} call: to the call that returned it, from there to the call that returned
-   * that one's input, and so on. The same object links them; a copy does not. Afterwards, and where a `backwardFn` throws,
-   * these calls are forgotten.
+   * Goes back from the output of a {@link checkpoint} call: to the call that returned it, from there to the call that
+   * returned that one's input, and so on. The same object links them; a copy does not. Afterwards, and where a
+   * `backwardFn` throws, these calls are forgotten.
    *
    * @param output The object that the last call returned.
    * @param gradOutput Gradient of the loss with respect to it.
-   * @throws RangeError for an output of no remembered call, or where one of the calls has gone back already, and TypeError
-   *   without a `gradOutput` or a call's `backwardFn`, all before anything changes; TypeError where one returns no gradient.
+   * @throws RangeError for an output of no remembered call, or where one of the calls has gone back already, and
+   *   TypeError without a `gradOutput` or a call's `backwardFn`, all before anything changes; TypeError where one
+   *   returns no gradient.
    */
   backward<Gradient = unknown, Params = unknown>(
     output: unknown,
@@ -215,13 +219,13 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   }
 
   /**
-   * Runs steps one after the other and goes back through them, holding only the states that `strategy` says. States are held
-   * as they are, not copied: a step may not write to its input.
+   * Runs steps one after the other and goes back through them, holding only the states that `strategy` says. States are
+   * held as they are, not copied: a step may not write to its input.
    *
    * @param options Go before those of the constructor, for this chain.
    * @returns The last step's output, and `backward`, to be called once.
-   * @throws TypeError or RangeError that names the step or the option and the value, for a `memoryBudget` too small with the
-   *   least that works; Error where a step throws, with its error as the `cause`.
+   * @throws TypeError or RangeError that names the step or the option and the value, for a `memoryBudget` too small
+   *   with the least that works; Error where a step throws, with its error as the `cause`.
    */
   chain<State, Params = unknown>(
     steps: readonly ChainStep<State, Params>[],

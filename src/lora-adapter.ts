@@ -47,8 +47,8 @@ export interface SavedAdapter {
 
 /**
  * A low-rank adapter (Hu et al. 2021, "LoRA") on embeddings: `y = x + scaling · x · A · B`; without the `x +` when
- * `outDim` is not `dim`. A starts Gaussian with standard deviation √(2 / (dim + rank)), B zero, as in MicroLoRA, so that
- * training starts from the identity.
+ * `outDim` is not `dim`. A starts Gaussian with standard deviation √(2 / (dim + rank)), B zero, as in MicroLoRA, so
+ * that training starts from the identity.
  *
  * @example
  * ```js
@@ -107,11 +107,11 @@ export class LoRAAdapter implements Adapter {
   }
 
   /**
-   * Adapters as the bytes of one safetensors file, in float32 and in PEFT's layout: `base_model.model.<name>.lora_A.weight`
-   * (rank × dim) and `….lora_B.weight` (outDim × rank). The metadata holds what `adapter_config.json` does (`peft_type`,
-   * `r`, `lora_alpha`, `target_modules`, `rank_pattern`, `alpha_pattern`; lists and numbers as JSON), and `scaling_pattern`
-   * for scalings that are no quotient by the rank. float32 weights and scalings survive exactly; float64 weights are
-   * rounded.
+   * Adapters as the bytes of one safetensors file, in float32 and in PEFT's layout:
+   * `base_model.model.<name>.lora_A.weight` (rank × dim) and `….lora_B.weight` (outDim × rank). The metadata holds what
+   * `adapter_config.json` does (`peft_type`, `r`, `lora_alpha`, `target_modules`, `rank_pattern`, `alpha_pattern`;
+   * lists and numbers as JSON), and `scaling_pattern` for scalings that are no quotient by the rank. float32 weights
+   * and scalings survive exactly; float64 weights are rounded.
    *
    * @param adapters Adapters by name, at least one; `number[][]` matrices work too.
    * @throws TypeError or RangeError when a matrix is missing, ragged or not finite in float32, or a name is no text.
@@ -130,15 +130,16 @@ export class LoRAAdapter implements Adapter {
   }
 
   /**
-   * The adapters of a safetensors file, by name: one that {@link LoRAAdapter.toSafetensors} wrote, or one of PEFT's with
-   * LoRA on linear layers and nothing else, in F32, F16 or BF16. The bytes may come from anywhere.
+   * The adapters of a safetensors file, by name: one that {@link LoRAAdapter.toSafetensors} wrote, or one of PEFT's
+   * with LoRA on linear layers and nothing else, in F32, F16 or BF16. The bytes may come from anywhere.
    *
    * @param bytes The whole file.
    * @param config What PEFT's `adapter_config.json` holds; it takes the place of the file's metadata. Patterns must be
    *   plain names: they are not run as regular expressions.
-   * @throws RangeError when the file is not exactly a header of at most 100 MB and the matrices it tells of, in its order;
-   *   when it holds anything but pairs of matrices that fit each other and the ranks of the configuration, or an entry that
-   *   is not finite; and when neither metadata nor `config` has `lora_alpha`. TypeError for arguments of another type.
+   * @throws RangeError when the file is not exactly a header of at most 100 MB and the matrices it tells of, in its
+   *   order; when it holds anything but pairs of matrices that fit each other and the ranks of the configuration, or an
+   *   entry that is not finite; and when neither metadata nor `config` has `lora_alpha`. TypeError for arguments of
+   *   another type.
    */
   static fromSafetensors(bytes: Uint8Array, config?: AdapterConfig): Map<string, LoRAAdapter> {
     return new Map(Array.from(readAdapters(bytes, config), ([name, plain]) => [name, LoRAAdapter.from(plain)]));
@@ -197,8 +198,8 @@ export class LoRAAdapter implements Adapter {
 
   /**
    * The adapter as a step of `GradientCheckpointer.chain`, whose states are rows. It holds no rows between calls, as
-   * {@link forward} does; its backward runs the forward's products again, and gives `{ gradA, gradB }` as `gradParams`. Its
-   * `bytes` is not set: a chain expects rows as large as those before.
+   * {@link forward} does; its backward runs the forward's products again, and gives `{ gradA, gradB }` as `gradParams`.
+   * Its `bytes` is not set: a chain expects rows as large as those before.
    */
   asStep(): ChainStep<Rows, AdapterGradients> {
     return {
@@ -219,7 +220,7 @@ export class LoRAAdapter implements Adapter {
   #run(call: string, inputs: Rows, rows = inputs): { outputs: Float32Row[]; hidden: Rows } {
     const result = kernels().loraForward(this, inputs);
     if (!Number.isFinite(kernels().sumOfSquares(result.outputs))) {
-      throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB });
+      throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB, scaling: [] });
     }
     return result;
   }
@@ -248,8 +249,8 @@ export class LoRAAdapter implements Adapter {
   /**
    * Takes over saved weights in place, so that an optimizer goes on with them.
    *
-   * @throws TypeError or RangeError, with nothing changed, when a matrix has another shape than the adapter's or an entry
-   *   that is not finite, or the scaling differs.
+   * @throws TypeError or RangeError, with nothing changed, when a matrix has another shape than the adapter's or an
+   *   entry that is not finite, or the scaling differs.
    */
   loadStateDict(state: SavedAdapter): void {
     const call = 'LoRAAdapter.loadStateDict';

@@ -10,8 +10,9 @@ import type { LossResult, LossWithGradients, Rows, Vector } from './types.js';
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`, averaged over
  * the batch, weighted by `weights`, or added up with `reduction: 'sum'`. With `gradients: true` the result also holds
- * `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of rows. Every
- * one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is given no rows, row counts that differ, an empty row, or an entry that is not a finite number.
+ * `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of rows.
+ * Every one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is given no
+ * rows, row counts that differ, an empty row, or an entry that is not a finite number.
  *
  * Rows of unequal length are compared over the shorter, as in the original module.
  */
@@ -26,9 +27,9 @@ export class LossComputer {
    * @param negatives With rows, those alone are the negatives, for every anchor; with none at all (`[]`) the loss is 0.
    *   Without (`null`), the other positives of the batch are.
    * @returns The mean loss; with `gradients: true` also `gradients` (anchors), `targetGradients` (positives) and, where
-   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0. With `diagnostics: true` the components
-   *   also hold `accuracy`, the share of anchors whose positive is more similar than every negative, and the mean
-   *   `positiveCosine` and `negativeCosine`.
+   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0. With `diagnostics: true` the
+   *   components also hold `accuracy`, the share of anchors whose positive is more similar than every negative, and the
+   *   mean `positiveCosine` and `negativeCosine`.
    *
    * @example
    * ```js
@@ -86,8 +87,8 @@ export class LossComputer {
    *
    * @param predictions n rows of logits, any number of classes each; -Infinity rules a class out.
    * @param targets n class indices, from 0 to the row's length - 1.
-   * @returns The mean loss; with `diagnostics: true` the components also hold `accuracy`, the share of rows whose target
-   *   has the highest logit.
+   * @returns The mean loss; with `diagnostics: true` the components also hold `accuracy`, the share of rows whose
+   *   target has the highest logit.
    */
   static crossEntropy(
     predictions: Rows,

@@ -5,11 +5,11 @@ import { inverseSqrt, warmupCosine, warmupLinear, warmupStableDecay } from './lr
 
 /**
  * Learning-rate schedules: pure functions `(baseLR, step, totalSteps, opts)` of a step from 0. Schedules that end at
- * `totalSteps` keep their last value after it; none is ever negative. The step number is all they need to go on after an
- * interruption. `sequence` puts several after one another.
+ * `totalSteps` keep their last value after it; none is ever negative. The step number is all they need to go on after
+ * an interruption. `sequence` puts several after one another.
  *
- * All throw a `TypeError` or `RangeError` for a rate or `totalSteps` that is not a finite number of 0 or more, a step that
- * is not finite, or an option out of range, where they read it. A step below 0 counts as 0.
+ * All throw a `TypeError` or `RangeError` for a rate or `totalSteps` that is not a finite number of 0 or more, a step
+ * that is not finite, or an option out of range, where they read it. A step below 0 counts as 0.
  *
  * @example
  * ```js
@@ -33,12 +33,14 @@ export const LRSchedulers = {
 
   /**
    * The cosine again and again (Loshchilov and Hutter 2017, "SGDR"): cycle c takes
-   * `restartPeriod · restartMultiplier^c` steps from `baseLR · peakDecay^c` to `minLR`. Goes on without end; `totalSteps` is
-   * not read.
+   * `restartPeriod · restartMultiplier^c` steps from `baseLR · peakDecay^c` to `minLR`. Goes on without end;
+   * `totalSteps` is not read.
    */
   cosineWarmRestarts,
 
-  /** `baseLR` times `gamma` to the number of whole `stepSize`s passed. Goes on without end; `totalSteps` is not read. */
+  /**
+   * `baseLR` times `gamma` to the number of whole `stepSize`s passed. Goes on without end; `totalSteps` is not read.
+   */
   exponential,
 
   /** A straight line from 0 to `baseLR` over `warmupSteps`, then half a cosine to `minLR` at `totalSteps`. */
@@ -62,16 +64,16 @@ export const LRSchedulers = {
   warmupLinear,
 
   /**
-   * A straight line from 0 to `baseLR` over `warmupSteps`, then `baseLR · √(warmupSteps / step)`: the schedule of Vaswani et
-   * al. 2017, "Attention Is All You Need", scaled to peak at `baseLR`. Without warm-up it falls from step 1 on. Goes on
-   * without end; `totalSteps` is not read.
+   * A straight line from 0 to `baseLR` over `warmupSteps`, then `baseLR · √(warmupSteps / step)`: the schedule of
+   * Vaswani et al. 2017, "Attention Is All You Need", scaled to peak at `baseLR`. Without warm-up it falls from step 1
+   * on. Goes on without end; `totalSteps` is not read.
    */
   inverseSqrt,
 
   /**
-   * A straight line from `minLR` to `baseLR` over `warmupSteps`, `baseLR`, and in the last `decaySteps` before `totalSteps`
-   * down to `minLR` (Hu et al. 2024, "MiniCPM"; `'1-sqrt'` from Hägele et al. 2024, "Scaling Laws and Compute-Optimal
-   * Training Beyond Fixed Training Durations"; the rise from `minLR` as in transformers).
+   * A straight line from `minLR` to `baseLR` over `warmupSteps`, `baseLR`, and in the last `decaySteps` before
+   * `totalSteps` down to `minLR` (Hu et al. 2024, "MiniCPM"; `'1-sqrt'` from Hägele et al. 2024, "Scaling Laws and
+   * Compute-Optimal Training Beyond Fixed Training Durations"; the rise from `minLR` as in transformers).
    */
   warmupStableDecay,
 
@@ -79,8 +81,9 @@ export const LRSchedulers = {
   step: stepDecay,
 
   /**
-   * `baseLR` times `gamma` to the number of milestones reached (PyTorch's `MultiStepLR`; the default milestones are those
-   * of He et al. 2016, "Deep Residual Learning", on CIFAR-10). `totalSteps` is read for the default milestones alone.
+   * `baseLR` times `gamma` to the number of milestones reached (PyTorch's `MultiStepLR`; the default milestones are
+   * those of He et al. 2016, "Deep Residual Learning", on CIFAR-10). `totalSteps` is read for the default milestones
+   * alone.
    */
   multiStep: multiStepDecay,
 };

@@ -28,7 +28,7 @@ export interface AdamWOptions {
   lr?: number;
   /** Decay of the mean of gradients and of their squares, each from 0 to below 1. Default [0.9, 0.999]. */
   betas?: readonly [number, number];
-  /** Added to the root of the second moment, above 0. Default 1e-8. */
+  /** Added to the root of the second moment, at least 1.2e-38. Default 1e-8. */
   eps?: number;
   /** Decoupled weight decay. Default 0.01. */
   weightDecay?: number;
@@ -38,10 +38,14 @@ export interface AdamWOptions {
 
 /** AdamW's second moment holds squares, in float32 for a LoRAAdapter. */
 const LARGEST_NORM = 1e19;
+/** What AdamW adds to a root must not be 0 there. */
+const SMALLEST_EPS = 1.2e-38;
+/** SGD's velocity and step must stay within float32 too. */
+const LARGEST_STEP = 1e38;
 
 /**
- * AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"), in place on the adapters it was made for,
- * with PyTorch's arithmetic.
+ * AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"), in place on the adapters it was made
+ * for, with PyTorch's arithmetic.
  *
  * @example
  * ```js
@@ -56,8 +60,8 @@ const LARGEST_NORM = 1e19;
 export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
   /**
    * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers and frozen rows
-   *   are refused too.
+   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers and frozen
+   *   rows are refused too.
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: AdamWOptions = {}) {
     const call = 'AdamW';
@@ -67,7 +71,7 @@ export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
     checkArray(call, 'betas', betas);
     const beta1 = checkNumber(call, 'betas[0]', betas[0], { min: 0, below: 1 });
     const beta2 = checkNumber(call, 'betas[1]', betas[1], { min: 0, below: 1 });
-    checkNumber(call, 'eps', eps, { above: 0 });
+    checkNumber(call, 'eps', eps, { min: SMALLEST_EPS });
     checkNumber(call, 'weightDecay', weightDecay, { min: 0 });
     const clipping = clippingOf(call, maxGradNorm);
     super(call, adapters, lr, { betas: [beta1, beta2], eps, weightDecay, ...clipping }, adamWMoments);
@@ -98,8 +102,8 @@ export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
 export class SGD extends Optimizer<SGDState, SGDMoments> {
   /**
    * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers and frozen rows
-   *   are refused too.
+   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers and frozen
+   *   rows are refused too.
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: SGDOptions = {}) {
     const call = 'SGD';
@@ -120,7 +124,7 @@ export class SGD extends Optimizer<SGDState, SGDMoments> {
    */
   step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
     const { momentum, weightDecay } = this.options;
-    const { parameters, gradientScale } = this.prepare(grads, lr);
+    const { parameters, gradientScale } = this.prepare(grads, lr, LARGEST_STEP / Math.max(1, lr));
     for (const { values, gradients, moments } of parameters) {
       kernels().sgd(values, gradients, moments.velocity, { lr, momentum, weightDecay, gradientScale });
     }

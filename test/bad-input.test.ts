@@ -363,6 +363,29 @@ const options: Row[] = [
     () => new BatchGenerator(data, { negativeMining: { strategy: 'hardest', relativeMargin: -1 } }),
   ],
   [
+    'BatchGenerator: negativeMining.excludeDuplicates must be a boolean, got "no"',
+    TypeError,
+    () => new BatchGenerator(data, { negativeMining: { strategy: 'hardest', excludeDuplicates: untyped('no') } }),
+  ],
+  [
+    'crossEntropy: predictions[1] has 3 entries, expected 2',
+    RangeError,
+    () =>
+      LossComputer.crossEntropy(
+        [
+          [1, 2],
+          [1, 2, 3],
+        ],
+        [0, 0],
+        { classWeights: [1, 1] },
+      ),
+  ],
+  [
+    'SGD.step: grads have norm 1e+50',
+    RangeError,
+    () => new SGD(adapters).step(new Map([['query', { ...grads, gradB: [[1e50, 1]] }]])),
+  ],
+  [
     'BatchGenerator: hardNegatives and negativeMining exclude each other',
     RangeError,
     () => new BatchGenerator(data, { hardNegatives: true, negativeMining: { strategy: 'hardest' } }),
@@ -913,7 +936,7 @@ const nonNumbers: Row[] = [
     RangeError,
     () => LossComputer.combine([{ loss: { loss: 1, components: { a: Number.NaN } }, weight: 1 }]),
   ],
-  ['AdamW: eps must be a finite number above 0, got 0', RangeError, () => new AdamW(adapters, { eps: 0 })],
+  ['AdamW: eps must be a finite number of at least 1.2e-38, got 0', RangeError, () => new AdamW(adapters, { eps: 0 })],
   ['LoRAAdapter.from: adapter must be an object, got 3n', TypeError, () => LoRAAdapter.from(untyped(3n))],
 ];
 

@@ -39,6 +39,31 @@ describe('setEpoch', () => {
   });
 });
 
+describe('seed null', () => {
+  it('is no seed', () =>
+    withMathRandom(1, draws => {
+      const generator = new BatchGenerator(distinct(6), { seed: null as unknown as number });
+      expect(draws()).toBe(5);
+      expect(generator.stateDict().order).toBeDefined();
+    }));
+});
+
+describe('an order that fails', () => {
+  it('leaves the generator where it was', () => {
+    class Failing extends BatchGenerator<Pair> {
+      override _createIndices(): number[] {
+        if (this.epoch > 0) throw new Error('no order');
+        return super._createIndices();
+      }
+    }
+    const generator = new Failing(distinct(6), { batchSize: 2, seed: 1 });
+    generator.next();
+    expect(() => generator.reset()).toThrow('no order');
+    expect(() => generator.setEpoch(3)).toThrow('no order');
+    expect([generator.epoch, generator.currentIndex, generator.remaining]).toEqual([0, 2, 2]);
+  });
+});
+
 describe('shard', () => {
   const union = fc.record({
     count: fc.integer({ min: 1, max: 30 }),

@@ -131,6 +131,7 @@ describe('loadStateDict', () => {
       state => ({ ...state, currentIndex: 99 }),
     ],
     ['loadStateDict: state.lengths must be an array, got undefined', state => ({ ...state, lengths: undefined })],
+    ['loadStateDict: state.lengths has 2 entries, expected 0', state => ({ ...state, lengths: [7, 7] })],
     [
       'loadStateDict: state.lengths[0] must be an integer from 0 to 23, got 0.5',
       state => ({ ...state, lengths: [0.5] }),

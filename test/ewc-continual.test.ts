@@ -407,6 +407,10 @@ describe('the default λ', () => {
       ewc.computeFisher(mapOf(adapter), data, { gradients });
       expect(ewc.config.lambda).toBe(expected);
     }
+    const reset = new EWCManager();
+    reset.computeFisher(mapOf(adapter), data, { gradients });
+    reset.reset();
+    expect(reset.config.lambda).toBe(2000);
     const unbroken = new EWCManager();
     const resumed = new EWCManager();
     resumed.import(JSON.parse(JSON.stringify(unbroken.export())));
@@ -476,6 +480,72 @@ describe('merge', () => {
   });
 });
 
+describe('merge after import', () => {
+  const long = 'base_model.model.encoder.layer.0.attention.self.';
+  const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+  const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+  const manager = (options: EWCOptions, names = ['a']): EWCManager => {
+    const ewc = new EWCManager(options);
+    ewc.computeFisher(new Map(names.map(name => [name, adapter])), data);
+    return ewc;
+  };
+  const imported = (state: object): EWCManager => {
+    const ewc = new EWCManager();
+    ewc.import(JSON.parse(JSON.stringify(state)));
+    return ewc;
+  };
+
+  it('knows that Fishers were normalised, and names that share their first forty characters', () => {
+    const normalized = imported(manager({ normalize: true }).export());
+    expect(() => manager({}).merge(normalized)).toThrow('merge: normalised Fishers have lost their scale');
+    expect(() => manager({}, [`${long}q`]).merge(manager({}, [`${long}k`]))).toThrow("merge: the other's adapters is");
+  });
+
+  it('refuses state that does not say how many examples it has seen', () => {
+    const { fisherInfo, optimalParams, config, stats } = manager({}).export();
+    const original = imported({ fisherInfo, optimalParams, config, stats });
+    expect(() => original.merge(manager({}))).toThrow('merge: how many examples were seen is not known');
+  });
+});
+
+describe('another penalty', () => {
+  const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+  const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+
+  it('in a whole state takes the place of the manager’s own, λ too', () => {
+    const ewc = new EWCManager({ penalty: 'function', mode: 'sum' });
+    ewc.import(JSON.parse(JSON.stringify(new EWCManager().export())));
+    expect([ewc.config.penalty, ewc.config.mode, ewc.config.lambda]).toEqual([undefined, undefined, 2000]);
+  });
+
+  it('forgets what the one before remembered of an adapter', () => {
+    const ewc = trained({ penalty: 'function' }, [{ adapter, examples: data }]);
+    ewc.config.penalty = 'diagonal';
+    ewc.computeFisher(mapOf(adapter), data);
+    expect([ewc.functionInfo.size, ewc.fisherInfo.size]).toEqual([0, 1]);
+    ewc.config.penalty = 'function';
+    ewc.computeFisher(mapOf(adapter), data);
+    expect([ewc.functionInfo.size, ewc.fisherInfo.size]).toEqual([1, 0]);
+  });
+});
+
+describe('addPenaltyGradient', () => {
+  it('leaves gradients as they are where the penalty’s overflows', () => {
+    const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+    for (const penalty of ['diagonal', 'function'] as const) {
+      const ewc = trained({ penalty, lambda: 1e60, fisher: 'exact' }, [
+        { adapter, examples: [{ inputEmb: [1, 2], outputEmb: [3, 4] }] },
+      ]);
+      const grads = { gradA: [Float32Array.of(1), Float32Array.of(2)], gradB: [Float32Array.of(3, 4)] };
+      const moved = mapOf({ ...adapter, loraA: [[5], [2]] });
+      expect(() => ewc.addPenaltyGradient(moved, new Map([['a', grads]]))).toThrow(
+        'addPenaltyGradient: the result overflows; adapters.get("a").loraA, adapters.get("a").loraB, config.lambda',
+      );
+      expect([...grads.gradA, ...grads.gradB].flatMap(row => Array.from(row))).toEqual([1, 2, 3, 4]);
+    }
+  });
+});
+
 describe('import', () => {
   const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
   const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
@@ -488,7 +558,7 @@ describe('import', () => {
     ewc.import({ fisherInfo, optimalParams, config, stats });
     const moved = mapOf({ ...adapter, loraA: [[5], [2]] });
     expect(ewc.computePenalty(moved)).toBe(trained({}, [{ adapter, examples: data }]).computePenalty(moved));
-    expect(ewc.config.penalty).toBe('diagonal');
+    expect(ewc.config.penalty).toBeUndefined();
   });
 
   it.each<[string, (info: ReturnType<EWCManager['export']>['functionInfo'][string]) => object]>([
@@ -569,7 +639,7 @@ describe('merge refuses', () => {
     ],
     ["merge: the other's mode is sum, here last", manager, () => manager({ mode: 'sum' })],
     ["merge: the other's stats.tasksLearned is 0, here 1", manager, () => new EWCManager()],
-    ['merge: the other\'s adapters is "b", here "a"', manager, () => manager({}, 1, 'b')],
+    ['merge: the other\'s adapters is ["b"], here ["a"]', manager, () => manager({}, 1, 'b')],
     ['merge: the other\'s loraA of "a" has other weights; shards share one adapter', manager, () => manager({}, 5)],
     ['merge: the other\'s scaling of "a" is 2, here 1', () => manager(fitting), () => manager(fitting, 1, 'a', 2)],
     [

@@ -394,6 +394,7 @@ function expectState(actual: EWCState, expected: EWCState): void {
     'version',
     'examples',
     'isDefaultLambda',
+    'isNormalized',
     'constants',
     'functionInfo',
   ]);

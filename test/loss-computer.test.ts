@@ -421,6 +421,11 @@ describe('LossComputer', () => {
     );
   });
 
+  it('takes a loss of no negatives at all', () => {
+    const loss = LossComputer.contrastive([[1, 2]], [[2, 1]], [], { gradients: true });
+    expect(LossComputer.combine([{ loss, weight: 1 }]).loss).toBe(0);
+  });
+
   it('takes a loss that lacks an argument as one that does not depend on it', () => {
     const anchors = [
       [1, 2],

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { LossComputer, type Rows } from '../src/index.js';
 import { arbitraryRows } from './laws/gradients.js';
 import { expectClose } from './support/close.js';
+import { mulberry32 } from './support/golden.js';
 
 const cosine = (a: Rows[number], b: Rows[number]): number => LossComputer._cosineSimilarity(a, b);
 const mean = (values: readonly number[], weights: readonly number[]): number => {
@@ -54,6 +55,25 @@ describe('diagnostics', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('counts a negative that equals the positive as no less similar, and takes rows beyond float32', () => {
+    const random = mulberry32(8);
+    const rows = (): Float32Array[] =>
+      Array.from({ length: 40 }, () => Float32Array.from({ length: 33 }, () => random() - 0.5));
+    const [anchors, positives] = [rows(), rows()];
+    for (const negativeMode of ['explicit', 'inBatch+explicit'] as const) {
+      const { components } = LossComputer.contrastive(anchors, positives, positives, {
+        negativeMode,
+        diagnostics: true,
+      });
+      expect(components['accuracy']).toBe(0);
+    }
+    const large = anchors.map(row => Array.from(row, value => 1e200 * value));
+    const { components } = LossComputer.contrastive(large, positives, null, { diagnostics: true });
+    const { components: ordinary } = LossComputer.contrastive(anchors, positives, null, { diagnostics: true });
+    for (const name of ['accuracy', 'positiveCosine', 'negativeCosine'])
+      expect(components[name]).toBeCloseTo(ordinary[name]!, 5);
   });
 
   it('of triplet: the share of triplets with a loss', () => {

@@ -1,5 +1,5 @@
-// InfoNCE as an ONNX model, written field by field: cosines by normalised rows, mean of log-sum-exp less the own cosine.
-// Field numbers are those of onnx.proto (ModelProto 7 = graph, GraphProto 1 = nodes, and so on).
+// InfoNCE as an ONNX model, written field by field: cosines by normalised rows, mean of log-sum-exp less the own
+// cosine. Field numbers are those of onnx.proto (ModelProto 7 = graph, GraphProto 1 = nodes, and so on).
 
 const FLOAT = 1;
 

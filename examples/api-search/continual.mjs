@@ -6,12 +6,14 @@ import { TEMPERATURE, train } from './training.mjs';
 const NEGATIVES = 63;
 
 /**
- * Lets an adapter that has learned one task learn another, once plainly and once with each penalty, all three from the same
- * start.
+ * Lets an adapter that has learned one task learn another, once plainly and once with each penalty, all three from the
+ * same start.
  *
  * @param first The task it has learned, `{ name, training, heldOut, candidates }`.
  * @param second The task it is to learn.
  * @param learned The adapter.
+ * @param settings `{ epochs, seed }`.
+ * @param screen Where progress is written to.
  */
 export function learnOn(first, second, learned, settings, screen) {
   const adapters = new Map([['query', learned]]);

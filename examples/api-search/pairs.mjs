@@ -1,4 +1,5 @@
-// Reads (description → signature) pairs out of the declaration files of the TypeScript standard library and of @types/node.
+// Reads (description → signature) pairs out of the declaration files of the TypeScript standard library and of
+// @types/node.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

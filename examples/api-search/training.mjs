@@ -5,8 +5,8 @@ const LEARNING_RATE = 3e-3;
 export const TEMPERATURE = 0.07;
 
 /**
- * Trains an adapter of the queries with InfoNCE: each answer against the other answers of its batch. With an EWC manager
- * the adapter keeps what that remembers.
+ * Trains an adapter of the queries with InfoNCE: each answer against the other answers of its batch. With an EWC
+ * manager the adapter keeps what that remembers.
  *
  * @returns The mean loss of each epoch.
  */

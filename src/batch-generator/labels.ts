@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { EmbeddedExample, Vector } from '../types.js';
 
-/** Small integers for the inputs and outputs of examples: equal ones for equal texts, or for equal rows where there is no text. */
+/**
+ * Small integers for the inputs and outputs of examples: equal ones for equal texts, or for equal rows where there is
+ * no text.
+ */
 export interface Labels {
   inputs: Int32Array;
   outputs: Int32Array;

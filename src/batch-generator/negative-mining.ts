@@ -1,33 +1,37 @@
 import type { Random } from '../internal/random.js';
-import { checkNumber, checkObject, checkOneOf, throwNonFinite } from '../internal/validate.js';
-import type { CosineRows } from '../kernels/kernels.js';
+import { checkBoolean, checkNumber, checkObject, checkOneOf, throwNonFinite } from '../internal/validate.js';
+import { COSINE_ERROR, type CosineRows } from '../kernels/kernels.js';
 import type { Rows, Vector } from '../types.js';
 
 /** Which positive of another example of the batch becomes an anchor's negative. */
 export interface NegativeMining {
   /**
-   * `'hardest'`, the most similar to the anchor; `'semi-hard'`, the most similar of those that are less similar than its
-   * positive (Schroff et al. 2015, "FaceNet"); `'random'`, any.
+   * `'hardest'`, the most similar to the anchor; `'semi-hard'`, the most similar of those that are less similar than
+   * its positive (Schroff et al. 2015, "FaceNet"); `'random'`, any.
    */
   strategy: 'hardest' | 'semi-hard' | 'random';
-  /** Candidates of a higher cosine with the anchor are left out as likely false negatives, from -1 to 1. Default: none are. */
+  /**
+   * Candidates of a higher cosine with the anchor are left out as likely false negatives, from -1 to 1. Default: none
+   * are.
+   */
   maxSimilarity?: number;
   /**
-   * Candidates of a higher cosine than `positive - relativeMargin · |positive|` are left out, where `positive` is the cosine of
-   * the anchor's own positive; 0 or more. Default: none are.
+   * Candidates of a higher cosine than `positive - relativeMargin · |positive|` are left out, where `positive` is the
+   * cosine of the anchor's own positive; 0 or more. Default: none are.
    */
   relativeMargin?: number;
-  /** Whether examples with an input or output text equal to the anchor's, or an equal output row, are left out. Default true. */
+  /**
+   * Whether examples with an input or output text equal to the anchor's, or an equal output row, are left out. Default
+   * true.
+   */
   excludeDuplicates?: boolean;
 }
-
-/** Kernels may give cosines in float32, off by this much: what is nearer to a limit or to the highest is computed again. */
-const COSINE_ERROR = 4e-6;
 
 export function checkNegativeMining(call: string, mining: unknown): void {
   checkObject(call, 'negativeMining', mining);
   checkOneOf(call, 'negativeMining.strategy', mining['strategy'], ['hardest', 'semi-hard', 'random']);
-  const { maxSimilarity, relativeMargin } = mining;
+  const { maxSimilarity, relativeMargin, excludeDuplicates } = mining;
+  if (excludeDuplicates !== undefined) checkBoolean(call, 'negativeMining.excludeDuplicates', excludeDuplicates);
   if (maxSimilarity !== undefined)
     checkNumber(call, 'negativeMining.maxSimilarity', maxSimilarity, { min: -1, max: 1 });
   if (relativeMargin !== undefined) checkNumber(call, 'negativeMining.relativeMargin', relativeMargin, { min: 0 });
@@ -58,6 +62,7 @@ export function mineNegatives(problem: MiningProblem): Int32Array {
     const atMost =
       relativeMargin === undefined ? maxSimilarity : Math.min(maxSimilarity, own - relativeMargin * Math.abs(own));
     const below = strategy === 'semi-hard' ? own : Infinity;
+    // What is nearer to a limit than cosines may be off is computed again.
     const [surely, maybe] = [Math.min(atMost, below) - COSINE_ERROR, Math.min(atMost, below) + COSINE_ERROR];
     let highest = -Infinity;
     candidates.length = 0;

@@ -1,4 +1,7 @@
-/** An epoch cut into batches: the order of its examples, and where in it each batch starts; last, where the last one ends. */
+/**
+ * An epoch cut into batches: the order of its examples, and where in it each batch starts; last, where the last one
+ * ends.
+ */
 export interface Partition {
   indices: number[];
   starts: number[];
@@ -20,8 +23,8 @@ const NONE = -1;
  * @param order Examples of the epoch, which may name one twice.
  * @param inputs Label of each example's input, a small integer.
  * @param outputs Label of each example's output, a small integer.
- * @param onlyFull Whether batches of fewer than `batchSize` are left out; batches are then filled up one after the other,
- *   otherwise as evenly as can be where they cannot all be full.
+ * @param onlyFull Whether batches of fewer than `batchSize` are left out; batches are then filled up one after the
+ *   other, otherwise as evenly as can be where they cannot all be full.
  */
 export function withoutDuplicates(
   order: readonly number[],
@@ -104,7 +107,10 @@ class Colouring {
     this.#put(at, ofInput);
   }
 
-  /** Moves added examples from batches of more than `level` to those of fewer, until there are none of the one or the other. */
+  /**
+   * Moves added examples from batches of more than `level` to those of fewer, until there are none of the one or the
+   * other.
+   */
   even(level: number): void {
     const { sizes } = this;
     for (let roomy = 0; sizes.some(size => size > level); ) {
@@ -115,8 +121,8 @@ class Colouring {
           if (this.batchOf[at] !== full) continue;
           while (roomy < sizes.length && sizes[roomy]! >= level) roomy++;
           if (roomy === sizes.length) return;
-          // The path through this example, if it holds one more of the full batch than of the other: exchanged, it holds
-          // one less. The fuller batch has such a path, as all others and all cycles hold as many of both, or fewer.
+          // Exchanging a path that holds one more example of the full batch than of the roomy one moves one over. There
+          // is such a path, as no other path and no cycle holds a surplus.
           const forth = this.#path(this.#input(at), full, roomy);
           const back = this.#path(this.#output(at), full, roomy).slice(1);
           if (forth.length % 2 === 1 && back.length % 2 === 0) this.#exchange([...forth, ...back], full, roomy);

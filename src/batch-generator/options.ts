@@ -11,27 +11,36 @@ export interface BatchGeneratorOptions {
   dropLast?: boolean;
   /** Whether to mine for each anchor the most similar positive of another example of the batch. Default false. */
   hardNegatives?: boolean;
-  /** Whether early epochs run from high to low quality. Sorts after the shuffle, which so decides ties. Default false. */
+  /**
+   * Whether early epochs run from high to low quality. Sorts after the shuffle, which so decides ties. Default false.
+   */
   curriculum?: boolean;
   /** Number of epochs that are sorted when `curriculum` is on. Default 5. */
   curriculumEpochs?: number;
   /** Seed (uint32): the order is then a function of seed and epoch alone. Default: `Math.random`. */
   seed?: number;
   /**
-   * Whether no batch may hold two examples of equal input or equal output: texts where there are texts, else embeddings. All
-   * examples are used, in the fewest batches that this takes: the commonest text's count, or `⌈n / batchSize⌉` where that
-   * is more. Where it takes more than without, their sizes are within one of each other, unless `dropLast` leaves out those
-   * that are not full. Shards are cut apart first, so they may differ in their number of batches. Default false.
+   * Whether no batch may hold two examples of equal input or equal output: texts where there are texts, else
+   * embeddings. All examples are used, in the fewest batches that this takes: the commonest text's count, or `⌈n /
+   * batchSize⌉` where that is more. Where it takes more than without, their sizes are within one of each other, unless
+   * `dropLast` leaves out those that are not full. Shards are cut apart first, so they may differ in their number of
+   * batches. Default false.
    */
   noDuplicates?: boolean;
   /**
-   * One weight an example, 0 or more: each epoch draws as many examples as there are, with replacement, in proportion to
-   * them; without `shuffle` in the order of the data. Default: each example comes once.
+   * One weight an example, 0 or more: each epoch draws as many examples as there are, with replacement, in proportion
+   * to them; without `shuffle` in the order of the data. Default: each example comes once.
    */
   sampleWeights?: ArrayLike<number>;
-  /** Takes every `worldSize`-th example of the common order, from `rank` on. Needs a `seed`, or no shuffle. Default: all. */
+  /**
+   * Takes every `worldSize`-th example of the common order, from `rank` on. Needs a `seed`, or no shuffle. Default:
+   * all.
+   */
   shard?: Shard;
-  /** Mines one negative an anchor in place of `hardNegatives`; where no candidate is left, it is the anchor's own positive. */
+  /**
+   * Mines one negative an anchor in place of `hardNegatives`; where no candidate is left, it is the anchor's own
+   * positive.
+   */
   negativeMining?: NegativeMining;
 }
 

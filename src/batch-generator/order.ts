@@ -6,7 +6,10 @@ export interface Shard {
   rank: number;
   /** Number of workers. */
   worldSize: number;
-  /** `'repeat'` gives all workers equally many examples by repeating the first ones; `'none'` repeats none. Default `'repeat'`. */
+  /**
+   * `'repeat'` gives all workers equally many examples by repeating the first ones; `'none'` repeats none. Default
+   * `'repeat'`.
+   */
   pad?: 'repeat' | 'none';
 }
 

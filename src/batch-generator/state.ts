@@ -26,6 +26,7 @@ export function fingerprintOf(config: BatchGeneratorConfig): Record<string, unkn
   const weights = sampleWeights && createHash('sha256').update(Float64Array.from(sampleWeights)).digest('hex');
   const parts = {
     ...others,
+    noDuplicates: Boolean(others.noDuplicates),
     sampleWeights: weights,
     shard: shard && { rank: shard.rank, worldSize: shard.worldSize, pad: shard.pad ?? 'repeat' },
     negativeMining: negativeMining && {
@@ -43,7 +44,7 @@ export function parseState(
   state: unknown,
   dataLength: number,
   config: Record<string, unknown>,
-  needs: { order: boolean; starts: boolean; permutation: boolean },
+  needs: { order: boolean; starts: boolean; lengths: boolean; permutation: boolean },
 ): Omit<BatchGeneratorState, 'dataLength' | 'config'> {
   checkObject(CALL, 'state', state);
   checkCount(CALL, 'state.dataLength', state['dataLength'], 0);
@@ -61,6 +62,9 @@ export function parseState(
     max: Number.MAX_SAFE_INTEGER,
   });
   const lengths = countsIn('state.lengths', state['lengths'], dataLength);
+  const count = needs.lengths ? epoch : 0;
+  if (lengths.length !== count)
+    throw new RangeError(`${CALL}: state.lengths has ${lengths.length} entries, expected ${count}`);
   const currentIndex = checkCount(CALL, 'state.currentIndex', state['currentIndex'], 0);
   const position = { epoch, currentIndex, lengths };
   return needs.order ? { ...position, order: parseOrder(state['order'], dataLength, needs) } : position;

@@ -1,7 +1,7 @@
 /**
- * Running counts over all calls, of what was done: a call that fails or is left has counted all that it finished, whether
- * or not it was handed out. A chunk counts from when its texts are embedded: then what it leaves out, and each example as
- * it is finished.
+ * Running counts over all calls, of what was done: a call that fails or is left has counted all that it finished,
+ * whether or not it was handed out. A chunk counts from when its texts are embedded: then what it leaves out, and each
+ * example as it is finished.
  */
 export interface PreprocessorStats {
   /** Examples taken. */

@@ -6,11 +6,11 @@ const HASH_BYTES = 32;
 let scratch = new Float32Array(0);
 
 /**
- * The original's embedding: the bytes of the text's SHA-256 over and over, plus a term for each leading UTF-16 code unit.
- * Equal texts get equal rows; similar texts do not get similar ones.
+ * The original's embedding: the bytes of the text's SHA-256 over and over, plus a term for each leading UTF-16 code
+ * unit. Equal texts get equal rows; similar texts do not get similar ones.
  *
- * Beyond the text the row repeats every 32 entries, so most of it is copied. All entries are multiples of 1/256 and their
- * squares add up without rounding, in any order: the result is the original's to the last bit.
+ * Beyond the text the row repeats every 32 entries, so most of it is copied. All entries are multiples of 1/256 and
+ * their squares add up without rounding, in any order: the result is the original's to the last bit.
  */
 export function hashEmbedding(text: string, dim: number, normalize: boolean): Float32Row {
   const hash = sha256(text);

@@ -9,8 +9,8 @@ const FNV_PRIME = 0x01000193;
 const WORD_OFFSET = 0x2f0b4a27;
 
 /**
- * Signed feature hashing (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning") of the words and
- * of their character 3- to 5-grams, each word padded with a space on both sides (as fastText and scikit-learn's
+ * Signed feature hashing (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning") of the words
+ * and of their character 3- to 5-grams, each word padded with a space on both sides (as fastText and scikit-learn's
  * `char_wb` do). Text is NFKC-normalised and lower-cased; a word is a run of letters, marks and digits.
  */
 export function ngramEmbedding(text: string, dim: number): Float32Row {

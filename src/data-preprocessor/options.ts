@@ -31,7 +31,9 @@ export interface DataPreprocessorOptions {
   augmentationFactor?: number;
   /** Examples of lower quality are left out. Default 0. */
   qualityThreshold?: number;
-  /** Whether embeddings get unit length. Default true; with an embedder function false: its rows are kept as they are. */
+  /**
+   * Whether embeddings get unit length. Default true; with an embedder function false: its rows are kept as they are.
+   */
   normalizeEmbeddings?: boolean;
   /**
    * `'hash'`, the original's and the default, tells texts apart and no more. `'ngram'` gives similar texts similar rows
@@ -44,9 +46,9 @@ export interface DataPreprocessorOptions {
   /** Makes the tokens of a text, each time anew; the vocabulary then stays empty. Default: the original's words. */
   tokenizer?: Tokenizer;
   /**
-   * Whether an example with the input and output of an earlier one of the same call is left out; one that was left out for
-   * its quality is no earlier one. Variations are not compared. Takes about 100 bytes for each distinct pair, by whose
-   * SHA-256 they are told apart. Default false.
+   * Whether an example with the input and output of an earlier one of the same call is left out; one that was left out
+   * for its quality is no earlier one. Variations are not compared. Takes about 100 bytes for each distinct pair, by
+   * whose SHA-256 they are told apart. Default false.
    */
   deduplicate?: boolean;
   /** Most bytes the embedding cache holds; the least recently used leave. Default 256 MiB. */
@@ -66,8 +68,8 @@ export type DataPreprocessorConfig = Required<Omit<DataPreprocessorOptions, Opti
 
 export interface ProcessOptions {
   /**
-   * Ends the call with the signal's reason, by default a `DOMException` named `AbortError`: at once where an embedder, the
-   * source or an override is waited for, else within about 10 ms of work.
+   * Ends the call with the signal's reason, by default a `DOMException` named `AbortError`: at once where an embedder,
+   * the source or an override is waited for, else within about 10 ms of work.
    */
   signal?: AbortSignal;
   /** Called after every chunk of 128 examples; with an embedder function, of `2 · embedBatchSize`. */

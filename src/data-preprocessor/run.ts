@@ -31,7 +31,10 @@ export class Run {
     this.seen = config.deduplicate ? new SeenPairs() : undefined;
   }
 
-  /** Settles the length of an embedder function's rows. Only rows handed out do: a call that fails must not bind the next. */
+  /**
+   * Settles the length of an embedder function's rows. Only rows handed out do: a call that fails must not bind the
+   * next.
+   */
   settleRowLength(config: DataPreprocessorConfig): void {
     const settled = (config.embeddingDim ??= this.rowLength);
     if (this.rowLength !== undefined && this.rowLength !== settled)

@@ -18,8 +18,8 @@ export function lengthOf(examples: ExampleSource): number | undefined {
 }
 
 /**
- * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, the examples of other
- * sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
+ * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, the examples of
+ * other sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
  */
 export async function* chunksOf(
   call: string,

@@ -6,7 +6,9 @@ import type { Adapter, MutableVector, Rows } from '../types.js';
 import { DECAY, type EWCConfig, modeOf } from './options.js';
 import type { AdapterPenalty } from './penalty.js';
 
-/** Importance of each parameter of one adapter: mean squared gradients, or what the mode made of those of several tasks. */
+/**
+ * Importance of each parameter of one adapter: mean squared gradients, or what the mode made of those of several tasks.
+ */
 export interface FisherInfo {
   /** dim × rank. */
   fisherA: readonly MutableVector[];

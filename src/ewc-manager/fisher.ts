@@ -42,9 +42,10 @@ export function mseFisher(
 }
 
 /**
- * The expectation of the squared gradients of the MSE over targets from the model itself, a Gaussian around its output of
- * variance outDim/2, as of that the MSE is the likelihood up to a constant (Martens 2020, "New insights and perspectives on
- * the natural gradient method"): `F_A[i][k] = (2/d)s²·E[x_i²]·Σ_j B[k][j]²`, `F_B[k][j] = (2/d)s²·E[(xA)_k²]`.
+ * The expectation of the squared gradients of the MSE over targets from the model itself, a Gaussian around its output
+ * of variance outDim/2, for which the MSE is the negative log-likelihood up to a constant (Martens 2020, "New insights
+ * and perspectives on the natural gradient method"): `F_A[i][k] = (2/d)s²·E[x_i²]·Σ_j B[k][j]²`, `F_B[k][j] =
+ * (2/d)s²·E[(xA)_k²]`.
  */
 export function exactFisher(
   sample: readonly EmbeddedExample[],

@@ -1,7 +1,7 @@
 import { checkSameShape } from '../internal/adapters.js';
 import { describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
-import { flatten, float32Matrix, float64Matrix } from '../kernels/matrix.js';
+import { flatten, float64Matrix } from '../kernels/matrix.js';
 import { dotInOrder } from '../kernels/vector.js';
 import type { Adapter, AdapterGradients, EmbeddedExample, MutableVector, Rows } from '../types.js';
 import { blend } from './diagonal.js';
@@ -9,9 +9,9 @@ import { DECAY, type EWCConfig, modeOf } from './options.js';
 import type { AdapterPenalty } from './penalty.js';
 
 /**
- * What the function penalty keeps of one adapter, the same amount for any number of tasks. Task t saw inputs with second
- * moment S_t and left the weights W_t = s·A·B; all that is asked later is in S = Σ S_t, R = Σ S_t (W_t - W_0) and
- * c = Σ tr((W_t - W_0)ᵀ S_t (W_t - W_0)), relative to the latest weights W_0 so that nothing cancels near them:
+ * What the function penalty keeps of one adapter, the same amount for any number of tasks. Task t saw inputs with
+ * second moment S_t and left the weights W_t = s·A·B; all that is asked later is in S = Σ S_t, R = Σ S_t (W_t - W_0)
+ * and c = Σ tr((W_t - W_0)ᵀ S_t (W_t - W_0)), relative to the latest weights W_0 so that nothing cancels near them:
  * `Σ tr((W - W_t)ᵀ S_t (W - W_t)) = tr(Dᵀ S D) - 2 tr(Dᵀ R) + c` with D = W - W_0.
  */
 export interface FunctionInfo {
@@ -138,8 +138,8 @@ function product({ left, right }: Factors): Product {
 }
 
 /**
- * W - W_0 as factors: `s·A·B - s₀·A₀·B₀ = s(A - A₀)·B + A₀·(s·B - s₀·B₀)`, so that a small change is not the difference of two
- * large products, and no change is exactly 0.
+ * W - W_0 as factors: `s·A·B - s₀·A₀·B₀ = s(A - A₀)·B + A₀·(s·B - s₀·B₀)`, so that a small change is not the difference
+ * of two large products, and no change is exactly 0.
  */
 function differenceOf({ loraA, loraB, scaling }: Weights, reference: Weights): Factors {
   const changeA = float64Matrix(loraA.length, loraB.length);
@@ -169,7 +169,7 @@ function stacked(a: Rows, scale: number, a0: Rows, b: Rows, scale0: number, b0: 
 }
 
 function transposed(rows: Rows): Rows {
-  const result = float32Matrix(rows[0]!.length, rows.length);
+  const result = float64Matrix(rows[0]!.length, rows.length);
   for (let i = 0; i < rows.length; i++) for (let j = 0; j < result.length; j++) result[j]![i] = rows[i]![j]!;
   return result;
 }

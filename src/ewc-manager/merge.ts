@@ -1,7 +1,7 @@
 import type { EWCManager } from '../ewc-manager.js';
 import { checkSameShape } from '../internal/adapters.js';
 import { describe } from '../internal/validate.js';
-import { copyRows } from '../kernels/matrix.js';
+import { copyRows, zerosLike } from '../kernels/matrix.js';
 import { areEqual } from '../kernels/vector.js';
 import type { MutableVector, Rows } from '../types.js';
 import { blend, type DiagonalMemory, sum } from './diagonal.js';
@@ -16,7 +16,7 @@ export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
     mode: modeOf(config),
     decay: config.decay ?? DECAY,
     'stats.tasksLearned': stats.tasksLearned,
-    adapters: [...optimalParams.keys()].sort().map(describe).join(', '),
+    adapters: JSON.stringify([...optimalParams.keys()].sort()),
   });
   const [here, there] = [traits(mine), traits(theirs)];
   for (const [trait, value] of Object.entries(here)) {
@@ -26,8 +26,8 @@ export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
 }
 
 /**
- * What two shards of one task make together. All that is kept is linear in the latest task's means, so the weighted mean of
- * two memories is that of the task as a whole, on top of what both already held.
+ * What two shards of one task make together. All that is kept is linear in the latest task's means, so the weighted
+ * mean of two memories is that of the task as a whole, on top of what both already held.
  *
  * @param share What the first memory counts, from 0 to 1; the other counts the rest.
  * @param isSum Whether the mode is `'sum'`: the remembered parameters then lie between tasks, each shard's elsewhere.
@@ -58,7 +58,11 @@ export function mergeFunction(name: string, mine: FunctionMemory, theirs: Functi
   if (mine.scaling !== theirs.scaling)
     throw new RangeError(`merge: the other's scaling of ${describe(name)} is ${theirs.scaling}, here ${mine.scaling}`);
   const moment = mix(copyRows(mine.moment), theirs.moment, share);
-  const residual = mine.residual && theirs.residual && mix(copyRows(mine.residual), theirs.residual, share);
+  // None stands for zeros.
+  const residual =
+    mine.residual || theirs.residual
+      ? mix(copyRows(mine.residual ?? zerosLike(theirs.residual!)), theirs.residual ?? zerosLike(mine.residual!), share)
+      : null;
   const constant = share * mine.constant + (1 - share) * theirs.constant;
   return { moment, residual, constant, scaling: mine.scaling };
 }

@@ -22,6 +22,8 @@ export interface EWCState {
   examples: number;
   /** Whether `config.lambda` is the default, which the next task may change. */
   isDefaultLambda: boolean;
+  /** Whether what is remembered has been normalised. */
+  isNormalized: boolean;
   /** Constants of the diagonal penalty by adapter, where they are not 0. */
   constants: Record<string, number>;
   /** What the function penalty keeps, by adapter. */
@@ -36,13 +38,14 @@ interface State {
   constants: Map<string, number>;
   examples: number;
   isDefaultLambda: boolean;
+  isNormalized: boolean;
 }
 
 const CALL = 'import';
 const VERSION = 1;
 
 export function exportState(state: State & { config: EWCConfig; stats: EWCStats }): EWCState {
-  const { fisherInfo, optimalParams, functionInfo, constants, examples, isDefaultLambda, config, stats } = state;
+  const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = state;
   return {
     fisherInfo: mapped(fisherInfo, ({ fisherA, fisherB }) => ({
       fisherA: toNestedArrays(fisherA),
@@ -56,7 +59,8 @@ export function exportState(state: State & { config: EWCConfig; stats: EWCStats 
     stats: { ...stats },
     version: VERSION,
     examples,
-    isDefaultLambda,
+    isDefaultLambda: state.isDefaultLambda,
+    isNormalized: state.isNormalized,
     constants: Object.fromEntries([...constants].filter(([, constant]) => constant !== 0)),
     functionInfo: mapped(functionInfo, ({ moment, residual, constant, scaling }) => ({
       moment: toNestedArrays(moment),
@@ -75,7 +79,9 @@ function mapped<From, To>(map: ReadonlyMap<string, From>, convert: (value: From)
  * Reads state that may come from anywhere; throws before anything is handed out. Only known fields are read; what the
  * original's state lacks is empty, or undefined where the manager keeps its own.
  */
-export function parseState(data: unknown): State & { config: Partial<EWCConfig>; stats: EWCStats | undefined } {
+export function parseState(
+  data: unknown,
+): State & { isVersioned: boolean; config: Partial<EWCConfig>; stats: EWCStats | undefined } {
   checkObject(CALL, 'data', data);
   if (data['version'] !== undefined && data['version'] !== VERSION)
     throw new RangeError(`${CALL}: version ${String(data['version'])} is not known, only ${VERSION}`);
@@ -112,6 +118,8 @@ export function parseState(data: unknown): State & { config: Partial<EWCConfig>;
     constants: parseConstants(data['constants']),
     examples: checkCount(CALL, 'examples', data['examples'] ?? 0, 0),
     isDefaultLambda: parseFlag('isDefaultLambda', data['isDefaultLambda']),
+    isNormalized: parseFlag('isNormalized', data['isNormalized']),
+    isVersioned: data['version'] === VERSION,
     config: parseConfig(data['config']),
     stats: parseStats(data['stats']),
   };
@@ -135,7 +143,9 @@ function parseFunctionInfo(
   };
 }
 
-/** A second moment is symmetric, and no entry beyond the geometric mean of its row's and column's own; but for rounding. */
+/**
+ * A second moment is symmetric, and no entry beyond the geometric mean of its row's and column's own; but for rounding.
+ */
 function checkMoment(name: string, moment: readonly Float64Array[]): void {
   moment.forEach((row, i) => {
     checkNumber(CALL, `${name}[${i}][${i}]`, row[i], { min: 0 });
@@ -198,10 +208,10 @@ function parseConfig(config: unknown): Partial<EWCConfig> {
   checkObject(CALL, 'config', config);
   const parsed: Record<string, unknown> = {};
   for (const option of ['lambda', 'sampleSize', 'normalize', 'online', 'mode', 'decay', 'fisher', 'penalty', 'seed']) {
-    if (config[option] !== undefined) parsed[option] = config[option];
+    if (config[option] !== undefined && config[option] !== null) parsed[option] = config[option];
   }
   // JSON writes an infinite sampleSize as null.
-  if (parsed['sampleSize'] === null) parsed['sampleSize'] = Infinity;
+  if (config['sampleSize'] === null) parsed['sampleSize'] = Infinity;
   for (const flag of ['normalize', 'online']) {
     if (parsed[flag] !== undefined) checkBoolean(CALL, `config.${flag}`, parsed[flag]);
   }

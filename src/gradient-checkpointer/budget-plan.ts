@@ -1,12 +1,15 @@
 import { type Frontier, FrontierBuilder } from './frontier.js';
 import { binomialPlan, type Plan, storeAll } from './plans.js';
 
-/** Up to so many steps every schedule is considered. Beyond, that would take the fourth power of the steps; it gains 0.1 % at 24. */
+/**
+ * Up to so many steps every schedule is considered. Beyond, that would take the fourth power of the steps; it gains 0.1
+ * % at 24.
+ */
 const EXHAUSTIVE_STEPS = 24;
 
 /**
- * Points of a frontier times the square of the steps, so that planning takes about 1 s for 100 steps of random costs and sizes
- * and 6 s for 200. Their plans lose 0.03 % and about 2 % by it, those of 50 steps nothing.
+ * Points of a frontier times the square of the steps, so that planning takes about 1 s for 100 steps of random costs
+ * and sizes and 6 s for 200. Their plans lose 0.03 % and about 2 % by it, those of 50 steps nothing.
  */
 const POINTS_OF_ALL = 2_560_000;
 
@@ -16,8 +19,8 @@ const POINTS_OF_ALL = 2_560_000;
  * F(w, j, e) is what it costs that steps e - 1 … j go back when state w is held and, unless j = w, may move on:
  * - 0 for w = e - 1, where state w is what the only step needs;
  * - move on (j > w): cost of step w, then F(w + 1, j, e);
- * - keep w and put the next state above it, for the steps from k > j on: cost of step w, F(w + 1, k, e) in what state w leaves,
- *   then F(w, j, k).
+ * - keep w and put the next state above it, for the steps from k > j on: cost of step w, F(w + 1, k, e) in what state w
+ *   leaves, then F(w, j, k).
  * Above {@link EXHAUSTIVE_STEPS} steps a state is kept (third case) only until its own step has gone back (j = w).
  *
  * Takes the third power of the steps; where all costs and all sizes are equal none, as Revolve is optimal.

@@ -8,13 +8,14 @@ export interface ChainOptions {
   /**
    * Which states are kept. Default `'segments'`.
    * - `'store-all'`: every one, so that nothing is recomputed.
-   * - `'segments'`: the first of each of `checkpointSegments` segments, whose sizes differ by at most one, and those of one
-   *   segment at a time.
+   * - `'segments'`: the first of each of `checkpointSegments` segments, whose sizes differ by at most one, and those of
+   *   one segment at a time.
    * - `'binomial'`: `slots` states and the one at work; no schedule runs fewer forwards (Griewank and Walther 2000,
    *   "Revolve"). For steps of equal cost and size.
-   * - `'budget'`: those that make the total `cost` of all forwards least within `memoryBudget`. Of all schedules for up to 24
-   *   steps and for steps that are alike; else of those that keep a state until its own step has gone back. To plan 100 steps
-   *   of random costs and sizes takes about 1 s, 200 steps 6 s, at 2 % more than the least cost. The last plan is remembered.
+   * - `'budget'`: those that make the total `cost` of all forwards least within `memoryBudget`. Of all schedules for up
+   *   to 24 steps and for steps that are alike; else of those that keep a state until its own step has gone back. To
+   *   plan 100 steps of random costs and sizes takes about 1 s, 200 steps 6 s, at 2 % more than the least cost. The
+   *   last plan is remembered.
    */
   strategy?: CheckpointStrategy;
   /** Number of segments of `'segments'`; also what `estimateMemorySavings` assumes. Default 4. */
@@ -25,9 +26,9 @@ export interface ChainOptions {
   memoryBudget?: number;
   /**
    * Compares recomputed states with those of the first pass, and those that were kept with what they were: `'shape'` by
-   * kinds, lengths and keys, `'value'` by a hash of every number too, which takes about 3 ns a float32. It is `'value'` that
-   * finds a step that writes to its input, which none may; that the chain's own input was written to shows always. Default
-   * `'none'`.
+   * kinds, lengths and keys, `'value'` by a hash of every number too, which takes about 3 ns a float32. Only
+   * `'value'` finds a step that writes to its input, which none may; a change of the chain's own input is always found.
+   * Default `'none'`.
    */
   determinism?: 'none' | 'shape' | 'value';
 }

@@ -2,7 +2,10 @@
 export interface Frame {
   /** Number of the state: the one that step `index` takes. */
   readonly index: number;
-  /** The frame goes once the steps from here on have gone back; while `index` is less, the next state may take its place. */
+  /**
+   * The frame goes once the steps from here on have gone back; while `index` is less, the next state may take its
+   * place.
+   */
   readonly until: number;
 }
 
@@ -45,7 +48,9 @@ export function binomialPlan(slots: number): Plan {
   });
 }
 
-/** A plan by the states to keep: `next` gives the one to keep after one that stays, with `depth` frames beneath that. */
+/**
+ * A plan by the states to keep: `next` gives the one to keep after one that stays, with `depth` frames beneath that.
+ */
 function untilNext(next: (index: number, end: number, depth: number) => number): Plan {
   return (frames, end) => {
     const { index, until } = frames[frames.length - 1]!;

@@ -5,7 +5,8 @@ import type { Vector } from '../types.js';
 const KINDS = 'a typed array, a number, or an array or plain object of these';
 
 /**
- * Bytes of a state: those of its typed arrays, and 8 for each number outside of one. What occurs in it twice counts twice.
+ * Bytes of a state: those of its typed arrays, and 8 for each number outside of one. What occurs in it twice counts
+ * twice.
  *
  * @throws TypeError where the state holds anything else.
  */
@@ -15,7 +16,10 @@ export function bytesOf(call: string, name: string, state: unknown): number {
   return bytes;
 }
 
-/** NaN where the state holds anything else: names are made only for the message, as they took a sixth of a small step's time. */
+/**
+ * NaN where the state holds anything else: names are made only for the message, as they took a sixth of a small step's
+ * time.
+ */
 function sizeOf(state: unknown): number {
   if (typeof state === 'number') return 8;
   if (isTypedArray(state)) return state.byteLength;
@@ -37,8 +41,8 @@ const number = new Float64Array(1);
 const numberWords = new Uint32Array(number.buffer);
 
 /**
- * A 32-bit hash of a state's structure (kinds, lengths, keys) and, with `values`, of every bit of its numbers. A change of
- * one word always shows; of several, but for one case in four billion. About 3 ns a float32.
+ * A 32-bit hash of a state's structure (kinds, lengths, keys) and, with `values`, of every bit of its numbers. A change
+ * of one word always shows; of several, but for one case in four billion. About 3 ns a float32.
  */
 export function fingerprint(state: unknown, values: boolean): number {
   let hash = 0x811c9dc5;

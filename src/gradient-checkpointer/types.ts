@@ -1,9 +1,11 @@
-/** What goes back from a step or a call: the gradient of its input, alone or with `gradParams`, which may be anything. */
+/**
+ * What goes back from a step or a call: the gradient of its input, alone or with `gradParams`, which may be anything.
+ */
 export type InputGradient<Gradient, Params = unknown> = Gradient | { gradInput: Gradient; gradParams: Params };
 
 /**
- * One step of a chain. A state is a typed array, a number, or an array or plain object of these, nested at will; so is a
- * gradient, which must have no key `gradInput`.
+ * One step of a chain. A state is a typed array, a number, or an array or plain object of these, nested at will; so is
+ * a gradient, which must have no key `gradInput`.
  */
 export interface ChainStep<State, Params = unknown> {
   /** The next state. Must leave its input as it is, and return the same whenever the input is the same. */
@@ -12,7 +14,10 @@ export interface ChainStep<State, Params = unknown> {
   backward(input: State, gradOutput: State): InputGradient<State, Params>;
   /** What a forward costs, in any unit. Default 1. For the strategy `'budget'`. */
   cost?: number;
-  /** Most bytes of the state that `forward` returns. Default: those of its input. For `'budget'`, which holds it to that. */
+  /**
+   * Most bytes of the state that `forward` returns. Default: those of its input. For `'budget'`, which holds it to
+   * that.
+   */
   bytes?: number;
 }
 
@@ -46,8 +51,8 @@ export interface Chain<State, Params = unknown> {
    * Goes back through the chain, once: the states are released, also where it throws.
    *
    * @param gradOutput Gradient of the loss with respect to `output`.
-   * @throws TypeError for a `gradOutput` that is no state, and where a step returns no gradient; Error for a second call, for
-   *   what `determinism` finds, and where a step throws, with that error as the `cause`.
+   * @throws TypeError for a `gradOutput` that is no state, and where a step returns no gradient; Error for a second
+   *   call, for what `determinism` finds, and where a step throws, with that error as the `cause`.
    */
   backward(gradOutput: State): ChainGradients<State, Params>;
 }

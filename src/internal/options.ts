@@ -1,7 +1,7 @@
 import { checkObject } from './validate.js';
 
 /**
- * Defaults overlaid with the options that were given; `undefined` counts as not given.
+ * Defaults overlaid with the options that were given; `undefined` counts as not given, and so does a seed of `null`.
  *
  * @throws TypeError when `options` is neither an object nor absent.
  */
@@ -12,6 +12,8 @@ export function withDefaults<Defaults extends object, Options extends object>(
 ): Defaults & Options {
   if (options === undefined || options === null) return { ...defaults } as Defaults & Options;
   checkObject(call, 'options', options);
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const given = Object.entries(options).filter(
+    ([name, value]) => value !== undefined && !(name === 'seed' && value === null),
+  );
   return { ...defaults, ...Object.fromEntries(given) } as Defaults & Options;
 }

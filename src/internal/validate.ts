@@ -91,7 +91,9 @@ export function checkVector(call: string, name: string, value: unknown): asserts
   if (index >= 0) throw wrongType(call, `${name}[${index}]`, 'a number', value[index]);
 }
 
-/** A matrix of at least one row of numbers, no row empty. Whether they are finite shows later: {@link throwNonFinite}. */
+/**
+ * A matrix of at least one row of numbers, no row empty. Whether they are finite shows later: {@link throwNonFinite}.
+ */
 export function checkRows(call: string, name: string, rows: unknown): asserts rows is Rows {
   sumOfRows(call, name, rows);
 }
@@ -134,7 +136,9 @@ function sumOfRows(call: string, name: string, rows: unknown): number {
   return sum;
 }
 
-/** The sum of rows that are all plain arrays of numbers, else NaN: one loop for short rows, where calls would cost more. */
+/**
+ * The sum of rows that are all plain arrays of numbers, else NaN: one loop for short rows, where calls would cost more.
+ */
 function sumOfArrays(rows: readonly unknown[]): number {
   let s0 = 0;
   let s1 = 0;
@@ -172,8 +176,8 @@ function holdsNumbers(row: unknown): boolean {
 }
 
 /**
- * The sum of a row, NaN where an entry is no number: a null would count as 0, a string as the number it spells, so that no
- * result would show them. 0.3 ns an entry.
+ * The sum of a row, NaN where an entry is no number: a null would count as 0, a string as the number it spells, so that
+ * no result would show them. 0.3 ns an entry.
  */
 const sumOfNumbers = specialize(() => (row: Vector): number => {
   let even = 0;

@@ -2,8 +2,8 @@ import type { Adapter, Float32Row, MutableVector, Rows } from '../types.js';
 
 /**
  * The numeric kernels: everything that touches every number of a matrix. Two backends implement this interface and pass
- * the same tests. Kernels assume valid shapes; a bad entry shows as a result that is not finite, which the caller checks.
- * Losses are `Σ coefficients[i] · loss of row i`, so reduction and example weights are the caller's.
+ * the same tests. Kernels assume valid shapes; a bad entry shows as a result that is not finite, which the caller
+ * checks. Losses are `Σ coefficients[i] · loss of row i`, so reduction and example weights are the caller's.
  */
 export interface Kernels {
   readonly name: 'scalar' | 'simd';
@@ -50,6 +50,8 @@ export interface Kernels {
   /** Gradients of the adapter and of its inputs for one {@link loraForward}. */
   loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradOutputs: Rows): LoraBackwardResult;
 
+  /** `target += rows`. */
+  addRows(target: readonly MutableVector[], rows: Rows): void;
   /** `a · b`, or `aᵀ · b`; every matrix of rows of equal length. */
   product(a: Rows, b: Rows, isTransposed: boolean): readonly (Float32Array | Float64Array)[];
 
@@ -66,8 +68,12 @@ export interface Kernels {
   ): void;
 }
 
+/** Cosines in float32 are this close to the truth, and so are those of {@link CosineRows}. */
+export const COSINE_ERROR = 4e-6;
+
 /**
- * Calls `visit` for each anchor in turn with its cosines, one a candidate, to 4e-6. The array is written anew for the next
+ * Calls `visit` for each anchor in turn with its cosines, one a candidate, to {@link COSINE_ERROR}, or not finite for
+ * rows beyond float32. The array is written anew for the next
  * anchor; `visit` must not call kernels.
  */
 export type CosineRows = (
@@ -84,9 +90,9 @@ export interface ContrastiveProblem {
   /** Rows that anchors are compared with. */
   candidates: Rows;
   /**
-   * What the candidates are: `'batch'`, the positives first and then others, all for every anchor, an anchor's own positive
-   * being its positive; `'others'`, other rows than the positives, all for every anchor; `'own'`, one row an anchor, which
-   * counts nothing where it equals the positive.
+   * What the candidates are: `'batch'`, the positives first and then others, all for every anchor, an anchor's own
+   * positive being its positive; `'others'`, other rows than the positives, all for every anchor; `'own'`, one row an
+   * anchor, which counts nothing where it equals the positive.
    */
   kind: 'batch' | 'others' | 'own';
   /** One a candidate: those of the anchor's own group are left out. Of kind `'batch'` only; null leaves none out. */

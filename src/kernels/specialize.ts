@@ -1,8 +1,8 @@
 import type { Vector } from '../types.js';
 
 /**
- * One copy of a loop for each kind of row: float32, float64, plain array. V8 collects types per copy, and a loop that has
- * met all three kinds takes two to five times as long.
+ * One copy of a loop for each kind of row: float32, float64, plain array. V8 collects types per copy, and a loop that
+ * has met all three kinds takes two to five times as long.
  *
  * @param make Returns a new closure at each call; only then are the copies separate.
  */

@@ -116,7 +116,9 @@ export function dotInOrder(a: Vector, b: Vector, length: number): number {
   return dotInOrderLoop(a)(a, b, length);
 }
 
-/** Cosine similarity over the shorter of two rows, added up in the order of the entries: the original's to the last bit. */
+/**
+ * Cosine similarity over the shorter of two rows, added up in the order of the entries: the original's to the last bit.
+ */
 export function cosineInOrder(a: Vector, b: Vector): number {
   const length = Math.min(a.length, b.length);
   const norms = Math.sqrt(dotInOrder(a, a, length)) * Math.sqrt(dotInOrder(b, b, length));

@@ -227,7 +227,9 @@ function escapeName(name: string): string {
   return name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
-/** The name behind an expression that stands for one name. Others are not run: a file could stall the process with one. */
+/**
+ * The name behind an expression that stands for one name. Others are not run: a file could stall the process with one.
+ */
 function unescapeName(label: string, expression: string): string {
   const rest = expression.replace(/\\[^a-z0-9]/gi, '');
   if (/[\\^$*+?()[\]{}|]/.test(rest)) throw wrongValue(CALL, `each key of ${label}`, 'a plain name', expression);

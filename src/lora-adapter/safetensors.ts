@@ -4,8 +4,8 @@ import type { Bytes, Float32Row, Rows } from '../types.js';
 import { JsonReader } from './json-reader.js';
 
 /**
- * The safetensors format (Hugging Face): the length of the header as a little-endian uint64, the header as JSON, and the
- * entries of all tensors row by row. Here every tensor is a matrix.
+ * The safetensors format (Hugging Face): the length of the header as a little-endian uint64, the header as JSON, and
+ * the entries of all tensors row by row. Here every tensor is a matrix.
  */
 
 /** What the header says of one matrix, checked. */

@@ -51,7 +51,7 @@ function combinedGradients(parts: readonly WeightedLoss[]): Partial<LossResult> 
   parts.forEach(({ loss, weight }, i) => {
     for (const argument of ARGUMENTS) {
       const rows: unknown = loss[argument];
-      if (rows === undefined) continue;
+      if (rows === undefined || (Array.isArray(rows) && rows.length === 0)) continue;
       const name = `losses[${i}].loss.${argument}`;
       checkRows(CALL, name, rows);
       combined[argument] ??= rows.map(row => new Float32Array(row.length));

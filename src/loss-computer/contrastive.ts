@@ -24,8 +24,8 @@ export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions
   ids?: readonly (string | number)[] | ArrayLike<number>;
   /**
    * What given negatives are: `'explicit'`, the only negatives, all for every anchor; `'own'`, row i the only one of
-   * anchor i, and none where it equals the positive, as a mined one may; `'inBatch+explicit'`, all for every anchor beside
-   * the other positives. Default `'explicit'`.
+   * anchor i, and none where it equals the positive, as a mined one may; `'inBatch+explicit'`, all for every anchor
+   * beside the other positives. Default `'explicit'`.
    */
   negativeMode?: 'explicit' | 'own' | 'inBatch+explicit';
   /** Whether to average with the reverse, where positives look for their anchors in the batch. Default false. */

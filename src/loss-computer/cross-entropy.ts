@@ -4,6 +4,7 @@ import {
   checkRows,
   checkSameCount,
   checkWeights,
+  checkWidth,
   isVector,
   throwNonFinite,
   wrongType,
@@ -35,9 +36,8 @@ export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, opti
   checkTargets(targets, predictions, ignoreIndex);
   checkNumber(CALL, 'labelSmoothing', labelSmoothing, { min: 0, max: 1 });
   if (classWeights !== undefined) {
-    predictions.forEach((row, i) => {
-      checkWeights(CALL, 'classWeights', classWeights, row.length, `predictions[${i}]`);
-    });
+    checkWeights(CALL, 'classWeights', classWeights, predictions[0]!.length, 'predictions[0]');
+    checkWidth(CALL, 'predictions', predictions, classWeights.length);
   }
 
   const isIgnored = (i: number): boolean => ignoreIndex !== undefined && targets[i] === ignoreIndex;

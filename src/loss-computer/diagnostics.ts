@@ -1,24 +1,35 @@
 import { kernels } from '../kernels/index.js';
-import type { ContrastiveProblem, CrossEntropyProblem, TripletProblem } from '../kernels/kernels.js';
+import {
+  COSINE_ERROR,
+  type ContrastiveProblem,
+  type CrossEntropyProblem,
+  type TripletProblem,
+} from '../kernels/kernels.js';
 import { areEqual, cosine, euclidean } from '../kernels/vector.js';
 import type { Rows, Vector } from '../types.js';
 
 /**
- * What a loss's components hold beside the loss with `diagnostics: true`: shares and means over the rows, weighted as the
- * loss is, but for class weights. 0 where nothing counts.
+ * What a loss's components hold beside the loss with `diagnostics: true`: shares and means over the rows, weighted as
+ * the loss is, but for class weights. 0 where nothing counts.
  */
 
-/** How often the positive is more similar than every negative, and the mean cosines with positives and with negatives. */
+/**
+ * How often the positive is more similar than every negative, and the mean cosines with positives and with negatives.
+ */
 export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<string, number> {
   const { anchors, positives, candidates, kind, groups, coefficients } = problem;
   const [accuracy, positiveCosine, negativeCosine] = [new Mean(), new Mean(), new Mean()];
-  const add = (i: number, own: number, cosines: ArrayLike<number>, isLeftOut: (j: number) => boolean): void => {
+  const add = (i: number, cosines: ArrayLike<number>, isLeftOut: (j: number) => boolean): void => {
+    const own = cosine(anchors[i]!, positives[i]!);
     let [sum, count, highest] = [0, 0, -Infinity];
     for (let j = 0; j < cosines.length; j++) {
       if (isLeftOut(j)) continue;
-      sum += cosines[j]!;
+      // Near the positive's, the cosine must be one of the same loop to be compared with it.
+      const isSure = Math.abs(cosines[j]! - own) > COSINE_ERROR;
+      const similarity = isSure ? cosines[j]! : cosine(anchors[i]!, candidates[j]!);
+      sum += similarity;
       count++;
-      highest = Math.max(highest, cosines[j]!);
+      highest = Math.max(highest, similarity);
     }
     accuracy.add(own > highest ? 1 : 0, coefficients[i]!);
     positiveCosine.add(own, coefficients[i]!);
@@ -26,13 +37,12 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<stri
   };
   if (kind === 'own') {
     anchors.forEach((anchor, i) => {
-      const isNone = areEqual(candidates[i]!, positives[i]!);
-      add(i, cosine(anchor, positives[i]!), [cosine(anchor, candidates[i]!)], () => isNone);
+      const cosines = candidates.map((candidate, j) => (j === i ? cosine(anchor, candidate) : 0));
+      add(i, cosines, j => j !== i || areEqual(candidates[i]!, positives[i]!));
     });
   } else {
     kernels().cosineRows(anchors, candidates, (i, cosines) => {
-      const own = kind === 'batch' ? cosines[i]! : cosine(anchors[i]!, positives[i]!);
-      add(i, own, cosines, j => kind === 'batch' && (j === i || (groups !== null && groups[i] === groups[j])));
+      add(i, cosines, j => kind === 'batch' && (j === i || (groups !== null && groups[i] === groups[j])));
     });
   }
   return { accuracy: accuracy.value, positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };

@@ -12,7 +12,10 @@ const REDUCTIONS = ['mean', 'sum'] as const;
 
 /** What every loss but `mse` can tell beside itself. */
 export interface DiagnosticsOptions {
-  /** Whether `components` also tell how the training goes, at the cost of another pass; which ones, each loss says. Default false. */
+  /**
+   * Whether `components` also tell how the training goes, at the cost of another pass; which ones, each loss says.
+   * Default false.
+   */
   diagnostics?: boolean;
 }
 

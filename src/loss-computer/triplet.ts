@@ -16,7 +16,10 @@ export interface TripletOptions extends ReductionOptions, DiagnosticsOptions {
   margin?: number;
   /** `'euclidean'`, or `'cosine'` for 1 - cos. Default `'euclidean'`. */
   distance?: 'euclidean' | 'cosine';
-  /** Whether the negative counts at its distance from the positive where that is smaller (Balntas et al. 2016). Default false. */
+  /**
+   * Whether the negative counts at its distance from the positive where that is smaller (Balntas et al. 2016). Default
+   * false.
+   */
   swap?: boolean;
   /** Whether to compute gradients. Default false. */
   gradients?: boolean;

@@ -8,7 +8,9 @@ export interface CosineWarmRestartsOptions {
   restartPeriod?: number;
   /** Factor from each cycle's length to the next, an integer of 1 or more. Default 1: all cycles are equally long. */
   restartMultiplier?: number;
-  /** Factor from each cycle's peak to the next, from 0 to 1; no peak is below `minLR`. Default 1: all peaks are equal. */
+  /**
+   * Factor from each cycle's peak to the next, from 0 to 1; no peak is below `minLR`. Default 1: all peaks are equal.
+   */
   peakDecay?: number;
   /** The rate that each cycle falls to, from 0 to `baseLR`. Default 0. */
   minLR?: number;
@@ -78,7 +80,10 @@ export function oneCycle(baseLR: number, step: number, totalSteps: number, opts:
   return between(maxLR, baseLR / finalDiv, ANNEALS[anneal](fallen));
 }
 
-/** The cycle of a step, from 0, and the share of it that is done. Cycles are counted, as logarithms miss the first step of some. */
+/**
+ * The cycle of a step, from 0, and the share of it that is done. Cycles are counted, as logarithms miss the first step
+ * of some.
+ */
 function cycleAt(step: number, firstPeriod: number, multiplier: number): { cycle: number; progress: number } {
   if (multiplier === 1) {
     const left = step % firstPeriod;

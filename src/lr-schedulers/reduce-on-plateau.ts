@@ -95,7 +95,8 @@ export class ReduceLROnPlateau {
       state.badMetrics = 0;
     }
     if (state.badMetrics > patience) {
-      state.lr = Math.max(state.lr * factor, minLR);
+      // A loaded rate may lie below the floor, and is not to rise.
+      state.lr = Math.min(state.lr, Math.max(state.lr * factor, minLR));
       state.cooldownLeft = cooldown;
       state.badMetrics = 0;
     }

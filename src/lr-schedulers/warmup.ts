@@ -6,8 +6,8 @@ export interface WarmupOptions {
   /** Steps of the linear rise, 0 or more. Default 100. */
   warmupSteps?: number;
   /**
-   * Added to the step during the rise, 0 or more: with 1, step 0 trains at `baseLR / warmupSteps` and the last step of the
-   * rise at `baseLR`. Default 0: step 0 has rate 0.
+   * Added to the step during the rise, 0 or more: with 1, step 0 trains at `baseLR / warmupSteps` and the last step of
+   * the rise at `baseLR`. Default 0: step 0 has rate 0.
    */
   warmupOffset?: number;
 }
@@ -18,9 +18,14 @@ export interface WarmupCosineOptions extends WarmupOptions {
 }
 
 export interface WarmupStableDecayOptions extends WarmupOptions {
-  /** Steps of the decay, 0 or more; what the rise leaves of `totalSteps` when that is less. Default: a tenth of `totalSteps`. */
+  /**
+   * Steps of the decay, 0 or more; what the rise leaves of `totalSteps` when that is less. Default: a tenth of
+   * `totalSteps`.
+   */
   decaySteps?: number;
-  /** The share of the fall that is left at share p of the decay: 1 − p, half a cosine, or 1 − √p. Default `'linear'`. */
+  /**
+   * The share of the fall that is left at share p of the decay: 1 − p, half a cosine, or 1 − √p. Default `'linear'`.
+   */
   decay?: Decay;
   /** The rate where the rise starts and the decay ends, from 0 to `baseLR`. Default 0. */
   minLR?: number;

@@ -60,8 +60,8 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
   }
 
   /**
-   * What a later run needs to go on, as plain data for JSON: moments, step counts, the rate and the options. Every number
-   * survives JSON exactly, but for the sign of a zero.
+   * What a later run needs to go on, as plain data for JSON: moments, step counts, the rate and the options. Every
+   * number survives JSON exactly, but for the sign of a zero.
    */
   stateDict(): State {
     const save = ({ moments }: Known<Moments>): SavedMoments<State> => this.#kind.save(moments);
@@ -79,12 +79,12 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
   }
 
   /**
-   * Takes over a state, so that the steps that follow are those of the optimizer that gave it, bit by bit if the weights
-   * are the same too.
+   * Takes over a state, so that the steps that follow are those of the optimizer that gave it, bit by bit if the
+   * weights are the same too.
    *
    * @param state What `stateDict` returned, also after a round trip through JSON.
-   * @throws TypeError or RangeError, with nothing changed, when the state is another optimizer's, has other options, other
-   *   adapters or other shapes, or holds a number that is not finite, a negative square or a bad count.
+   * @throws TypeError or RangeError, with nothing changed, when the state is another optimizer's, has other options,
+   *   other adapters or other shapes, or holds a number that is not finite, a negative square or a bad count.
    */
   loadStateDict(state: State): void {
     const call = `${this.#name}.loadStateDict`;

@@ -12,7 +12,8 @@ const MASKED: f32 = -1e30;
  *
  * @param columns Candidates, those of padding included: a multiple of 16.
  * @param candidates Candidates, without padding.
- * @param firstOwn Column of the first anchor's own candidate, the next anchor's is the next; or -1: then `owns` has them.
+ * @param firstOwn Column of the first anchor's own candidate, the next anchor's is the next; or -1: then `owns` has
+ *   them.
  * @param owns Own cosines, one float a row, where `firstOwn` is -1.
  * @param quotients ε/|a| for each row, or 0 for a row whose cosines need no damping.
  * @param norms Norms of the candidates.
@@ -68,8 +69,8 @@ export function softmaxBlock(
 /**
  * From the weights of `softmaxBlock` to the gradient with respect to the dot products of normalised rows, in place:
  * weight · scale for the candidates, `-ownScale` for the anchor's own. `radials` gets for each row Σ gradient · cosine,
- * `columnRadials` the same sum for each column, added up over blocks; both damped. The first of `results` becomes the sum
- * undamped.
+ * `columnRadials` the same sum for each column, added up over blocks; both damped. The first of `results` becomes the
+ * sum undamped.
  */
 export function gradientBlock(
   rows: i32, columns: i32, cosines: usize, weights: usize, stride: usize,
@@ -204,8 +205,8 @@ function pairDamping(i: i32, aNorms: usize, bNorms: usize): f64 {
 }
 
 /**
- * Indices of the candidates, but for `own`, whose cosine is within `tolerance` of the highest, in order; returns how many.
- * None when a cosine is not a number. `cosines` are dot products of normalised rows, padded to a multiple of 16.
+ * Indices of the candidates, but for `own`, whose cosine is within `tolerance` of the highest, in order; returns how
+ * many. None when a cosine is not a number. `cosines` are dot products of normalised rows, padded to a multiple of 16.
  */
 export function nearHighest(
   candidates: i32, cosines: usize, norms: usize, quotient: f32, own: i32, tolerance: f32, indices: usize,

@@ -1,10 +1,10 @@
 import { addWide, expNonPositive, maxLane, sumWide } from './math';
 
 /**
- * Of one row of logits, relative to the highest: how many equal it, the sum of exponentials of the others, and the sum of
- * all; then the highest and the lowest. Five float64s. The highest are left out of the sum of exponentials, beside whose 1
- * float32 would lose the small ones. `width` is a multiple of 16; padding repeats the row's first logit `padding` times,
- * which is taken off here.
+ * Of one row of logits, relative to the highest: how many equal it, the sum of exponentials of the others, and the sum
+ * of all; then the highest and the lowest. Five float64s. The highest are left out of the sum of exponentials, beside
+ * whose 1 float32 would lose the small ones. `width` is a multiple of 16; padding repeats the row's first logit
+ * `padding` times, which is taken off here.
  */
 export function logitSums(width: i32, padding: i32, logits: usize, results: usize): void {
   const end = logits + (<usize>width << 2);

@@ -2,7 +2,8 @@ import { maxLane } from './math';
 
 /**
  * Steps of the Fisher of the MSE objective; src/kernels/simd/fisher.ts puts them together. What may cancel is summed in
- * float64: near a good fit the output all but equals the target. Widths are multiples of 16 and ranks of 4, the rest zero.
+ * float64: near a good fit the output all but equals the target. Widths are multiples of 16 and ranks of 4, the rest
+ * zero.
  */
 
 /** `hidden[n][k] = Σ_i rows[n][i] · weights[k][i]`: float32 rows, float64 weights and results. `count` is even. */
@@ -42,9 +43,9 @@ export function dotRows(
 }
 
 /**
- * `out[n][j] = inputs[n][j] - targets[n][j] + scale · Σ_k hidden[n][k] · weights[k][j]`, in float32 from float64 sums; a
- * null pointer for inputs counts as zeros. Four rows at a time, as the weights would else be read from the L2 cache for
- * each. `count` is a multiple of 4.
+ * `out[n][j] = inputs[n][j] - targets[n][j] + scale · Σ_k hidden[n][k] · weights[k][j]`, in float32 from float64 sums;
+ * a null pointer for inputs counts as zeros. Four rows at a time, as the weights would else be read from the L2 cache
+ * for each. `count` is a multiple of 4.
  */
 export function outputErrors(
   count: i32, ranks: i32, width: i32, inputs: usize, targets: usize, stride: usize,

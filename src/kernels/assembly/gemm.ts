@@ -1,9 +1,9 @@
 /**
  * Matrix products in register tiles. All pointers and strides are in bytes.
  *
- * A tile of 2 rows × 16 columns keeps eight accumulators, four columns of B and one broadcast of A in the sixteen vector
- * registers, and reads whole cache lines of B. Measured: 28 GMAC/s, as fast as 4 × 8 on packed operands, and 29 on plain
- * rows, so that A needs no packing and B only where it is used transposed.
+ * A tile of 2 rows × 16 columns keeps eight accumulators, four columns of B and one broadcast of A in the sixteen
+ * vector registers, and reads whole cache lines of B. Measured: 28 GMAC/s, as fast as 4 × 8 on packed operands, and 29
+ * on plain rows, so that A needs no packing and B only where it is used transposed.
  */
 
 /** Steps of the inner dimension done at a time: 256 lines of B, 16 KiB, stay in the first-level cache. */

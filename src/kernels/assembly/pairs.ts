@@ -1,6 +1,9 @@
 import { sumWide } from './math';
 
-/** Sums over pairs of rows, in float64: neither 1e20 nor 1e-25 squared is lost, nor what is left of a difference. Widths are multiples of 4. */
+/**
+ * Sums over pairs of rows, in float64: neither 1e20 nor 1e-25 squared is lost, nor what is left of a difference. Widths
+ * are multiples of 4.
+ */
 
 /** Squared Euclidean distance of each row of a from the same row of b, as float64. */
 export function squaredDistances(rows: i32, width: i32, a: usize, b: usize, stride: usize, out: usize): void {

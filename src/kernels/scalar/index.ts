@@ -1,7 +1,7 @@
 import type { Kernels } from '../kernels.js';
 import { contrastive, cosineRows, hardestNegatives } from './contrastive.js';
 import { loraBackward, loraForward, mseFisher } from './lora.js';
-import { adamw, addPenaltyGradient, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
+import { adamw, addPenaltyGradient, addRows, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
 import { product } from './product.js';
 import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
 
@@ -18,6 +18,7 @@ export const scalarKernels: Kernels = {
   mseFisher,
   quadraticPenalty,
   addPenaltyGradient,
+  addRows,
   pullTowards,
   loraForward,
   loraBackward,

@@ -4,9 +4,10 @@ import { flatten, longRows } from '../matrix.js';
 import { specialize } from '../specialize.js';
 
 /**
- * Passes over the parameters of an adapter: EWC's penalty and the optimizers, for both backends. One matrix of the caller's
- * is read or written row by row; what belongs to it comes as one array. Unrolled by four, such a loop takes 0.6 ns an entry
- * on `number[][]`, a third of the plain double loop; copying rows of eight into WebAssembly's memory alone takes 0.9.
+ * Passes over the parameters of an adapter: EWC's penalty and the optimizers, for both backends. One matrix of the
+ * caller's is read or written row by row; what belongs to it comes as one array. Unrolled by four, such a loop takes
+ * 0.6 ns an entry on `number[][]`, a third of the plain double loop; copying rows of eight into WebAssembly's memory
+ * alone takes 0.9.
  */
 
 type Flat = Float32Array | Float64Array;
@@ -65,6 +66,17 @@ export function addPenaltyGradient(
 ): void {
   const loop = penaltyGradientLoop(target[0]!);
   loop(longRows(target), flatten(values), flatten(anchor), flatten(importance), scale);
+}
+
+const addLoop = specialize(() => (target: readonly MutableVector[], added: Flat): void => {
+  for (let i = 0, k = 0; i < target.length; i++) {
+    const row = target[i]!;
+    for (let j = 0; j < row.length; j++, k++) row[j]! += added[k]!;
+  }
+});
+
+export function addRows(target: readonly MutableVector[], rows: Rows): void {
+  addLoop(target[0]!)(longRows(target), flatten(rows));
 }
 
 const pullLoop = specialize(

@@ -64,7 +64,8 @@ export function crossEntropy(problem: CrossEntropyProblem): { loss: number; grad
       smoothGap += weight * (highest - row[c]!);
       smoothWeight += weight;
     }
-    // Against (1 - s) · one-hot + s · uniform, weighted by class, relative to the highest logit so that nothing cancels.
+    // Against (1 - s) · one-hot + s · uniform, weighted by class, relative to the highest logit so that nothing
+    // cancels.
     const ownWeight = (1 - labelSmoothing) * (classWeights?.[target] ?? 1);
     const weight = ownWeight + smoothWeight;
     loss += scale * (weight * Math.log(exponentials) + ownWeight * (highest - row[target]!) + smoothGap);

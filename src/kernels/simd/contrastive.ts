@@ -15,8 +15,8 @@ import {
 } from './similarity.js';
 
 /**
- * Cosines in float32 are off by about 1e-7, logits by 1e-7 / temperature: below 1e-3 that is too much. Above 1e20 what is
- * masked would no longer be.
+ * Cosines in float32 are off by about 1e-7, logits by 1e-7 / temperature: below 1e-3 that is too much. Above 1e20 what
+ * is masked would no longer be.
  */
 const LOWEST_TEMPERATURE = 1e-3;
 const HIGHEST_TEMPERATURE = 1e20;

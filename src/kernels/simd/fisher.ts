@@ -10,9 +10,9 @@ const SMALLEST = 1e-9;
 const LARGEST = 1e9;
 
 /**
- * See the scalar kernel for the formulas. The gradients of one example are of rank one, so the mean of their squares is a
- * product of squares, F_A = (X∘X)ᵀ(H'∘H'), and none of them is formed. Hidden values and outputs are summed in float64, as
- * outputs cancel against targets; squares and their products are float32.
+ * See the scalar kernel for the formulas. The gradients of one example are of rank one, so the mean of their squares is
+ * a product of squares, F_A = (X∘X)ᵀ(H'∘H'), and none of them is formed. Hidden values and outputs are summed in
+ * float64, as outputs cancel against targets; squares and their products are float32.
  */
 export function mseFisher(
   memory: KernelMemory,

@@ -1,14 +1,14 @@
 import type { Rows } from '../../types.js';
+import { COSINE_ERROR } from '../kernels.js';
 import { commonWidth } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
 import { cosineInOrder } from '../vector.js';
 import type { KernelMemory } from './memory.js';
 import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
 
-/** Float32 cosines are this close to the truth: what comes nearer to the highest is compared again in float64. */
-const COSINE_ERROR = 4e-6;
-
-/** Finds the candidates near the highest cosine in float32 and decides among them in float64, so that ties fall as ever. */
+/**
+ * Finds the candidates near the highest cosine in float32 and decides among them in float64, so that ties fall as ever.
+ */
 export function hardestNegatives(memory: KernelMemory, anchors: Rows, positives: Rows): Int32Array {
   const width = anchors.length === 0 || positives.length < 2 ? 0 : commonWidth(anchors, positives);
   if (width === 0) return scalar.hardestNegatives(anchors, positives);

@@ -44,8 +44,9 @@ const BASE = 1024;
 export class OutOfKernelMemory extends Error {}
 
 /**
- * The kernels' memory as a stack of regions that one call lays out: `begin`, then `take` for each region, then `commit`,
- * which grows the memory where needed. It keeps the size of the largest call and is laid out anew by the next.
+ * The kernels' memory as a stack of regions that one call lays out: `begin`, then `take` for each region, then
+ * `commit`, which grows the memory where needed. It keeps the size of the largest call and is laid out anew by the
+ * next.
  */
 export class KernelMemory {
   readonly call: KernelFunctions;

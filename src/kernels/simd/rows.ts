@@ -6,8 +6,8 @@ import { COSINE_EPSILON } from '../vector.js';
 import { type KernelMemory, strideOf } from './memory.js';
 
 /**
- * The losses that look at each row by itself. Copying rows in takes 30 ns each, and the sums then a third of what a loop
- * in JavaScript does. Float64 rows and rows of unequal length are left to that loop, which loses nothing.
+ * The losses that look at each row by itself. Copying rows in takes 30 ns each, and the sums then a third of what a
+ * loop in JavaScript does. Float64 rows and rows of unequal length are left to that loop, which loses nothing.
  */
 
 export function triplet(memory: KernelMemory, problem: TripletProblem): TripletResult {
