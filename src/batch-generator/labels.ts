@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { crypto } from '../internal/crypto.js';
 import type { EmbeddedExample, Vector } from '../types.js';
 
 /**
@@ -45,7 +45,8 @@ class Numbering {
 /** Stands for the numbers of a row, so that a million rows need no copy. */
 function hashOf(row: Vector): string {
   // Adding 0 makes -0 the 0 that it equals.
-  return createHash('sha256')
+  return crypto()
+    .createHash('sha256')
     .update(Float64Array.from(row, value => value + 0))
     .digest('base64');
 }

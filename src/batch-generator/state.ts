@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { crypto } from '../internal/crypto.js';
 import { checkArray, checkCount, checkNumber, checkObject } from '../internal/validate.js';
 import type { BatchGeneratorConfig } from './options.js';
 
@@ -23,7 +23,7 @@ const CALL = 'loadStateDict';
 /** What of a configuration decides on the batches, as JSON would give it back. */
 export function fingerprintOf(config: BatchGeneratorConfig): Record<string, unknown> {
   const { sampleWeights, shard, negativeMining, ...others } = config;
-  const weights = sampleWeights && createHash('sha256').update(Float64Array.from(sampleWeights)).digest('hex');
+  const weights = sampleWeights && crypto().createHash('sha256').update(Float64Array.from(sampleWeights)).digest('hex');
   const parts = {
     ...others,
     noDuplicates: Boolean(others.noDuplicates),

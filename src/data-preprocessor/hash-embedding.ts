@@ -1,4 +1,4 @@
-import * as crypto from 'node:crypto';
+import { crypto } from '../internal/crypto.js';
 import type { Float32Row } from '../types.js';
 
 const HASH_BYTES = 32;
@@ -39,7 +39,7 @@ export function hashEmbedding(text: string, dim: number, normalize: boolean): Fl
 }
 
 /** As a string of bytes, which takes a third of the time of a Buffer; `crypto.hash` needs Node 20.12. */
-const sha256: (text: string) => string =
-  typeof crypto.hash === 'function'
-    ? text => crypto.hash('sha256', text, 'binary')
-    : text => crypto.createHash('sha256').update(text).digest('binary');
+function sha256(text: string): string {
+  const { hash, createHash } = crypto();
+  return hash ? hash('sha256', text, 'binary') : createHash('sha256').update(text).digest('binary');
+}
