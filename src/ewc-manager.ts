@@ -190,11 +190,15 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
   #rememberFunctions(adapters: ReadonlyMap<string, Adapter>, data: readonly EmbeddedExample[]): void {
     const infos = new Map<string, FunctionInfo>();
+    // Adapters of one width saw the same inputs.
+    const moments = new Map<number, ReturnType<typeof momentOf>>();
     for (const [name, adapter] of adapters) {
       checkNumber('computeFisher', `${describeAdapter(name)}.scaling`, adapter.scaling);
-      const moment = momentOf(data, adapter.loraA.length);
+      const dim = adapter.loraA.length;
+      const moment = moments.get(dim) ?? momentOf(data, dim);
+      moments.set(dim, moment);
       if (!Number.isFinite(kernels().sumOfSquares(moment))) throwNonFiniteInputs(data);
-      infos.set(name, rememberFunction(name, moment, adapter, this.#functionMemory(name), this.config));
+      infos.set(name, rememberFunction(name, copyRows(moment), adapter, this.#functionMemory(name), this.config));
     }
     for (const [name, info] of infos) {
       const { loraA, loraB } = adapters.get(name)!;

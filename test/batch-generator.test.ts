@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BatchGenerator, type BatchGeneratorOptions, type EmbeddedExample, type Vector } from '../src/index.js';
+import { Farthest } from './support/farthest.js';
 import { readGolden, withMathRandom } from './support/golden.js';
 
 interface OriginalCase {
@@ -143,11 +144,6 @@ describe('hard negatives', () => {
   });
 
   it('heed an overridden _cosineSimilarity and _mineHardNegatives', () => {
-    class Farthest extends BatchGenerator<EmbeddedExample> {
-      override _cosineSimilarity(a: Vector, b: Vector): number {
-        return -super._cosineSimilarity(a, b);
-      }
-    }
     const data = [
       [1, 0],
       [0.9, 0.1],

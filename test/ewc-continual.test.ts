@@ -317,6 +317,19 @@ describe('the function penalty', () => {
     }
   });
 
+  it('keeps adapters of one width apart, over several tasks', () => {
+    fc.assert(
+      fc.property(history, ({ tasks, moved }) => {
+        const both = new EWCManager({ penalty: 'function', lambda: 1 });
+        for (const { adapter, examples } of tasks)
+          both.computeFisher(new Map([...mapOf(adapter), ['b', adapter]]), examples);
+        const one = trained({ penalty: 'function', lambda: 1 }, tasks).computePenalty(mapOf(moved));
+        for (const name of ['a', 'b']) expect(both.computePenalty(new Map([[name, moved]]))).toBe(one);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
   it('is exactly 0 right after computeFisher, and keeps as much for ten tasks as for two', () => {
     const random = mulberry32(2);
     const adapter = new LoRAAdapter({ dim: 6, rank: 2, seed: 1 });

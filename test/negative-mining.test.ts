@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BatchGenerator, type EmbeddedExample, LossComputer, type NegativeMining, type Vector } from '../src/index.js';
+import { BatchGenerator, LossComputer, type NegativeMining, type Vector } from '../src/index.js';
+import { Farthest } from './support/farthest.js';
 
 interface Row {
   input: string;
@@ -149,11 +150,6 @@ describe('negativeMining', () => {
   });
 
   it('heeds an overridden _cosineSimilarity', () => {
-    class Farthest extends BatchGenerator<EmbeddedExample> {
-      override _cosineSimilarity(a: Vector, b: Vector): number {
-        return -super._cosineSimilarity(a, b);
-      }
-    }
     const data = [
       [1, 0],
       [0.9, 0.1],

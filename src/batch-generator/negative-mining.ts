@@ -1,6 +1,7 @@
 import type { Random } from '../internal/random.js';
 import { checkBoolean, checkNumber, checkObject, checkOneOf, throwNonFinite } from '../internal/validate.js';
 import { COSINE_ERROR, type CosineRows } from '../kernels/kernels.js';
+import { firstHighest } from '../kernels/vector.js';
 import type { Rows, Vector } from '../types.js';
 
 /** Which positive of another example of the batch becomes an anchor's negative. */
@@ -86,15 +87,4 @@ export function mineNegatives(problem: MiningProblem): Int32Array {
       );
   });
   return mined;
-}
-
-/** The first of the most similar candidates. */
-function firstHighest(candidates: readonly number[], similarity: (j: number) => number): number {
-  if (candidates.length === 1) return candidates[0]!;
-  let [hardest, highest] = [candidates[0]!, -Infinity];
-  for (const j of candidates) {
-    const value = similarity(j);
-    if (value > highest) [hardest, highest] = [j, value];
-  }
-  return hardest;
 }

@@ -48,7 +48,9 @@ const BLOCK = 2048;
 export function momentOf(data: readonly EmbeddedExample[], dim: number): readonly Float64Array[] {
   const moment = float64Matrix(dim, dim);
   for (let start = 0; start < data.length; start += BLOCK) {
-    const inputs = data.slice(start, start + BLOCK).map(({ inputEmb }) => inputEmb.slice(0, dim));
+    const inputs = data
+      .slice(start, start + BLOCK)
+      .map(({ inputEmb }) => (inputEmb.length === dim ? inputEmb : inputEmb.slice(0, dim)));
     blend(moment, kernels().product(inputs, inputs, true), (sum, value) => sum + value / data.length);
   }
   return moment;

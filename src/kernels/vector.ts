@@ -145,3 +145,23 @@ export function areEqual(a: Vector, b: Vector): boolean {
   while (k < a.length && a[k] === b[k]) k++;
   return k === a.length && a.length === b.length;
 }
+
+/** One minus the cosine similarity. */
+export function cosineDistance(a: Vector, b: Vector): number {
+  return 1 - cosine(a, b);
+}
+
+/** The first of the indices whose similarity is highest. */
+export function firstHighest(indices: ArrayLike<number>, similarity: (index: number) => number): number {
+  let hardest = indices[0]!;
+  if (indices.length === 1) return hardest;
+  let highest = -Infinity;
+  for (let i = 0; i < indices.length; i++) {
+    const value = similarity(indices[i]!);
+    if (value > highest) {
+      highest = value;
+      hardest = indices[i]!;
+    }
+  }
+  return hardest;
+}

@@ -5,8 +5,8 @@ import {
   type CrossEntropyProblem,
   type TripletProblem,
 } from '../kernels/kernels.js';
-import { areEqual, cosine, euclidean } from '../kernels/vector.js';
-import type { Rows, Vector } from '../types.js';
+import { areEqual, cosine, cosineDistance, euclidean } from '../kernels/vector.js';
+import type { Rows } from '../types.js';
 
 /**
  * What a loss's components hold beside the loss with `diagnostics: true`: shares and means over the rows, weighted as
@@ -19,14 +19,15 @@ import type { Rows, Vector } from '../types.js';
 export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<string, number> {
   const { anchors, positives, candidates, kind, groups, coefficients } = problem;
   const [accuracy, positiveCosine, negativeCosine] = [new Mean(), new Mean(), new Mean()];
-  const add = (i: number, cosines: ArrayLike<number>, isLeftOut: (j: number) => boolean): void => {
+  // `cosines` are those of anchor i with the candidates from the first on.
+  const add = (i: number, first: number, cosines: ArrayLike<number>, isLeftOut: (j: number) => boolean): void => {
     const own = cosine(anchors[i]!, positives[i]!);
     let [sum, count, highest] = [0, 0, -Infinity];
     for (let j = 0; j < cosines.length; j++) {
       if (isLeftOut(j)) continue;
       // Near the positive's, the cosine must be one of the same loop to be compared with it.
       const isSure = Math.abs(cosines[j]! - own) > COSINE_ERROR;
-      const similarity = isSure ? cosines[j]! : cosine(anchors[i]!, candidates[j]!);
+      const similarity = isSure ? cosines[j]! : cosine(anchors[i]!, candidates[first + j]!);
       sum += similarity;
       count++;
       highest = Math.max(highest, similarity);
@@ -37,12 +38,11 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<stri
   };
   if (kind === 'own') {
     anchors.forEach((anchor, i) => {
-      const cosines = candidates.map((candidate, j) => (j === i ? cosine(anchor, candidate) : 0));
-      add(i, cosines, j => j !== i || areEqual(candidates[i]!, positives[i]!));
+      add(i, i, [cosine(anchor, candidates[i]!)], () => areEqual(candidates[i]!, positives[i]!));
     });
   } else {
     kernels().cosineRows(anchors, candidates, (i, cosines) => {
-      add(i, cosines, j => kind === 'batch' && (j === i || (groups !== null && groups[i] === groups[j])));
+      add(i, 0, cosines, j => kind === 'batch' && (j === i || (groups !== null && groups[i] === groups[j])));
     });
   }
   return { accuracy: accuracy.value, positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
@@ -51,7 +51,7 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<stri
 /** The share of triplets with a loss, and so a gradient. */
 export function tripletDiagnostics(problem: TripletProblem): Record<string, number> {
   const { anchors, positives, negatives, margin, distance, swap, coefficients } = problem;
-  const measure = distance === 'cosine' ? (a: Vector, b: Vector): number => 1 - cosine(a, b) : euclidean;
+  const measure = distance === 'cosine' ? cosineDistance : euclidean;
   const activeTriplets = new Mean();
   anchors.forEach((anchor, i) => {
     const [positive, negative] = [positives[i]!, negatives[i]!];

@@ -8,7 +8,7 @@ import type {
 } from '../kernels.js';
 import { commonWidth, viewRows } from '../matrix.js';
 import { specialize } from '../specialize.js';
-import { addCosineGradient, cosine, euclidean, squaredDistance } from '../vector.js';
+import { addCosineGradient, cosine, cosineDistance, euclidean, squaredDistance } from '../vector.js';
 
 /** The losses that look at each row by itself. */
 
@@ -123,10 +123,6 @@ export function tripletOf(toPositive: number, toNegative: number, margin: number
 /** Cosine embedding loss of one row. */
 export function cosineEmbeddingOf(similarity: number, isSimilar: boolean, margin: number): number {
   return isSimilar ? 1 - similarity : Math.max(0, similarity - margin);
-}
-
-function cosineDistance(a: Vector, b: Vector): number {
-  return 1 - cosine(a, b);
 }
 
 /** Adds `scale · ∂(1 - cos)/∂a` and the same for b. */

@@ -2,7 +2,7 @@ import type { Rows } from '../../types.js';
 import { COSINE_ERROR } from '../kernels.js';
 import { commonWidth } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
-import { cosineInOrder } from '../vector.js';
+import { cosineInOrder, firstHighest } from '../vector.js';
 import type { KernelMemory } from './memory.js';
 import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
 
@@ -37,21 +37,7 @@ export function hardestNegatives(memory: KernelMemory, anchors: Rows, positives:
       // Numbers beyond float32, or none at all.
       if (count === 0) return scalar.hardestNegatives(anchors, positives);
       const indices = memory.i32.subarray(near / 4, near / 4 + count);
-      hardest[first + i] = count === 1 ? indices[0]! : firstHighest(anchors[first + i]!, positives, indices);
-    }
-  }
-  return hardest;
-}
-
-/** The first of the most similar positives. */
-function firstHighest(anchor: Rows[number], positives: Rows, indices: Int32Array): number {
-  let hardest = -1;
-  let highest = -Infinity;
-  for (const j of indices) {
-    const similarity = cosineInOrder(anchor, positives[j]!);
-    if (similarity > highest) {
-      highest = similarity;
-      hardest = j;
+      hardest[first + i] = firstHighest(indices, j => cosineInOrder(anchors[first + i]!, positives[j]!));
     }
   }
   return hardest;
