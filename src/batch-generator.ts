@@ -8,11 +8,11 @@ import {
   checkConfig,
   checkSampleWeights,
 } from './batch-generator/options.js';
-import { drawWeighted, indexAbove, shardOf, shardSize, shuffle } from './batch-generator/order.js';
+import { drawWeighted, indexAbove, shardOf, shardSize } from './batch-generator/order.js';
 import { cosineRowsBy, hardestBy } from './batch-generator/own-similarity.js';
 import { type BatchGeneratorState, fingerprintOf, parseState } from './batch-generator/state.js';
 import { withDefaults } from './internal/options.js';
-import { mix, randomFor } from './internal/random.js';
+import { mix, randomFor, shuffle } from './internal/random.js';
 import { checkCount, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import { areEqual, cosine, cosineInOrder } from './kernels/vector.js';

@@ -24,6 +24,7 @@ export { LoRAAdapter } from './lora-adapter.js';
 export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
 export { sequence } from './lr-schedulers/sequence.js';
 export { AdamW, SGD } from './optimizers.js';
+export { splitPairs } from './text/split-pairs.js';
 
 // Types of options, results, state and data.
 
@@ -83,6 +84,7 @@ export type { SequencePart } from './lr-schedulers/sequence.js';
 export type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from './lr-schedulers/warmup.js';
 export type { AdamWState, SGDState } from './optimizers/moments.js';
 export type { AdamWOptions, SGDOptions } from './optimizers.js';
+export type { PairSplit, SplitPairsOptions, SplitPart, SplitSummary, TextPair } from './text/split-pairs.js';
 export type {
   Adapter,
   AdapterGradients,

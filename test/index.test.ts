@@ -22,6 +22,7 @@ describe('the barrel', () => {
       'readJsonl',
       'releaseKernelMemory',
       'sequence',
+      'splitPairs',
       'useKernelBackend',
     ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());
