@@ -7,6 +7,7 @@ const numeric = [
   'checkpoint-chain',
   'ewc-continual',
   'ewc-manager',
+  'keep-best',
   'kernels',
   'lora-adapter',
   'negative-mining',

@@ -19,6 +19,7 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 
 export { continualMetrics } from './continual-metrics.js';
 export { readJsonl } from './jsonl.js';
+export { KeepBest } from './keep-best.js';
 export { kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
 export { LoRAAdapter } from './lora-adapter.js';
 export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
@@ -66,6 +67,7 @@ export type {
   MemoryEstimate,
 } from './gradient-checkpointer.js';
 export type { ReadJsonlOptions } from './jsonl.js';
+export type { KeepBestOptions, KeepBestState } from './keep-best.js';
 export type { KernelBackend } from './kernel-backend.js';
 export type { AdapterConfig } from './lora-adapter/peft.js';
 export type { LoRAAdapterOptions, LoRAGradients, SavedAdapter } from './lora-adapter.js';

@@ -14,6 +14,7 @@ describe('the barrel', () => {
     ];
     const added = [
       'AdamW',
+      'KeepBest',
       'LoRAAdapter',
       'ReduceLROnPlateau',
       'SGD',
