@@ -16,6 +16,7 @@ const numeric = [
   'loss-degenerate',
   'loss-diagnostics',
   'optimizers',
+  'own-negatives',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];
