@@ -7,6 +7,7 @@ const numeric = [
   'checkpoint-chain',
   'ewc-continual',
   'ewc-manager',
+  'ewc-two-adapters',
   'keep-best',
   'kernels',
   'lora-adapter',

@@ -45,11 +45,13 @@ export type {
   Tokenizer,
 } from './data-preprocessor/options.js';
 export type { FisherInfo, OptimalParams } from './ewc-manager/diagonal.js';
-export type { ExampleGradients } from './ewc-manager/fisher.js';
+export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
+export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function-penalty.js';
 export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
 export type { EWCState } from './ewc-manager/state.js';
-export type { EWCEvents, EWCStats, FisherOptions } from './ewc-manager.js';
+export type { Through } from './ewc-manager/through.js';
+export type { EWCEvents, EWCStats } from './ewc-manager.js';
 export type { ChainOptions, CheckpointStrategy } from './gradient-checkpointer/options.js';
 export type {
   Chain,
