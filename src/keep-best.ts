@@ -167,8 +167,8 @@ export class KeepBest {
    * Goes on where the state was taken, with this instance's own `patience`. The adapters stay as they are: load their
    * own states too, or call {@link restore}.
    *
-   * @throws TypeError or RangeError, with nothing changed, for what `stateDict` cannot have given, another `mode`, other
-   *   adapters or other shapes.
+   * @throws TypeError or RangeError, with nothing changed, for what `stateDict` cannot have given, another `mode`,
+   *   other adapters or other shapes.
    */
   loadStateDict(state: KeepBestState): void {
     const call = `${CALL}.loadStateDict`;

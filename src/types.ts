@@ -76,8 +76,8 @@ export interface Batch<E extends EmbeddedExample = ProcessedExample> {
   /** Their output embeddings. */
   positives: E['outputEmb'][];
   /**
-   * The examples' own negatives, k rows per anchor in turn, or one mined negative per anchor; `null` when there are none
-   * of either.
+   * The examples' own negatives, k rows per anchor in turn, or one mined negative per anchor; `null` when there are
+   * neither.
    */
   negatives: E['outputEmb'][] | null;
   /** Number of examples. */

@@ -25,6 +25,7 @@ const answers = ({ inputEmb, outputEmb }: Example): [number[], number[]] => [out
 const questions = ({ inputEmb, outputEmb }: Example): [number[], number[]] => [inputEmb, outputEmb];
 const WAYS: [name: string, through: Through, ways: Ways][] = [
   ['the queries alone', { anchors: 'query' }, { query: each => [questions(each)] }],
+  ['the answers alone', { positives: 'answer' }, { answer: each => [answers(each)] }],
   [
     'two adapters',
     { anchors: 'query', positives: 'answer' },
@@ -41,7 +42,7 @@ const WAYS: [name: string, through: Through, ways: Ways][] = [
     { answer: each => [questions(each), answers(each)] },
   ],
 ];
-const twoTowers = WAYS[1]![1];
+const twoTowers: Through = { anchors: 'query', positives: 'answer' };
 
 const shapes = fc.record({
   dim: fc.integer({ min: 1, max: 4 }),
@@ -395,7 +396,10 @@ describe('computeFisher refuses', () => {
 
   it.each<[string, new () => Error, object, (object | undefined)?, EmbeddedExample[]?]>([
     ['through must be an object, got "query"', TypeError, { through: 'query' }],
-    ["through.anchors must be an adapter's name, got undefined", TypeError, { through: { positives: 'answer' } }],
+    ['through.anchors must be the name of an adapter, got 1', TypeError, { through: { anchors: 1 } }],
+    ["through has \"answer\", expected 'anchors' | 'positives'", RangeError, { through: { answer: 'query' } }],
+    ['through names no adapter', RangeError, { through: {} }],
+    ['through names no adapter', RangeError, { through: { anchors: undefined } }],
     ['through.anchors is "q", which is no adapter', RangeError, { through: { anchors: 'q' } }],
     ['through.positives is "a", which is no adapter', RangeError, { through: { anchors: 'query', positives: 'a' } }],
     ['gradients and through exclude each other', RangeError, { gradients, through: twoTowers }],

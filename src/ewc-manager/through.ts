@@ -2,13 +2,13 @@ import { checkObject, describe, wrongType } from '../internal/validate.js';
 import type { Adapter, EmbeddedExample, Rows, Vector } from '../types.js';
 
 /**
- * Which adapter each side of a pair goes through, by name: those of `anchors` the `inputEmb` of examples, those of
- * `positives` their `outputEmb`. The same name twice is one adapter for both sides.
+ * Which adapter each side of a pair goes through, by name: that of `anchors` the `inputEmb` of examples, that of
+ * `positives` their `outputEmb`. At least one is named; the same name twice is one adapter for both sides.
  */
 export interface Through {
-  /** Name of the adapter that the inputs go through. */
-  anchors: string;
-  /** Name of the adapter that the outputs go through. Default: none. */
+  /** The adapter of the inputs. Default: none. */
+  anchors?: string;
+  /** The adapter of the outputs. Default: none. */
   positives?: string;
 }
 
@@ -27,20 +27,22 @@ export function towersOf(call: string, adapters: ReadonlyMap<string, Adapter>, t
   if (through === undefined)
     return Array.from(adapters, ([name, adapter]) => ({ name, adapter, sides: ['inputEmb'] as const }));
   checkObject(call, 'through', through);
-  const { anchors, positives } = through as Through;
-  checkName(call, 'through.anchors', anchors, adapters);
-  if (positives !== undefined) checkName(call, 'through.positives', positives, adapters);
-  return Array.from(adapters, ([name, adapter]) => {
+  for (const [part, name] of Object.entries(through)) {
+    if (part !== 'anchors' && part !== 'positives')
+      throw new RangeError(`${call}: through has ${describe(part)}, expected 'anchors' | 'positives'`);
+    if (name === undefined) continue;
+    if (typeof name !== 'string') throw wrongType(call, `through.${part}`, 'the name of an adapter', name);
+    if (!adapters.has(name)) throw new RangeError(`${call}: through.${part} is ${describe(name)}, which is no adapter`);
+  }
+  const { anchors, positives }: Through = through;
+  const towers = Array.from(adapters, ([name, adapter]): Tower => {
     const sides: Side[] = [];
     if (name === anchors) sides.push('inputEmb');
     if (name === positives) sides.push('outputEmb');
     return { name, adapter, sides };
   }).filter(({ sides }) => sides.length > 0);
-}
-
-function checkName(call: string, label: string, name: unknown, adapters: ReadonlyMap<string, Adapter>): void {
-  if (typeof name !== 'string') throw wrongType(call, label, "an adapter's name", name);
-  if (!adapters.has(name)) throw new RangeError(`${call}: ${label} is ${describe(name)}, which is no adapter`);
+  if (towers.length === 0) throw new RangeError(`${call}: through names no adapter`);
+  return towers;
 }
 
 /** What an adapter sees of examples, one side after the other. */
