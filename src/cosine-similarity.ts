@@ -1,5 +1,5 @@
 import { checkFinite, checkVector } from './internal/validate.js';
-import { withNorm } from './kernels/packed-rows.js';
+import { withSquares } from './kernels/packed-rows.js';
 import { dot } from './kernels/vector.js';
 import type { Vector } from './types.js';
 
@@ -25,9 +25,9 @@ export function cosineSimilarity(a: Vector, b: Vector): number {
     checkFinite(call, name, row);
   }
   if (a.length !== b.length) throw new RangeError(`${call}: b has ${b.length} entries, a has ${a.length}`);
-  const left = withNorm(a);
-  const right = withNorm(b);
-  if (left.norm === 0 || right.norm === 0) return 0;
-  const cosine = dot(left.row, right.row, a.length) / (left.norm * right.norm);
-  return Math.max(-1, Math.min(1, cosine));
+  const left = withSquares(a);
+  const right = withSquares(b);
+  const squares = left.squares * right.squares;
+  // The root of the product is exact for a row and itself, where the product of the roots is not.
+  return squares === 0 ? 0 : Math.max(-1, Math.min(1, dot(left.row, right.row, a.length) / Math.sqrt(squares)));
 }

@@ -20,9 +20,9 @@ export interface UnitRows {
   readonly data: Float32Row;
 }
 
-/** Squares outside of this range are near to where float64 loses them. */
-const SMALLEST_SQUARES = 1e-200;
-const LARGEST_SQUARES = 1e200;
+/** Sums of squares outside of this range, or products of two, are near to where float64 ends. */
+const SMALLEST_SQUARES = 1e-150;
+const LARGEST_SQUARES = 1e150;
 
 export function packRows(rows: Rows): PackedRows {
   const { length: count } = rows;
@@ -87,15 +87,15 @@ export function isZeroRow({ width, data }: UnitRows, i: number): boolean {
   return true;
 }
 
-/** The row, or a multiple of it where squares would overflow or vanish, and its norm; 0 for a zero row. */
-export function withNorm(row: Vector): { row: Vector; norm: number } {
+/** The row, or a multiple of it where squares would overflow or vanish, and its sum of squares; 0 for a zero row. */
+export function withSquares(row: Vector): { row: Vector; squares: number } {
   const squares = dot(row, row, row.length);
-  if (squares > SMALLEST_SQUARES && squares < LARGEST_SQUARES) return { row, norm: Math.sqrt(squares) };
+  if (squares > SMALLEST_SQUARES && squares < LARGEST_SQUARES) return { row, squares };
   let largest = 0;
   for (let k = 0; k < row.length; k++) largest = Math.max(largest, Math.abs(row[k]!));
-  if (largest === 0) return { row, norm: 0 };
+  if (largest === 0) return { row, squares: 0 };
   const scaled = Float64Array.from(row, value => value / largest);
-  return { row: scaled, norm: Math.sqrt(dot(scaled, scaled, scaled.length)) };
+  return { row: scaled, squares: dot(scaled, scaled, scaled.length) };
 }
 
 const writeLoop = specialize(
@@ -106,8 +106,8 @@ const writeLoop = specialize(
 );
 
 function writeUnit(original: Vector, target: Float32Row, place: number, step: number): void {
-  const { row, norm } = withNorm(original);
-  if (norm > 0) writeLoop(row)(row, 1 / norm, target, place, step);
+  const { row, squares } = withSquares(original);
+  if (squares > 0) writeLoop(row)(row, 1 / Math.sqrt(squares), target, place, step);
 }
 
 function placeOf(j: number, width: number): number {
