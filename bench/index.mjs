@@ -60,26 +60,25 @@ if ('search, mineHardNegatives, evaluate'.includes(only)) {
   const retriever = new Retriever(candidates);
   const relevant = queries.map((_, i) => 7 * i);
   const cosine = LossComputer._cosineSimilarity;
-  const size = '100 queries, 20,000 candidates';
   const found = plain.search(queries, candidates, 10, cosine);
   expectEqual('search, indices', retriever.search(queries, 10).indices, found.indices, 0);
-  compare(`search, best 10, ${size}`, {
+  compare('search, best 10 of 20,000, 100 queries', {
     plain: () => plain.search(queries, candidates, 10, cosine).scores,
     library: () => retriever.search(queries, 10).scores,
   });
-  compare(`search, best 10, candidates packed anew, ${size}`, {
+  compare('search, best 10 of 20,000, packed anew, 100 queries', {
     plain: () => plain.search(queries, candidates, 10, cosine).scores,
     library: () => new Retriever(candidates).search(queries, 10).scores,
   });
-  compare(`search, best 10, 1 query, 20,000 candidates`, {
+  compare('search, best 10 of 20,000, 1 query', {
     plain: () => plain.search(queries.slice(0, 1), candidates, 10, cosine).scores,
     library: () => retriever.search(queries.slice(0, 1), 10).scores,
   });
-  compare(`evaluate, ranks, ${size}`, {
+  compare('evaluate, 20,000 candidates, 100 queries', {
     plain: () => [plain.ranks(queries, candidates, relevant, cosine)],
     library: () => [retriever.evaluate(queries, relevant).ranks],
   });
-  compare(`mineHardNegatives, 5 of the best 50, ${size}`, {
+  compare('mineHardNegatives, 5 of 20,000, 100 queries', {
     plain: () => plain.mineFromCorpus(queries, candidates, relevant, 5, 0.2, cosine),
     library: () => mineHardNegatives(queries, retriever, relevant, { count: 5, maxSimilarity: 0.2 }),
   });

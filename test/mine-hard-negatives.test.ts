@@ -153,7 +153,7 @@ describe('mineHardNegatives', () => {
     const width = 2 ** 16;
     const random = mulberry32(8);
     const row = (): Float32Array => Float32Array.from({ length: width }, () => random() - 0.5);
-    const [queries, candidates] = [20, 24].map(count => Array.from({ length: count }, row)) as [Rows, Rows];
+    const [queries, candidates] = [Array.from({ length: 20 }, row), Array.from({ length: 24 }, row)];
     const relevant = queries.map((_, i) => [i, (i + 5) % 24]);
     const retriever = new Retriever(candidates);
     const mined = mineHardNegatives(queries, retriever, relevant, { count: 4, relativeMargin: 0.1 });
