@@ -18,6 +18,7 @@ const numeric = [
   'optimizers',
   'retriever',
   'retriever-bad-input',
+  'scan',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];
