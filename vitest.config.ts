@@ -11,6 +11,7 @@ const numeric = [
   'keep-best',
   'kernels',
   'lora-adapter',
+  'mine-hard-negatives',
   'negative-mining',
   'loss-computer',
   'loss-laws',
@@ -18,6 +19,9 @@ const numeric = [
   'loss-diagnostics',
   'optimizers',
   'own-negatives',
+  'retriever',
+  'retriever-bad-input',
+  'scan',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];
