@@ -1,3 +1,4 @@
+import { Pace } from '../internal/pace.js';
 import type { ProcessProgress } from './events.js';
 import {
   checkProcessOptions,
@@ -5,7 +6,6 @@ import {
   type ExampleSource,
   type ProcessOptions,
 } from './options.js';
-import { Pace } from './pace.js';
 import { SeenPairs } from './seen-pairs.js';
 import { checkSource } from './source.js';
 
