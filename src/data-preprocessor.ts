@@ -1,5 +1,5 @@
 import { insertFiller, replaceSynonym, varyCase } from './data-preprocessor/augmentation.js';
-import { embedAhead } from './data-preprocessor/embed-ahead.js';
+import { embedAhead, embedOne, notEmbedded } from './data-preprocessor/embed-ahead.js';
 import { EmbeddingCache } from './data-preprocessor/embedding-cache.js';
 import type { DataPreprocessorEvents, PreprocessorStats } from './data-preprocessor/events.js';
 import { hashEmbedding } from './data-preprocessor/hash-embedding.js';
@@ -18,7 +18,7 @@ import { WordTokenizer } from './data-preprocessor/word-tokenizer.js';
 import { withDefaults } from './internal/options.js';
 import { type Random, randomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkSeed, describe } from './internal/validate.js';
+import { checkSeed } from './internal/validate.js';
 import { NgramEmbedder } from './text/ngram-embedder.js';
 import type { ProcessedExample, TrainingExample } from './types.js';
 
@@ -56,7 +56,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   readonly #random: Random;
   readonly #words = new WordTokenizer();
   #ngramEmbedder: NgramEmbedder | undefined;
-  /** What an embedder function returned for the chunks at hand: the cache may be too small to hold it. */
+  /** What the caller's embedder returned for the chunks at hand: the cache may be too small to hold it. */
   readonly #embedded = new Set<ReadonlyMap<string, Float32Array>>();
 
   /**
@@ -113,7 +113,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   /**
    * The rows of {@link process} one by one, in memory that does not grow with their number. At most one chunk is read
-   * ahead: 128 examples; with an embedder function `2 · embedBatchSize`, which is four of its batches.
+   * ahead: 128 examples; with an embedder of the caller's `2 · embedBatchSize`, which is four of its batches.
    *
    * @returns An async generator. A loop that is left early closes the source; the rest of the chunk has been counted.
    * @throws TypeError at the call for a wrong argument; while reading, what {@link process} throws.
@@ -263,7 +263,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   /**
    * Embedding of one text, from the cache where it is known. The row is the cached one: copy it before writing to it.
    *
-   * @throws Error when the embedder is a function and the text has not been processed: a function may be asynchronous.
+   * @throws Error when the embedder is a function, or an object whose `embed` returns a promise, and the text has not
+   *   been processed.
    */
   _embed(text: string): Float32Array {
     const cached = this.embeddingCache.get(text);
@@ -290,7 +291,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     if (typeof embedder === 'string') {
       return hashEmbedding(text, embeddingDim!, Boolean(this.config.normalizeEmbeddings));
     }
-    throw new Error(`_embed: ${describe(text)} is not embedded yet; the embedder runs in process()`);
+    if (typeof embedder === 'object') return embedOne(embedder, text, this.config);
+    throw notEmbedded(text);
   }
 
   #ngrams(dim: number): NgramEmbedder {

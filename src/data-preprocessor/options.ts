@@ -16,7 +16,8 @@ export type Embedder = (texts: string[]) => readonly Vector[] | Promise<readonly
 
 /** An embedder with a method, as an `NgramEmbedder` is. */
 export interface EmbedderObject {
-  embed: Embedder;
+  /** Turns distinct texts into rows of equal length, one per text, in order. */
+  embed(texts: string[]): readonly Vector[] | Promise<readonly Vector[]>;
 }
 
 /** Turns a text into tokens: integers of at least 0. */
@@ -68,7 +69,7 @@ type OptionalOption = 'seed' | 'tokenizer';
 /** The configuration with its defaults filled in. */
 export type DataPreprocessorConfig = Required<Omit<DataPreprocessorOptions, OptionalOption | 'embeddingDim'>> &
   Pick<DataPreprocessorOptions, OptionalOption> & {
-    /** Undefined until rows of an embedder function without a given `embeddingDim` have been handed out. */
+    /** Undefined until rows of a caller's embedder without a given `embeddingDim` have been handed out. */
     embeddingDim: number | undefined;
   };
 
@@ -78,7 +79,7 @@ export interface ProcessOptions {
    * the source or an override is waited for, else within about 10 ms of work.
    */
   signal?: AbortSignal;
-  /** Called after every chunk of 128 examples; with an embedder function, of `2 · embedBatchSize`. */
+  /** Called after every chunk of 128 examples; with an embedder of the caller's, of `2 · embedBatchSize`. */
   onProgress?: (progress: ProcessProgress) => void;
 }
 
@@ -103,7 +104,8 @@ export function callersEmbedder(embedder: DataPreprocessorConfig['embedder']): E
 function checkEmbedder(call: string, embedder: unknown): void {
   if (typeof embedder === 'function' || embedder === 'hash' || embedder === 'ngram') return;
   if (typeof embedder === 'object' && embedder !== null && 'embed' in embedder) {
-    return checkFunction(call, 'embedder.embed', embedder.embed);
+    checkFunction(call, 'embedder.embed', embedder.embed);
+    return;
   }
   const expected = "'hash' | 'ngram' | a function | an object with embed(texts)";
   throw typeof embedder === 'string'

@@ -20,8 +20,6 @@ const LONGEST_KEPT = 1 << 16;
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}+/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}\p{M}]/u;
 const UNSPACED_SCRIPT = /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}]/u;
-/** Script_Extensions counts some marks that combine with any script among Han and kana. */
-const SHARED_MARK = /[\p{sc=Inherited}]/u;
 
 /** For each code point its lower case and, above that, its kind: pages of 256, made when first needed. */
 const pages = new Array<Uint32Array | undefined>(0x110000 / PAGE_SIZE);
@@ -105,7 +103,7 @@ function makePage(first: number): Uint32Array {
 
 function kindOf(character: string): number {
   if (!WORD_CHARACTER.test(character)) return /[\p{P}\p{S}]/u.test(character) ? SYMBOL : GAP;
-  if (UNSPACED_SCRIPT.test(character) && !SHARED_MARK.test(character)) return UNSPACED;
+  if (UNSPACED_SCRIPT.test(character)) return UNSPACED;
   if (/\p{M}/u.test(character)) return MARK;
   if (/\p{N}/u.test(character)) return DIGIT;
   return /\p{Lu}/u.test(character) ? UPPER : LOWER;

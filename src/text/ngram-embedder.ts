@@ -3,7 +3,7 @@ import { Pace } from '../internal/pace.js';
 import { checkArray, checkCount, checkNumber, checkObject, wrongType, wrongValue } from '../internal/validate.js';
 import type { Float32Row } from '../types.js';
 import { BUCKETS, DocumentFrequencies, MOST_DOCUMENTS } from './document-frequencies.js';
-import { countFeatures } from './features.js';
+import { countFeatures, isWord } from './features.js';
 import { logarithm } from './logarithm.js';
 import { packCounts, unpackCounts } from './packed-counts.js';
 import { TermCounts } from './term-counts.js';
@@ -31,8 +31,17 @@ export interface NgramEmbedderState {
   frequencies: string;
 }
 
+/** Of words, beside 1 of symbols and n-grams. */
+const WORD_WEIGHT = 2;
+/** Rows of one call share buffers of this many: a row that is kept holds on to so many others. */
+const ROWS_PER_BUFFER = 64;
+const MOST_ENTRIES = 2 ** 20;
+/** A hash tells by one bit the sign, by one whether it is a word's, and by these the entry. */
+const HASH_BITS = 30;
+const HASH_MASK = 2 ** HASH_BITS - 1;
+
 const terms = new TermCounts();
-/** 1 + ln tf of small counts. */
+/** Of small counts. */
 const TERM_WEIGHTS = Float64Array.from({ length: 256 }, (_, count) => (count === 0 ? 0 : 1 + logarithm(count)));
 
 /**
@@ -51,7 +60,7 @@ export class NgramEmbedder {
    */
   constructor(options: NgramEmbedderOptions = {}) {
     const { dim } = withDefaults('NgramEmbedder', { dim: 1024 }, options);
-    this.dim = checkNumber('NgramEmbedder', 'dim', dim, { integer: true, min: 1, max: 2 ** 24 });
+    this.dim = checkNumber('NgramEmbedder', 'dim', dim, { integer: true, min: 1, max: MOST_ENTRIES });
     this.#sums = new Float64Array(dim);
   }
 
@@ -98,32 +107,44 @@ export class NgramEmbedder {
     for (let i = 0; i < texts.length; i++) {
       if (typeof texts[i] !== 'string') throw wrongType(call, `texts[${i}]`, 'a string', texts[i]);
     }
-    return Array.from(texts, text => this.#embed(text));
+    const rows = new Array<Float32Row>(texts.length);
+    for (let start = 0; start < texts.length; start += ROWS_PER_BUFFER) {
+      const buffer = new Float32Array(this.dim * Math.min(ROWS_PER_BUFFER, texts.length - start));
+      for (let i = start; i < texts.length && i < start + ROWS_PER_BUFFER; i++) {
+        const offset = this.dim * (i - start);
+        this.#embedInto(buffer, offset, texts[i]!);
+        rows[i] = buffer.subarray(offset, offset + this.dim);
+      }
+    }
+    return rows;
   }
 
-  #embed(text: string): Float32Row {
-    const frequencies = this.#frequencies;
-    const sums = this.#sums;
-    const { dim } = this;
-    sums.fill(0);
+  /** Writes the row of a text to zeros. Most of its entries stay 0, so the loops go over the features. */
+  #embedInto(row: Float32Row, offset: number, text: string): void {
     terms.clear();
     countFeatures(text, terms);
     const { hashes, counts, size } = terms;
+    const frequencies = this.#frequencies;
+    const sums = this.#sums;
+    const entriesPerHash = this.dim / 2 ** HASH_BITS;
     for (let i = 0; i < size; i++) {
       const hash = hashes[i]!;
-      const count = counts[i]!;
-      const weight = count < TERM_WEIGHTS.length ? TERM_WEIGHTS[count]! : 1 + logarithm(count);
-      const weighted = frequencies === undefined ? weight : weight * frequencies.weightOf(hash);
-      const unsigned = hash >>> 0;
-      sums[(unsigned >>> 1) % dim]! += unsigned & 1 ? weighted : -weighted;
+      const weight = termWeight(counts[i]!) * (isWord(hash) ? WORD_WEIGHT : 1) * (frequencies?.weightOf(hash) ?? 1);
+      // Exact as long as dim has no more bits than are left in a float64.
+      const entry = (((hash >>> 1) & HASH_MASK) * entriesPerHash) | 0;
+      sums[entry]! += hash & 1 ? weight : -weight;
+      hashes[i] = entry;
     }
     let squares = 0;
-    for (let j = 0; j < dim; j++) squares += sums[j]! * sums[j]!;
-    const row = new Float32Array(dim);
-    if (squares === 0) return row;
-    const scale = 1 / Math.sqrt(squares);
-    for (let j = 0; j < dim; j++) row[j] = sums[j]! * scale;
-    return row;
+    for (let i = 0; i < size; i++) {
+      const entry = hashes[i]!;
+      if (row[offset + entry] !== 0) continue;
+      row[offset + entry] = 1;
+      squares += sums[entry]! * sums[entry]!;
+    }
+    const scale = squares === 0 ? 0 : 1 / Math.sqrt(squares);
+    for (let i = 0; i < size; i++) row[offset + hashes[i]!] = sums[hashes[i]!]! * scale;
+    for (let i = 0; i < size; i++) sums[hashes[i]!] = 0;
   }
 
   /** What {@link loadStateDict} takes, ready for JSON. */
@@ -133,7 +154,7 @@ export class NgramEmbedder {
       version: VERSION,
       dim: this.dim,
       documents: frequencies?.documents ?? 0,
-      frequencies: frequencies ? packCounts(frequencies.counts) : '',
+      frequencies: frequencies ? packCounts(frequencies.counts()) : '',
     };
   }
 
@@ -157,4 +178,9 @@ function checkSource(call: string, texts: unknown): void {
   const isIterable =
     typeof texts === 'object' && texts !== null && (Symbol.iterator in texts || Symbol.asyncIterator in texts);
   if (!isIterable) throw wrongType(call, 'texts', 'an array or an (async) iterable of strings', texts);
+}
+
+/** Sublinear term frequency: 1 + ln tf. */
+function termWeight(count: number): number {
+  return count < TERM_WEIGHTS.length ? TERM_WEIGHTS[count]! : 1 + logarithm(count);
 }
