@@ -18,6 +18,8 @@ const PAGE_SIZE = 256;
 const LONGEST_KEPT = 1 << 16;
 
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}+/gu;
+/** Normalisation sorts the marks of one character in quadratic time. No script has a use for so many. */
+const EXCESS_MARKS = /(\p{M}{30})\p{M}+/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}\p{M}]/u;
 const UNSPACED_SCRIPT = /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}]/u;
 
@@ -33,12 +35,14 @@ export class Characters {
   kinds = new Uint8Array(1024);
 
   /**
-   * Reads a text in NFKC, without default-ignorable code points. Lone surrogates separate words, as controls and
-   * unassigned code points do.
+   * Reads a text in NFKC, without default-ignorable code points and without marks beyond the 30th in a row. Lone
+   * surrogates separate words, as controls and unassigned code points do.
    */
   read(text: string): void {
     this.#reserve(text.length);
-    if (!this.#readAscii(text)) this.#readAny(text.replace(IGNORABLE, '').normalize('NFKC'));
+    if (!this.#readAscii(text)) {
+      this.#readAny(text.replace(IGNORABLE, '').replace(EXCESS_MARKS, '$1').normalize('NFKC'));
+    }
     this.points[this.length + 1] = 0;
     this.kinds[this.length + 1] = GAP;
   }

@@ -23,7 +23,8 @@ export class DocumentFrequencies {
     readonly documents: number,
     counts: Uint32Array,
   ) {
-    this.#levels = Uint16Array.from(counts, levelOf);
+    this.#levels = new Uint16Array(BUCKETS);
+    for (let i = 0; i < BUCKETS; i++) this.#levels[i] = levelOf(counts[i]!);
     this.#weights = Float64Array.from({ length: levelOf(documents) + 1 }, (_, level) =>
       weightOf(countOf(level), documents),
     );
@@ -31,7 +32,9 @@ export class DocumentFrequencies {
 
   /** The counts, each the least of its level: equal weights follow from them. */
   counts(): Uint32Array {
-    return Uint32Array.from(this.#levels, countOf);
+    const counts = new Uint32Array(BUCKETS);
+    for (let i = 0; i < BUCKETS; i++) counts[i] = countOf(this.#levels[i]!);
+    return counts;
   }
 
   weightOf(hash: number): number {

@@ -13,6 +13,19 @@ const VERSION = 1;
 /** Between two looks at the clock `fit` reads this many texts or characters. */
 const TEXTS_PER_LOOK = 32;
 const CHARACTERS_PER_LOOK = 10_000;
+/** Of words, beside 1 of symbols and n-grams. */
+const WORD_WEIGHT = 2;
+/** A hash tells by its lowest bit the sign, by the highest whether it is a word's, and by those between the entry. */
+const ENTRY_BITS = 30;
+const ENTRY_MASK = 2 ** ENTRY_BITS - 1;
+/** With more, the product of entry bits and `dim` would be rounded. */
+const MOST_ENTRIES = 2 ** 20;
+/** Rows of one call share buffers of this many: a row that is kept holds on to as many others. */
+const ROWS_PER_BUFFER = 64;
+
+const terms = new TermCounts();
+/** Term weights of small counts. */
+const TERM_WEIGHTS = Float64Array.from({ length: 256 }, (_, count) => (count === 0 ? 0 : 1 + logarithm(count)));
 
 export interface NgramEmbedderOptions {
   /** Length of the rows. Default 1024. */
@@ -31,28 +44,40 @@ export interface NgramEmbedderState {
   frequencies: string;
 }
 
-/** Of words, beside 1 of symbols and n-grams. */
-const WORD_WEIGHT = 2;
-/** Rows of one call share buffers of this many: a row that is kept holds on to so many others. */
-const ROWS_PER_BUFFER = 64;
-const MOST_ENTRIES = 2 ** 20;
-/** A hash tells by one bit the sign, by one whether it is a word's, and by these the entry. */
-const HASH_BITS = 30;
-const HASH_MASK = 2 ** HASH_BITS - 1;
-
-const terms = new TermCounts();
-/** Of small counts. */
-const TERM_WEIGHTS = Float64Array.from({ length: 256 }, (_, count) => (count === 0 ? 0 : 1 + logarithm(count)));
-
 /**
- * Embeds texts without a model, so that similar texts get similar rows: signed feature hashing (Weinberger et al. 2009,
- * "Feature Hashing for Large Scale Multitask Learning") of words and character n-grams.
+ * Embeds texts without a model, so that similar texts get similar rows of unit length: signed feature hashing
+ * (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning").
+ *
+ * The features of a text are
+ * - its words: runs of letters, marks and digits, split at case changes and where letters meet digits. A word of several
+ *   parts is a feature beside them: "addEventListener" gives that, "add", "event" and "listener". Words count double;
+ * - its runs of punctuation and symbols, so that `==` is not `!=`;
+ * - the character 3- to 5-grams of both, each padded with a space on either side (as fastText and scikit-learn's
+ *   `char_wb` do);
+ * - the 1- to 3-grams of each run of Han, kana, Thai, Lao, Khmer and Myanmar, which are written without spaces.
+ *
+ * Text is read in NFKC and lower case, without default-ignorable code points such as zero-width joiners. A feature that
+ * occurs tf times weighs 1 + ln tf. {@link fit} adds weights by rarity. A text without a feature is the zero row.
+ * Equal texts give equal bits on every platform whose Unicode tables are equal for their characters: no function is
+ * used whose result an engine may round as it likes.
+ *
+ * @example
+ * ```js
+ * import { NgramEmbedder } from 'microlora-training-utils';
+ *
+ * const texts = ['Returns the length of the array', 'Opens a TCP socket', 'Closes the socket'];
+ * const embedder = await new NgramEmbedder({ dim: 512 }).fit(texts);
+ * const [query, ...answers] = embedder.embed(['close a socket', ...texts]);
+ * const scores = answers.map(answer => answer.reduce((sum, value, i) => sum + value * query[i], 0));
+ * console.log(texts[scores.indexOf(Math.max(...scores))]); // Closes the socket
+ * ```
  */
 export class NgramEmbedder {
   /** Length of the rows. */
   readonly dim: number;
 
   #frequencies: DocumentFrequencies | undefined;
+  /** The row at hand in float64; zeros between calls. */
   readonly #sums: Float64Array;
 
   /**
@@ -64,6 +89,19 @@ export class NgramEmbedder {
     this.#sums = new Float64Array(dim);
   }
 
+  /**
+   * Learns in how many texts each feature occurs. From then on a feature that occurs in df of n texts weighs
+   * (1 + ln((1 + n) / (1 + df)))^(3/4) times as much as without. A second fit replaces the first.
+   *
+   * What is learned takes at most 1.2 MiB, whatever the number of texts, and `fit` 2 MiB more while it runs: features
+   * are told apart by 19 bits of their hash, and counts above 2048 are rounded down by at most a thousandth. Other work
+   * of the thread gets its turn about every 10 ms, between texts.
+   *
+   * @param texts All texts that will be compared, or many like them, inputs and outputs alike. Not the held-out ones.
+   * @returns The embedder itself.
+   * @throws TypeError when `texts` is not iterable or a text is not a string; RangeError when there is none; whatever
+   *   the source throws. The embedder is then what it was before.
+   */
   async fit(texts: Iterable<string> | AsyncIterable<string>): Promise<this> {
     const call = 'NgramEmbedder.fit';
     checkSource(call, texts);
@@ -101,6 +139,13 @@ export class NgramEmbedder {
     return this;
   }
 
+  /**
+   * Embeds texts, each by itself.
+   *
+   * @returns One row of `dim` floats per text, of unit length or zero. Up to 64 neighbouring rows are views of one
+   *   buffer.
+   * @throws TypeError when `texts` is not an array of strings.
+   */
   embed(texts: readonly string[]): Float32Row[] {
     const call = 'NgramEmbedder.embed';
     checkArray(call, 'texts', texts);
@@ -126,12 +171,11 @@ export class NgramEmbedder {
     const { hashes, counts, size } = terms;
     const frequencies = this.#frequencies;
     const sums = this.#sums;
-    const entriesPerHash = this.dim / 2 ** HASH_BITS;
+    const entriesPerHash = this.dim / 2 ** ENTRY_BITS;
     for (let i = 0; i < size; i++) {
       const hash = hashes[i]!;
       const weight = termWeight(counts[i]!) * (isWord(hash) ? WORD_WEIGHT : 1) * (frequencies?.weightOf(hash) ?? 1);
-      // Exact as long as dim has no more bits than are left in a float64.
-      const entry = (((hash >>> 1) & HASH_MASK) * entriesPerHash) | 0;
+      const entry = (((hash >>> 1) & ENTRY_MASK) * entriesPerHash) | 0;
       sums[entry]! += hash & 1 ? weight : -weight;
       hashes[i] = entry;
     }
@@ -147,7 +191,10 @@ export class NgramEmbedder {
     for (let i = 0; i < size; i++) sums[hashes[i]!] = 0;
   }
 
-  /** What {@link loadStateDict} takes, ready for JSON. */
+  /**
+   * What {@link loadStateDict} takes, ready for JSON: about 3 bytes per distinct feature of the fitted texts, at most
+   * 4 MB.
+   */
   stateDict(): NgramEmbedderState {
     const frequencies = this.#frequencies;
     return {
@@ -158,6 +205,13 @@ export class NgramEmbedder {
     };
   }
 
+  /**
+   * Takes over what another embedder has learned; all texts then get that one's rows.
+   *
+   * @param state What `stateDict` returned, also after a round trip through JSON.
+   * @throws TypeError or RangeError, with nothing changed, when the state is of another `dim` or of another version of
+   *   the features, or is damaged.
+   */
   loadStateDict(state: NgramEmbedderState): void {
     const call = 'NgramEmbedder.loadStateDict';
     checkObject(call, 'state', state);

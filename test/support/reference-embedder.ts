@@ -9,7 +9,8 @@ const UNSPACED = /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p
 
 /** Every feature of a text, with repeats. */
 export function featuresOf(text: string): string[] {
-  const characters = Array.from(text.replace(/\p{Default_Ignorable_Code_Point}/gu, '').normalize('NFKC'));
+  const visible = text.replace(/\p{Default_Ignorable_Code_Point}/gu, '').replace(/(\p{M}{30})\p{M}+/gu, '$1');
+  const characters = Array.from(visible.normalize('NFKC'));
   // One letter each: U unspaced, S symbol, d digit, A upper case, a other letter.
   let kinds = '';
   for (const character of characters) kinds += kindOf(character, kinds.at(-1) ?? ' ');
