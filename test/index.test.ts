@@ -16,6 +16,7 @@ describe('the barrel', () => {
       'AdamW',
       'KeepBest',
       'LoRAAdapter',
+      'NgramEmbedder',
       'ReduceLROnPlateau',
       'Retriever',
       'SGD',
