@@ -1,0 +1,89 @@
+import type { OwnNegatives } from '../kernels.js';
+import type { KernelMemory } from './memory.js';
+import type { Block, Candidates, Shape } from './similarity.js';
+
+/** Stands for the cosine of a row that counts nothing, as in src/kernels/assembly/contrastive.ts. */
+const MASKED = -1e30;
+
+/**
+ * The own negatives of a block's anchors. Their cosines follow those of the candidates, row by row, so that one softmax
+ * is over both. Pointers into the kernels' memory.
+ */
+export interface OwnBlock {
+  /** Normalised rows; later their gradients. */
+  data: number;
+  /** Norms in float64. */
+  norms: number;
+}
+
+export function takeOwn(memory: KernelMemory, { stride, blockRows, ownCount }: Shape): OwnBlock {
+  return {
+    data: memory.take(4 * blockRows * ownCount * stride),
+    norms: memory.take(8 * blockRows * ownCount),
+  };
+}
+
+/** Compares the block's anchors with their own negatives; false where a norm is not finite. */
+export function compareOwn(
+  memory: KernelMemory,
+  { stride, blockStride, ownCount }: Shape,
+  block: Block,
+  { padded }: Candidates,
+  { data, norms }: OwnBlock,
+  own: OwnNegatives,
+): boolean {
+  const first = block.first * ownCount;
+  const count = block.rows * ownCount;
+  memory.writeRows(count === own.rows.length ? own.rows : own.rows.slice(first, first + count), data, stride);
+  memory.call.normalizeRows(count, stride, data, 4 * stride, norms);
+  const cosines = block.cosines + 4 * padded;
+  memory.call.ownCosines(
+    block.rows,
+    ownCount,
+    stride,
+    block.data,
+    data,
+    4 * stride,
+    block.norms,
+    norms,
+    cosines,
+    4 * blockStride,
+  );
+  const { f32, f64 } = memory;
+  let sum = 0;
+  for (let i = 0, j = 0; i < block.rows; i++) {
+    for (let k = 0, at = cosines / 4 + i * blockStride; k < ownCount; k++, j++, at++) {
+      sum += f64[norms / 8 + j]!;
+      if (own.isSkipped[first + j]) f32[at] = MASKED;
+    }
+  }
+  return Number.isFinite(sum);
+}
+
+/** Adds to the gradients and radials of the block's anchors, and puts the own negatives' gradients in their place. */
+export function addOwnGradients(
+  { call }: KernelMemory,
+  { stride, blockStride, ownCount }: Shape,
+  block: Block,
+  { padded }: Candidates,
+  { data, norms }: OwnBlock,
+  weights: number,
+  anchorGradients: number,
+  anchorRadials: number,
+): void {
+  call.ownGradients(
+    block.rows,
+    ownCount,
+    stride,
+    block.data,
+    data,
+    4 * stride,
+    block.norms,
+    norms,
+    weights + 4 * padded,
+    block.cosines + 4 * padded,
+    4 * blockStride,
+    anchorGradients,
+    anchorRadials,
+  );
+}
