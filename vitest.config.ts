@@ -5,6 +5,8 @@ const numeric = [
   'batch-generator',
   'bad-input',
   'checkpoint-chain',
+  'contrastive-adapters',
+  'contrastive-negatives',
   'ewc-continual',
   'ewc-manager',
   'kernels',
@@ -15,6 +17,7 @@ const numeric = [
   'loss-degenerate',
   'loss-diagnostics',
   'optimizers',
+  'per-row-losses',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];

@@ -56,12 +56,12 @@ export class LossComputer {
    * const adapters = new Map([['query', query], ['answer', answer]]);
    * const optimizer = new AdamW(adapters, { lr: 0.05 });
    * const options = { adapters, through: { anchors: 'query', positives: 'answer' }, gradients: true };
+   * let result;
    * for (let step = 0; step < 50; step++) {
-   *   const { loss, adapterGradients } = LossComputer.contrastive([[1, 0], [0, 1]], [[1, 2], [2, 1]], null, options);
-   *   optimizer.step(adapterGradients);
-   *   if (step % 49 === 0) console.log(loss.toFixed(2));
+   *   result = LossComputer.contrastive([[1, 0], [0, 1]], [[1, 2], [2, 1]], null, options);
+   *   optimizer.step(result.adapterGradients);
    * }
-   * // 6.39, then 0.00
+   * console.log(result.loss.toFixed(2)); // 0.00
    * ```
    */
   static contrastive<const Wrt extends readonly ContrastiveArgument[] = [], PerRow extends boolean = false>(
