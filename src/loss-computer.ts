@@ -206,7 +206,7 @@ export class LossComputer {
 
   /**
    * Weighted sum of losses, of their components by name and, where all were computed with `gradients: true`, of their
-   * gradients: of each argument over the losses that have one.
+   * gradients: of each argument, and of each adapter, over the losses that have one.
    *
    * @param losses Results of the other losses with their weights. None at all is loss 0.
    */

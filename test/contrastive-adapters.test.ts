@@ -170,7 +170,7 @@ describe.each(routes)('$name', route => {
 });
 
 const random = mulberry32(31);
-const rowsOf = (count: number, width: number): Float32Array[] =>
+const rowsOf = (count: number, width: number): Float32Row[] =>
   Array.from({ length: count }, () => Float32Array.from({ length: width }, () => random() - 0.5));
 const trainable = (dim: number, rank: number, seed: number): LoRAAdapter => {
   const adapter = new LoRAAdapter({ dim, rank, seed });
@@ -250,7 +250,47 @@ describe('the call', () => {
     );
   });
 
-  it('leaves out own negatives that equal the positive before the adapters', () => {
+  it('combines with other losses by adapter', () => {
+    const adapters = new Map([
+      ['query', trainable(6, 2, 7)],
+      ['answer', trainable(6, 3, 8)],
+    ]);
+    const [anchors, positives] = [rowsOf(4, 6), rowsOf(4, 6)];
+    const options = { adapters, gradients: true } as const;
+    const first = LossComputer.contrastive(anchors, positives, null, { ...options, through: { anchors: 'query' } });
+    const second = LossComputer.contrastive(anchors, positives, null, { ...options, through: both });
+    const { adapterGradients, gradients } = LossComputer.combine([
+      { loss: first, weight: 2 },
+      { loss: second, weight: -1 },
+    ]);
+    expect(gradients).toBeUndefined();
+    expect([...adapterGradients!.keys()]).toEqual(['query', 'answer']);
+    for (const matrix of ['gradA', 'gradB'] as const) {
+      const sumOf = (name: string): number[][] =>
+        second.adapterGradients
+          .get(name)!
+          [matrix].map((row, i) =>
+            Array.from(row, (value, k) => 2 * (first.adapterGradients.get(name)?.[matrix][i]?.[k] ?? 0) - value),
+          );
+      expectCloseToLargest(adapterGradients!.get('query')![matrix], sumOf('query'), 1e-6);
+      expectCloseToLargest(adapterGradients!.get('answer')![matrix], sumOf('answer'), 1e-6);
+    }
+    const other = { loss: 1, adapterGradients: new Map([['query', { gradA: rowsOf(5, 2), gradB: rowsOf(2, 6) }]]) };
+    expect(() =>
+      LossComputer.combine([
+        { loss: first, weight: 1 },
+        { loss: other, weight: 1 },
+      ]),
+    ).toThrow('combine: losses[1].loss.adapterGradients.get("query").gradA has 5 rows, the one before has 6');
+    expect(
+      LossComputer.combine([
+        { loss: { loss: 1 }, weight: 1 },
+        { loss: first, weight: 1 },
+      ]),
+    ).not.toHaveProperty('adapterGradients');
+  });
+
+  it('skips own negatives that equal the positive before the adapters', () => {
     const adapters = new Map([['query', trainable(6, 2, 6)]]);
     const [anchors, positives] = [rowsOf(3, 6), rowsOf(3, 6)];
     const negatives = positives.map(row => Array.from(row));
@@ -258,6 +298,103 @@ describe('the call', () => {
     const { loss, adapterGradients } = LossComputer.contrastive(anchors, positives, negatives, options);
     expect(loss).toBe(0);
     expect(adapterGradients.get('query')!.gradA.every(row => row.every(value => value === 0))).toBe(true);
+  });
+});
+
+describe('refuses', () => {
+  const rows = [
+    [1, 2],
+    [3, 4],
+  ];
+  const adapters = new Map<string, Adapter>([
+    ['query', { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 }],
+    ['wide', { loraA: [[1], [2]], loraB: [[3, 4, 5]], scaling: 1 }],
+    ['long', { loraA: [[1], [2], [3]], loraB: [[3, 4, 5]], scaling: 1 }],
+    ['huge', { loraA: [[1e200], [1e200]], loraB: [[1e200, 1]], scaling: 1 }],
+    ['spoiled', { loraA: [[1], [Number.NaN]], loraB: [[3, 4]], scaling: 1 }],
+    ['unscaled', { loraA: [[1], [2]], loraB: [[3, 4]] } as unknown as Adapter],
+  ]);
+
+  it.each<[message: string, kind: typeof TypeError | typeof RangeError, options: object, negatives?: Rows]>([
+    [
+      'adapters must be a Map by adapter name, got an object',
+      TypeError,
+      { adapters: {}, through: { anchors: 'query' } },
+    ],
+    ['through must be an object, got undefined', TypeError, { adapters }],
+    ['through needs adapters, got undefined', RangeError, { through: { anchors: 'query' } }],
+    ['through names no adapter', RangeError, { adapters, through: {} }],
+    ['through.anchors is "qery", which is no adapter', RangeError, { adapters, through: { anchors: 'qery' } }],
+    ['through.positives must be the name of an adapter, got 1', TypeError, { adapters, through: { positives: 1 } }],
+    [
+      "through has \"negatives\", expected 'anchors' | 'positives'",
+      RangeError,
+      { adapters, through: { negatives: 'query' } },
+    ],
+    [
+      'adapters.get("unscaled").scaling must be a finite number, got undefined',
+      TypeError,
+      { adapters, through: { anchors: 'unscaled' } },
+    ],
+    ['anchors[0] has 2 entries, expected 3', RangeError, { adapters, through: { anchors: 'long' } }],
+    [
+      'positives[0] has 2 entries, anchors[0] has 3 entries through adapters.get("wide")',
+      RangeError,
+      { adapters, through: { anchors: 'wide' } },
+    ],
+    [
+      'positives[0] has 3 entries through adapters.get("wide"), anchors[0] has 2 entries through adapters.get("query")',
+      RangeError,
+      { adapters, through: { anchors: 'query', positives: 'wide' } },
+    ],
+    [
+      'negatives[1] has 1 entries, anchors[0] has 2 entries through adapters.get("query")',
+      RangeError,
+      { adapters, through: { anchors: 'query' } },
+      [[1, 2], [3]],
+    ],
+    [
+      'negatives[1] has 1 entries, expected 2',
+      RangeError,
+      { adapters, through: { positives: 'query' } },
+      [[1, 2], [3]],
+    ],
+    [
+      'adapters.get("spoiled").loraA[1][0] must be finite, got NaN',
+      RangeError,
+      { adapters, through: { anchors: 'spoiled' } },
+    ],
+    ['the result overflows', RangeError, { adapters, through: { anchors: 'huge' } }],
+    [
+      "wrt[1] must be 'anchors' | 'positives' | 'negatives', got \"answers\"",
+      RangeError,
+      { wrt: ['anchors', 'answers'] },
+    ],
+    ['wrt must be an array, got "anchors"', TypeError, { wrt: 'anchors' }],
+    ['negativeIds needs ids, got undefined', RangeError, { negativeIds: [1, 2] }, rows],
+    ['negativeIds needs negatives, got null', RangeError, { ids: [1, 2], negativeIds: [1, 2] }],
+    ['negativeIds has 1 rows, negatives has 2', RangeError, { ids: [1, 2], negativeIds: [1] }, rows],
+    ['negativeIds[0] is NaN, which equals no id', RangeError, { ids: [1, 2], negativeIds: [Number.NaN, 1] }, rows],
+    ['negativeIds[1] must be a string or a number, got null', TypeError, { ids: [1, 2], negativeIds: [1, null] }, rows],
+    ["negativeMode 'inBatch+own' needs negatives, got null", RangeError, { negativeMode: 'inBatch+own' }],
+    [
+      "negatives has 3 rows, anchors has 2; negativeMode 'own' needs k rows per anchor",
+      RangeError,
+      { negativeMode: 'own' },
+      [...rows, [5, 6]],
+    ],
+    [
+      "negatives has 0 rows, anchors has 2; negativeMode 'inBatch+own' needs k rows per anchor",
+      RangeError,
+      { negativeMode: 'inBatch+own' },
+      [],
+    ],
+  ])('%s', (message, kind, options, negatives) => {
+    const given = options as { gradients?: boolean };
+    const refused = (): unknown =>
+      LossComputer.contrastive(rows, rows, negatives ?? null, { ...given, gradients: true });
+    expect(refused).toThrow(kind);
+    expect(refused).toThrow(`contrastive: ${message}`);
   });
 });
 
