@@ -102,9 +102,8 @@ export function contrastive(
 
   const adapted = routes.length > 0 ? adapt(CALL, routes, given) : undefined;
   const rows = adapted ? adapted.rows : given;
-  const adaptedParts = routes.flatMap(({ parts }) => parts);
-  const isNeeded = (argument: ContrastiveArgument): boolean => wanted[argument] || adaptedParts.includes(argument);
-  const needed = { anchors: isNeeded('anchors'), positives: isNeeded('positives'), negatives: isNeeded('negatives') };
+  const needed = { ...wanted };
+  for (const { parts } of routes) for (const part of parts) needed[part] = true;
   // Property by property: spreading objects would take a quarter of the time of a batch of 8.
   const { candidates, kind, own, groups: ofCandidates } = candidatesOf(rows, given, negativeMode, groups);
   const problem: ContrastiveProblem = {

@@ -91,9 +91,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   for (let first = 0; first < anchors.length; first += shape.blockRows) {
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
-    if (own && ownBlock && !compareOwn(memory, shape, block, candidates, ownBlock, own)) {
-      return scalar.contrastive(problem);
-    }
+    if (own && ownBlock) compareOwn(memory, shape, block, candidates, ownBlock, own);
     const firstOwn = pairs ? -1 : first;
     memory.call.softmaxBlock(
       block.rows,

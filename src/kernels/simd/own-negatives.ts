@@ -23,7 +23,7 @@ export function takeOwn(memory: KernelMemory, { stride, blockRows, ownCount }: S
   };
 }
 
-/** Compares the block's anchors with their own negatives; false where a norm is not finite. */
+/** Compares the block's anchors with their own negatives. */
 export function compareOwn(
   memory: KernelMemory,
   { stride, blockStride, ownCount }: Shape,
@@ -31,7 +31,7 @@ export function compareOwn(
   { padded }: Candidates,
   { data, norms }: OwnBlock,
   own: OwnNegatives,
-): boolean {
+): void {
   const first = block.first * ownCount;
   const count = block.rows * ownCount;
   memory.writeRows(count === own.rows.length ? own.rows : own.rows.slice(first, first + count), data, stride);
@@ -49,15 +49,11 @@ export function compareOwn(
     cosines,
     4 * blockStride,
   );
-  const { f32, f64 } = memory;
-  let sum = 0;
-  for (let i = 0, j = 0; i < block.rows; i++) {
+  for (let i = 0, j = first; i < block.rows; i++) {
     for (let k = 0, at = cosines / 4 + i * blockStride; k < ownCount; k++, j++, at++) {
-      sum += f64[norms / 8 + j]!;
-      if (own.isSkipped[first + j]) f32[at] = MASKED;
+      if (own.isSkipped[j]) memory.f32[at] = MASKED;
     }
   }
-  return Number.isFinite(sum);
 }
 
 /** Adds to the gradients and radials of the block's anchors, and puts the own negatives' gradients in their place. */
