@@ -5,6 +5,8 @@ const numeric = [
   'batch-generator',
   'bad-input',
   'checkpoint-chain',
+  'contrastive-adapters',
+  'contrastive-negatives',
   'ewc-continual',
   'ewc-manager',
   'ewc-two-adapters',
@@ -22,6 +24,7 @@ const numeric = [
   'retriever',
   'retriever-bad-input',
   'scan',
+  'per-row-losses',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];
