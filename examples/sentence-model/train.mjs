@@ -3,6 +3,7 @@
 //   node train.mjs
 //   node train.mjs --data pairs.jsonl --save model
 
+import { mkdir } from 'node:fs/promises';
 import { DataPreprocessor } from 'microlora-training-utils';
 import { inExample, parseOptions, runCommand, wholeNumber } from './lib/command-line.mjs';
 import { compare, tableOf } from './lib/comparison.mjs';
@@ -41,6 +42,7 @@ await runCommand('train', async () => {
   if (help) return console.log(HELP);
 
   const pairs = await readPairs(data);
+  await mkdir(save, { recursive: true }); // Where that fails, it does so before the work.
   const encoder = await cachedEncoder(sentenceEncoder(), cache);
   const examples = await embed(pairs, encoder);
   const parts = split(examples, seed);

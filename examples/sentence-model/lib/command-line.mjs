@@ -10,14 +10,16 @@ export class UserError extends Error {
   }
 }
 
-/** Runs a script's main function; the user's mistakes are one line on standard error. */
+/** Runs a script's main function; the user's mistakes and what the system refuses are one line on standard error. */
 export async function runCommand(name, main) {
+  // A closed pipe, as `| head` leaves it, is no failure.
+  process.stdout.on('error', error => process.exit(error.code === 'EPIPE' ? 0 : 1));
   try {
     await main();
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
+    if (!(error instanceof UserError) && error.syscall === undefined) throw error;
     console.error(`${name}: ${error.message}`);
-    process.exitCode = error.exitCode;
+    process.exitCode = error.exitCode ?? 1;
   }
 }
 

@@ -212,6 +212,7 @@ describe('mistakes are one line on standard error', () => {
     ['train.mjs', ['--data', 'bad.jsonl'], 'no JSON', 1, /line 1/],
     ['train.mjs', ['--data', 'bad.jsonl'], '', 1, /holds no pairs/],
     ['train.mjs', ['--data', 'bad.jsonl', '--cache', 'few'], few, 1, /too few/],
+    ['train.mjs', ['--save', 'bad.jsonl'], '', 1, /EEXIST.*bad.jsonl/],
     ['train.mjs', ['--epochs', '0'], undefined, 2, /--epochs must be a whole number from 1 to 10000, not "0"/],
     ['train.mjs', ['--what'], undefined, 2, /Unknown option '--what'.*--help/],
     ['serve.mjs', ['--port', '65536'], undefined, 2, /--port must be a whole number from 0 to 65535/],
