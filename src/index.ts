@@ -55,7 +55,6 @@ export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function-penalty.js';
 export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
 export type { EWCState } from './ewc-manager/state.js';
-export type { Through } from './ewc-manager/through.js';
 export type { EWCEvents, EWCStats } from './ewc-manager.js';
 export type { ChainOptions, CheckpointStrategy } from './gradient-checkpointer/options.js';
 export type {
@@ -113,6 +112,7 @@ export type {
   MutableVector,
   ProcessedExample,
   Rows,
+  Through,
   TrainingExample,
   Vector,
   WithPerRow,

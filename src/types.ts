@@ -131,3 +131,11 @@ export interface AdapterGradients {
   /** rank × outDim. */
   gradB: readonly MutableVector[];
 }
+
+/** Which adapter each side of a pair goes through, by name; the same name twice is one adapter for both sides. */
+export interface Through {
+  /** The adapter of the anchors, the inputs of examples. Default: none, so they are used as they are. */
+  anchors?: string;
+  /** The adapter of the positives and the negatives, the outputs of examples. Default: none. */
+  positives?: string;
+}

@@ -1,7 +1,7 @@
 import { checkFunction } from '../internal/validate.js';
+import type { Through } from '../types.js';
 import type { ExampleAdapterGradients, ExampleGradients } from './fisher.js';
 import type { EWCConfig } from './options.js';
-import type { Through } from './through.js';
 
 export interface FisherOptions<E> {
   /**

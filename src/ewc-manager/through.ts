@@ -1,16 +1,5 @@
-import { checkObject, describe, wrongType } from '../internal/validate.js';
-import type { Adapter, EmbeddedExample, Rows, Vector } from '../types.js';
-
-/**
- * Which adapter each side of a pair goes through, by name: that of `anchors` the `inputEmb` of examples, that of
- * `positives` their `outputEmb`. At least one is named; the same name twice is one adapter for both sides.
- */
-export interface Through {
-  /** The adapter of the inputs. Default: none. */
-  anchors?: string;
-  /** The adapter of the outputs. Default: none. */
-  positives?: string;
-}
+import { checkThrough } from '../internal/through.js';
+import type { Adapter, EmbeddedExample, Rows, Through, Vector } from '../types.js';
 
 /** One side of a pair, as the inputs of an adapter. */
 export type Side = 'inputEmb' | 'outputEmb';
@@ -26,23 +15,14 @@ export interface Tower {
 export function towersOf(call: string, adapters: ReadonlyMap<string, Adapter>, through: Through | undefined): Tower[] {
   if (through === undefined)
     return Array.from(adapters, ([name, adapter]) => ({ name, adapter, sides: ['inputEmb'] as const }));
-  checkObject(call, 'through', through);
-  for (const [part, name] of Object.entries(through)) {
-    if (part !== 'anchors' && part !== 'positives')
-      throw new RangeError(`${call}: through has ${describe(part)}, expected 'anchors' | 'positives'`);
-    if (name === undefined) continue;
-    if (typeof name !== 'string') throw wrongType(call, `through.${part}`, 'the name of an adapter', name);
-    if (!adapters.has(name)) throw new RangeError(`${call}: through.${part} is ${describe(name)}, which is no adapter`);
-  }
-  const { anchors, positives }: Through = through;
-  const towers = Array.from(adapters, ([name, adapter]): Tower => {
+  checkThrough(call, through, adapters);
+  const { anchors, positives } = through;
+  return Array.from(adapters, ([name, adapter]): Tower => {
     const sides: Side[] = [];
     if (name === anchors) sides.push('inputEmb');
     if (name === positives) sides.push('outputEmb');
     return { name, adapter, sides };
   }).filter(({ sides }) => sides.length > 0);
-  if (towers.length === 0) throw new RangeError(`${call}: through names no adapter`);
-  return towers;
 }
 
 /** What an adapter sees of examples, one side after the other. */

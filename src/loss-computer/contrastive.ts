@@ -9,7 +9,7 @@ import {
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels/kernels.js';
-import type { Adapter, Float32Row, LossResult, Rows } from '../types.js';
+import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
 import {
   type ContrastiveRows,
@@ -20,14 +20,7 @@ import {
   type NegativeMode,
 } from './negatives.js';
 import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
-import {
-  adapt,
-  type ContrastiveArgument,
-  type RowGradients,
-  routesOf,
-  type Through,
-  throwOverflow,
-} from './through.js';
+import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
   /** Divides the similarities; above 0. Default 0.07. */

@@ -1,25 +1,9 @@
 import { checkAdapter, describeAdapter } from '../internal/adapters.js';
-import {
-  checkMap,
-  checkNumber,
-  checkObject,
-  checkWidth,
-  describe,
-  indexOfOtherWidth,
-  throwNonFinite,
-  wrongType,
-} from '../internal/validate.js';
+import { checkThrough } from '../internal/through.js';
+import { checkMap, checkNumber, checkWidth, indexOfOtherWidth, throwNonFinite } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
-import type { Adapter, Float32Row, LossResult, Rows } from '../types.js';
+import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import type { ContrastiveRows } from './negatives.js';
-
-/** Which adapter the rows go through, by name. */
-export interface Through {
-  /** The anchors' adapter. Default: anchors are used as they are. */
-  anchors?: string;
-  /** The adapter of positives and of negatives. Default: they are used as they are. */
-  positives?: string;
-}
 
 /** An argument of rows of a contrastive loss. */
 export type ContrastiveArgument = keyof ContrastiveRows;
@@ -69,16 +53,12 @@ export function routesOf(
     throw new RangeError(`${call}: through needs adapters, got undefined`);
   }
   checkMap(call, 'adapters', adapters);
-  checkObject(call, 'through', through);
+  checkThrough(call, through, adapters);
   const routes = new Map<string, Route>();
-  for (const [part, name] of Object.entries(through)) {
-    if (part !== 'anchors' && part !== 'positives')
-      throw new RangeError(`${call}: through has ${describe(part)}, expected 'anchors' | 'positives'`);
+  for (const part of ['anchors', 'positives'] as const) {
+    const name = through[part];
     if (name === undefined) continue;
-    if (typeof name !== 'string') throw wrongType(call, `through.${part}`, 'the name of an adapter', name);
-    const adapter = adapters.get(name);
-    if (adapter === undefined)
-      throw new RangeError(`${call}: through.${part} is ${describe(name)}, which is no adapter`);
+    const adapter = adapters.get(name)!;
     const label = describeAdapter(name);
     checkAdapter(call, label, adapter);
     checkNumber(call, `${label}.scaling`, adapter.scaling);
@@ -86,7 +66,6 @@ export function routesOf(
     route.parts.push(...(part === 'anchors' ? (['anchors'] as const) : (['positives', 'negatives'] as const)));
     routes.set(name, route);
   }
-  if (routes.size === 0) throw new RangeError(`${call}: through names no adapter`);
   return [...routes.values()];
 }
 
