@@ -24,8 +24,8 @@ const DEFAULTS = {
 
 const HELP = `Trains two adapters over a sentence model, so that queries find their answers.
 
-A fifth of the queries is held out. The table at the end says how often they find their answer among all answers: with an
-untrained text index, with the model as it is, and with the trained adapters.
+A fifth of the queries is held out. The table at the end says how often they find their answer among all answers: with
+an untrained text index, with the model as it is, and with the trained adapters.
 
 Usage: node train.mjs [options]
 

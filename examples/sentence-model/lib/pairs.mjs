@@ -22,8 +22,8 @@ export async function readPairs(path) {
 }
 
 /**
- * Holds a fifth of the inputs out to test with, chosen by a hash: the same ones in every run, whatever the seed. A tenth
- * of the others is to validate with.
+ * Holds out a fifth of the inputs to test with, chosen by a hash: the same ones in every run, whatever the seed. A
+ * tenth of the others is to validate with.
  */
 export function split(examples, seed) {
   const heldOut = examples.filter(isHeldOut);

@@ -42,7 +42,7 @@ async function loadModel() {
   return initModel(modelSource);
 }
 
-/** Indices of the texts that are not empty. A batch takes as long as its longest text in each row: similar ones go together. */
+/** Indices of the texts that are not empty. Every row takes as long as the longest of its batch: similar ones together. */
 function batchesOf(texts) {
   const order = [...texts.keys()].filter(i => texts[i] !== '').sort((a, b) => texts[a].length - texts[b].length);
   return Array.from({ length: Math.ceil(order.length / BATCH_SIZE) }, (_, k) =>

@@ -21,7 +21,8 @@ const PATIENCE = 5;
  * @param answerRows A row per answer, which the questions rank.
  * @param settings `{ dim, rank, epochs, seed }`.
  * @param onEpoch Called after each epoch with its number from 1, its mean loss and the evaluation.
- * @returns `{ adapters, bestEpoch }`: a Map of 'query' and 'answer', and the epoch whose weights they have; 0 is the start.
+ * @returns `{ adapters, bestEpoch }`: a Map of 'query' and 'answer', and the epoch whose weights they hold, 0 for the
+ *   start.
  */
 export function train(examples, validation, answerRows, { dim, rank, epochs, seed }, onEpoch) {
   const query = new LoRAAdapter({ dim, rank, alpha: 2 * rank, seed });
