@@ -42,7 +42,7 @@ async function loadModel() {
   return initModel(modelSource);
 }
 
-/** Indices of the texts that are not empty. Every row takes as long as the longest of its batch: similar ones together. */
+/** Indices of the texts that are not empty. A row takes as long as the longest of its batch: like goes with like. */
 function batchesOf(texts) {
   const order = [...texts.keys()].filter(i => texts[i] !== '').sort((a, b) => texts[a].length - texts[b].length);
   return Array.from({ length: Math.ceil(order.length / BATCH_SIZE) }, (_, k) =>
