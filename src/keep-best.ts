@@ -1,6 +1,15 @@
-import { checkAdapters, checkedCopy, checkTrainable, describeAdapter } from './internal/adapters.js';
+import { checkAdapter, checkAdapters, checkedCopy, checkTrainable, describeAdapter } from './internal/adapters.js';
 import { withDefaults } from './internal/options.js';
-import { checkCount, checkFiniteRows, checkNumber, checkObject, checkOneOf, describe } from './internal/validate.js';
+import {
+  checkCount,
+  checkFiniteRows,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  checkRowShapes,
+  describe,
+  wrongType,
+} from './internal/validate.js';
 import { copyRows, type FloatMatrix, toNestedArrays } from './kernels/matrix.js';
 import type { Adapter, MutableVector } from './types.js';
 
@@ -68,6 +77,8 @@ export class KeepBest {
   readonly #adapters: ReadonlyMap<string, Adapter>;
   /** The matrices as they were when this was made: their rows are written to. */
   readonly #matrices: ReadonlyMap<string, Pick<Adapter, 'loraA' | 'loraB'>>;
+  /** Their shapes then, as rank and outDim of plain arrays may change. */
+  readonly #shapes: ReadonlyMap<string, readonly number[]>;
   readonly #mode: 'max' | 'min';
   readonly #patience: number;
   #steps = 0;
@@ -83,11 +94,12 @@ export class KeepBest {
     if (adapters.size === 0) throw new RangeError(`${CALL}: adapters is empty`);
     checkOneOf(CALL, 'mode', mode, MODES);
     checkNumber(CALL, 'patience', patience, { integer: true, min: 0, infinity: true });
-    for (const [name, adapter] of adapters) {
-      for (const matrix of MATRICES) checkTrainable(CALL, `${describeAdapter(name)}.${matrix}`, adapter[matrix]);
-    }
+    for (const name of adapters.keys())
+      if (typeof name !== 'string') throw wrongType(CALL, 'the name of an adapter', 'a string', name);
+    checkWritable(CALL, adapters);
     this.#adapters = adapters;
     this.#matrices = new Map(Array.from(adapters, ([name, { loraA, loraB }]) => [name, { loraA, loraB }]));
+    this.#shapes = new Map(Array.from(adapters, ([name, adapter]) => [name, shapeOf(adapter)]));
     this.#mode = mode;
     this.#patience = patience;
   }
@@ -116,8 +128,9 @@ export class KeepBest {
    *
    * @param metric What the adapters measure as they are now; a finite number.
    * @returns Whether to go on: false once more than `patience` metrics in a row were no better than the best.
-   * @throws TypeError or RangeError, with nothing changed, for a metric that is not a finite number, weights that are
-   *   not finite, and when an adapter was added, removed or replaced after this was made.
+   * @throws TypeError or RangeError, with nothing changed, for a metric that is not a finite number, for a new best with
+   *   weights that are not finite, and when an adapter was added, removed, replaced, reshaped or frozen after this was
+   *   made.
    */
   step(metric: number): boolean {
     const call = `${CALL}.step`;
@@ -140,13 +153,14 @@ export class KeepBest {
   /**
    * Writes the best weights back into the adapters, in place, so that an optimizer could go on from there.
    *
-   * @throws Error before the first `step`; RangeError, with nothing changed, when an adapter was added, removed or
-   *   replaced after this was made.
+   * @throws Error before the first `step`; TypeError or RangeError, with nothing changed, when an adapter was added,
+   *   removed, replaced, reshaped or frozen after this was made.
    */
   restore(): void {
     const call = `${CALL}.restore`;
     if (!this.#best) throw new Error(`${call}: call step first`);
     this.#checkSame(call);
+    checkWritable(call, this.#adapters);
     for (const [name, weights] of this.#best.weights) {
       for (const matrix of MATRICES) write(this.#matrices.get(name)![matrix], weights[matrix]);
     }
@@ -214,10 +228,27 @@ export class KeepBest {
   #checkSame(call: string): void {
     for (const name of new Set([...this.#adapters.keys(), ...this.#matrices.keys()])) {
       const [adapter, known] = [this.#adapters.get(name), this.#matrices.get(name)];
-      if (adapter && known && adapter.loraA === known.loraA && adapter.loraB === known.loraB) continue;
-      throw new RangeError(`${call}: adapter ${describe(name)} was added, removed or replaced after KeepBest was made`);
+      if (!adapter || !known || adapter.loraA !== known.loraA || adapter.loraB !== known.loraB)
+        throw new RangeError(
+          `${call}: adapter ${describe(name)} was added, removed or replaced after KeepBest was made`,
+        );
+      checkAdapter(call, describeAdapter(name), adapter, checkRowShapes);
+      const [shape, before] = [shapeOf(adapter).join(' × '), this.#shapes.get(name)!.join(' × ')];
+      if (shape !== before)
+        throw new RangeError(`${call}: adapter ${describe(name)} is ${shape}, was ${before} when KeepBest was made`);
     }
   }
+}
+
+function checkWritable(call: string, adapters: ReadonlyMap<string, Adapter>): void {
+  for (const [name, adapter] of adapters) {
+    for (const matrix of MATRICES) checkTrainable(call, `${describeAdapter(name)}.${matrix}`, adapter[matrix]);
+  }
+}
+
+/** dim, rank, outDim. */
+function shapeOf({ loraA, loraB }: Adapter): readonly number[] {
+  return [loraA.length, loraB.length, loraB[0]!.length];
 }
 
 function nested({ loraA, loraB }: Weights): { loraA: number[][]; loraB: number[][] } {

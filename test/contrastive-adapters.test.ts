@@ -376,7 +376,7 @@ describe('refuses', () => {
     ['negativeIds has 1 rows, negatives has 2', RangeError, { ids: [1, 2], negativeIds: [1] }, rows],
     ['negativeIds[0] is NaN, which equals no id', RangeError, { ids: [1, 2], negativeIds: [Number.NaN, 1] }, rows],
     ['negativeIds[1] must be a string or a number, got null', TypeError, { ids: [1, 2], negativeIds: [1, null] }, rows],
-    ["negativeMode 'inBatch+own' needs negatives, got null", RangeError, { negativeMode: 'inBatch+own' }],
+    ["negativeMode 'own' needs negatives, got null", RangeError, { negativeMode: 'own' }],
     [
       "negatives has 3 rows, anchors has 2; negativeMode 'own' needs k rows per anchor",
       RangeError,
@@ -384,9 +384,9 @@ describe('refuses', () => {
       [...rows, [5, 6]],
     ],
     [
-      "negatives has 0 rows, anchors has 2; negativeMode 'inBatch+own' needs k rows per anchor",
+      "negatives has 0 rows, anchors has 2; negativeMode 'own' needs k rows per anchor",
       RangeError,
-      { negativeMode: 'inBatch+own' },
+      { negativeMode: 'own' },
       [],
     ],
   ])('%s', (message, kind, options, negatives) => {

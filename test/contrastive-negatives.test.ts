@@ -141,6 +141,18 @@ describe('own negatives', () => {
     },
   );
 
+  it.each([null, []])('inBatch+own without any (%j) is the loss of the batch', negatives => {
+    const [anchors, positives] = [rowsOf(4, 5), rowsOf(4, 5)];
+    const own = LossComputer.contrastive(anchors, positives, negatives, {
+      negativeMode: 'inBatch+own',
+      gradients: true,
+    });
+    const inBatch = LossComputer.contrastive(anchors, positives, null, { gradients: true });
+    expect(own.loss).toBe(inBatch.loss);
+    expect(own.gradients).toEqual(inBatch.gradients);
+    expect(own.targetGradients).toEqual(inBatch.targetGradients);
+  });
+
   it('take rows of unequal length, of zeros and beyond float32', () => {
     const [anchors, positives] = [rowsOf(3, 4), rowsOf(3, 4)];
     const options = { negativeMode: 'inBatch+own', temperature: 0.5, gradients: true } as const;

@@ -232,6 +232,27 @@ describe('KeepBest refuses', () => {
     expect(keep.steps).toBe(1);
   });
 
+  it.each<[string, (adapter: { loraA: number[][]; loraB: number[][] }) => unknown, string]>([
+    ['a longer row', ({ loraA }) => loraA[0]!.push(7), 'adapters.get("a").loraA[0] has 2 entries'],
+    ['another row', ({ loraA }) => loraA.push([3]), 'adapter "a" is 3 × 1 × 2, was 2 × 1 × 2 when KeepBest was made'],
+    ['a row less', ({ loraA }) => loraA.pop(), 'adapter "a" is 1 × 1 × 2, was 2 × 1 × 2 when KeepBest was made'],
+    ['a frozen row', ({ loraB }) => Object.freeze(loraB[0]), 'adapters.get("a").loraB[0] is frozen'],
+  ])('restores nothing into an adapter with %s', (_, change, message) => {
+    const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+    const keep = new KeepBest(new Map([['a', adapter]]));
+    keep.step(1);
+    adapter.loraA[0]![0] = 5;
+    change(adapter);
+    const before = structuredClone(adapter);
+    expect(() => keep.restore()).toThrow(`KeepBest.restore: ${message}`);
+    expect(adapter).toEqual(before);
+  });
+
+  it('wants names that JSON keeps', () => {
+    const adapters = new Map([[1, { loraA: [[1]], loraB: [[1]], scaling: 1 }]]) as unknown as Map<string, Adapter>;
+    expect(() => new KeepBest(adapters)).toThrow('KeepBest: the name of an adapter must be a string, got 1');
+  });
+
   it.each<[string, new () => Error, (state: KeepBestState) => unknown]>([
     ['state must be an object, got null', TypeError, () => null],
     ['state.mode must be \'max\', got "min"', RangeError, state => ({ ...state, mode: 'min' })],

@@ -37,8 +37,8 @@ export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions
   /**
    * What given negatives are. `'explicit'`: the only negatives, all for every anchor. `'own'`: k rows per anchor, the
    * first k those of the first anchor, and the only negatives of theirs. `'inBatch+explicit'`, `'inBatch+own'`: the same
-   * beside the other positives of the batch. An own negative that equals its positive, as a mined one may, counts
-   * nothing. Default `'explicit'`.
+   * beside the other positives of the batch, which may do without negatives. An own negative that equals its positive, as
+   * a mined one may, counts nothing. Default `'explicit'`.
    */
   negativeMode?: NegativeMode;
   /**

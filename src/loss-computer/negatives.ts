@@ -37,7 +37,8 @@ export function checkNegatives(
   // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
   if (negatives && !(Array.isArray(negatives) && negatives.length === 0)) checkRows(call, 'negatives', negatives);
   checkOneOf(call, 'negativeMode', mode, MODES);
-  if (!isOwn(mode)) return;
+  // Beside those of the batch there may be none: a batch without any has `negatives: null`.
+  if (!isOwn(mode) || (mode === 'inBatch+own' && (!negatives || negatives.length === 0))) return;
   if (!negatives) throw new RangeError(`${call}: negativeMode '${mode}' needs negatives, got ${describe(negatives)}`);
   if (negatives.length > 0 && negatives.length % anchors.length === 0) return;
   const counts = `negatives has ${negatives.length} rows, anchors has ${anchors.length}`;
@@ -95,7 +96,8 @@ export function candidatesOf(
   groups: Groups | null,
 ): Candidates {
   const inBatch = groups && { anchors: groups.anchors, candidates: groups.anchors };
-  if (!negatives) return { candidates: positives, kind: 'batch', own: null, groups: inBatch };
+  if (!negatives || (mode === 'inBatch+own' && negatives.length === 0))
+    return { candidates: positives, kind: 'batch', own: null, groups: inBatch };
   if (isOwn(mode)) {
     const own = { rows: negatives, isSkipped: skippedOf(given, groups) };
     if (mode === 'own') return { candidates: [], kind: 'others', own, groups: null };

@@ -1,6 +1,6 @@
 import { checkNumber, checkOneOf, checkWeights } from '../internal/validate.js';
 
-/** How the losses of single rows become one, and whether they are told. */
+/** How the losses of single rows become one, and whether the result has them. */
 export interface ReductionOptions {
   /** One weight per row, 0 or more: the mean is then `Σ w·l / Σ w`, the sum `Σ w·l`. Default: all 1. */
   weights?: ArrayLike<number>;
@@ -15,11 +15,11 @@ export interface ReductionOptions {
 
 const REDUCTIONS = ['mean', 'sum'] as const;
 
-/** What every loss but `mse` can tell beside itself. */
+/** What every loss except `mse` can compute beside itself. */
 export interface DiagnosticsOptions {
   /**
-   * Whether `components` also tell how the training goes, at the cost of another pass; which ones, each loss says.
-   * Default false.
+   * Whether `components` also tell how the training goes, at the cost of another pass; each loss says what it adds.
+   * Means are weighted by `weights`. Default false.
    */
   diagnostics?: boolean;
 }
