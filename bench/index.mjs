@@ -19,6 +19,7 @@ import {
 import { runContinual } from './continual.mjs';
 import { measure, measureAsync } from './measure.mjs';
 import * as plain from './plain.mjs';
+import { runEmbedding } from './text.mjs';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc');
@@ -370,6 +371,8 @@ function* manyExamples(count) {
   const text = i => Array.from({ length: 12 }, (_, k) => words[(i * (k + 7)) % words.length]).join(' ');
   for (let i = 0; i < count; i++) yield { input: `${text(i)} ${i}`, output: `${i} ${text(i + 5)}` };
 }
+
+if ('embed'.includes(only)) await runEmbedding();
 
 if ('continual'.includes(only)) {
   useKernelBackend('simd');

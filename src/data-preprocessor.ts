@@ -1,10 +1,10 @@
 import { insertFiller, replaceSynonym, varyCase } from './data-preprocessor/augmentation.js';
-import { embedAhead } from './data-preprocessor/embed-ahead.js';
+import { embedAhead, embedOne, notEmbedded } from './data-preprocessor/embed-ahead.js';
 import { EmbeddingCache } from './data-preprocessor/embedding-cache.js';
 import type { DataPreprocessorEvents, PreprocessorStats } from './data-preprocessor/events.js';
 import { hashEmbedding } from './data-preprocessor/hash-embedding.js';
-import { ngramEmbedding } from './data-preprocessor/ngram-embedding.js';
 import {
+  callersEmbedder,
   checkConfig,
   checkTokens,
   type DataPreprocessorConfig,
@@ -14,12 +14,12 @@ import {
 } from './data-preprocessor/options.js';
 import { Run } from './data-preprocessor/run.js';
 import { chunksOf, lengthOf } from './data-preprocessor/source.js';
-import { toUnitLength } from './data-preprocessor/unit-length.js';
 import { WordTokenizer } from './data-preprocessor/word-tokenizer.js';
 import { withDefaults } from './internal/options.js';
 import { type Random, randomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkSeed, describe } from './internal/validate.js';
+import { checkSeed } from './internal/validate.js';
+import { NgramEmbedder } from './text/ngram-embedder.js';
 import type { ProcessedExample, TrainingExample } from './types.js';
 
 /** Examples are handled in chunks of this many: what `stream` reads ahead. */
@@ -55,7 +55,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   readonly #random: Random;
   readonly #words = new WordTokenizer();
-  /** What an embedder function returned for the chunks at hand: the cache may be too small to hold it. */
+  #ngramEmbedder: NgramEmbedder | undefined;
+  /** What the caller's embedder returned for the chunks at hand: the cache may be too small to hold it. */
   readonly #embedded = new Set<ReadonlyMap<string, Float32Array>>();
 
   /**
@@ -63,16 +64,16 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
    */
   constructor(config: DataPreprocessorOptions = {}) {
     super();
-    const isFunction = typeof config?.embedder === 'function';
+    const isOwn = typeof (config?.embedder ?? 'hash') === 'string';
     this.config = withDefaults(
       'DataPreprocessor',
       {
         maxLength: 512,
-        embeddingDim: isFunction ? undefined : 384,
+        embeddingDim: isOwn ? 384 : undefined,
         augmentation: false,
         augmentationFactor: 2,
         qualityThreshold: 0,
-        normalizeEmbeddings: !isFunction,
+        normalizeEmbeddings: isOwn,
         embedder: 'hash' as const,
         embedBatchSize: 64,
         deduplicate: false,
@@ -112,7 +113,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   /**
    * The rows of {@link process} one by one, in memory that does not grow with their number. At most one chunk is read
-   * ahead: 128 examples; with an embedder function `2 · embedBatchSize`, which is four of its batches.
+   * ahead: 128 examples; with an embedder of the caller's `2 · embedBatchSize`, which is four of its batches.
    *
    * @returns An async generator. A loop that is left early closes the source; the rest of the chunk has been counted.
    * @throws TypeError at the call for a wrong argument; while reading, what {@link process} throws.
@@ -144,7 +145,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   async *#chunks(examples: ExampleSource, run: Run): AsyncGenerator<ProcessedExample[], void, undefined> {
     const { call, pace } = run;
-    const size = typeof this.config.embedder === 'function' ? 2 * this.config.embedBatchSize : CHUNK;
+    const size = callersEmbedder(this.config.embedder) ? 2 * this.config.embedBatchSize : CHUNK;
     const total = lengthOf(examples);
     let read = 0;
     let produced = 0;
@@ -164,11 +165,11 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     const { seen } = run;
     const good = chunk.filter(example => qualityOf(example) >= this.config.qualityThreshold);
     const kept = seen ? good.filter(example => seen.add(example)) : good;
-    const { embedder } = this.config;
+    const embedder = callersEmbedder(this.config.embedder);
     let variations: TrainingExample[][] | undefined;
     let embedded: ReadonlyMap<string, Float32Array> = new Map();
-    if (typeof embedder === 'function') {
-      // A function wants its texts in batches, so all variations are made first.
+    if (embedder) {
+      // It wants its texts in batches, so all variations are made first.
       variations = [];
       for (const example of kept) {
         variations.push(this.config.augmentation ? await run.pace.untilAborted(this._augmentExample(example)) : []);
@@ -262,7 +263,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   /**
    * Embedding of one text, from the cache where it is known. The row is the cached one: copy it before writing to it.
    *
-   * @throws Error when the embedder is a function and the text has not been processed: a function may be asynchronous.
+   * @throws Error when the embedder is a function, or an object whose `embed` returns a promise, and the text has not
+   *   been processed.
    */
   _embed(text: string): Float32Array {
     const cached = this.embeddingCache.get(text);
@@ -285,12 +287,17 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   #embedNow(text: string): Float32Array {
     const { embedder, embeddingDim } = this.config;
-    if (typeof embedder === 'function') {
-      throw new Error(`_embed: ${describe(text)} is not embedded yet; an embedder function runs in process()`);
+    if (embedder === 'ngram') return this.#ngrams(embeddingDim!).embed([text])[0]!;
+    if (typeof embedder === 'string') {
+      return hashEmbedding(text, embeddingDim!, Boolean(this.config.normalizeEmbeddings));
     }
-    if (embedder !== 'ngram') return hashEmbedding(text, embeddingDim!, Boolean(this.config.normalizeEmbeddings));
-    const row = ngramEmbedding(text, embeddingDim!);
-    return this.config.normalizeEmbeddings ? toUnitLength(row) : row;
+    if (typeof embedder === 'object') return embedOne(embedder, text, this.config);
+    throw notEmbedded(text);
+  }
+
+  #ngrams(dim: number): NgramEmbedder {
+    if (this.#ngramEmbedder?.dim !== dim) this.#ngramEmbedder = new NgramEmbedder({ dim });
+    return this.#ngramEmbedder!;
   }
 
   /** Up to `augmentationFactor - 1` variations of one example, of slightly lower quality. */

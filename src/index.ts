@@ -24,6 +24,7 @@ export { LoRAAdapter } from './lora-adapter.js';
 export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
 export { sequence } from './lr-schedulers/sequence.js';
 export { AdamW, SGD } from './optimizers.js';
+export { NgramEmbedder } from './text/ngram-embedder.js';
 
 // Types of options, results, state and data.
 
@@ -38,6 +39,7 @@ export type {
   DataPreprocessorConfig,
   DataPreprocessorOptions,
   Embedder,
+  EmbedderObject,
   ExampleSource,
   ProcessOptions,
   Tokenizer,
@@ -83,6 +85,7 @@ export type { SequencePart } from './lr-schedulers/sequence.js';
 export type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from './lr-schedulers/warmup.js';
 export type { AdamWState, SGDState } from './optimizers/moments.js';
 export type { AdamWOptions, SGDOptions } from './optimizers.js';
+export type { NgramEmbedderOptions, NgramEmbedderState } from './text/ngram-embedder.js';
 export type {
   Adapter,
   AdapterGradients,

@@ -246,14 +246,19 @@ const options: Row[] = [
     () => new DataPreprocessor({ qualityThreshold: Number.NaN }),
   ],
   [
-    "DataPreprocessor: embedder must be 'hash' | 'ngram', got \"bert\"",
+    "DataPreprocessor: embedder must be 'hash' | 'ngram' | a function | an object with embed(texts), got \"bert\"",
     RangeError,
     () => new DataPreprocessor({ embedder: untyped('bert') }),
   ],
   [
-    "DataPreprocessor: embedder must be 'hash' | 'ngram', got null",
+    "DataPreprocessor: embedder must be 'hash' | 'ngram' | a function | an object with embed(texts), got null",
     TypeError,
     () => new DataPreprocessor({ embedder: untyped(null) }),
+  ],
+  [
+    'DataPreprocessor: embedder.embed must be a function, got 3',
+    TypeError,
+    () => new DataPreprocessor({ embedder: untyped({ embed: 3 }) }),
   ],
   [
     'DataPreprocessor: embedBatchSize must be an integer of at least 1, got 0',

@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import {
   DataPreprocessor,
   type DataPreprocessorOptions,
+  NgramEmbedder,
   type ProcessedExample,
   type TrainingExample,
 } from '../src/index.js';
@@ -223,51 +223,75 @@ describe('the cache', () => {
 });
 
 describe("embedder: 'ngram'", () => {
-  const embed = (text: string, options: DataPreprocessorOptions = {}): Float32Array =>
-    new DataPreprocessor({ embedder: 'ngram', ...options })._embed(text);
-  const cosine = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+  it('is an unfitted NgramEmbedder of embeddingDim, of unit length in any case', async () => {
+    const texts = ['Array.prototype.map', 'C++ == C#', '日本語', ''];
+    for (const dim of [undefined, 64]) {
+      const expected = new NgramEmbedder({ dim: dim ?? 384 }).embed(texts);
+      for (const normalizeEmbeddings of [true, false]) {
+        const preprocessor = new DataPreprocessor({ embedder: 'ngram', embeddingDim: dim, normalizeEmbeddings });
+        const processed = await preprocessor.process(texts.map(input => ({ input, output: 'x' })));
+        expect(processed.map(each => each.inputEmb)).toEqual(expected);
+        expect(texts.map(text => preprocessor._embed(text))).toEqual(expected);
+      }
+    }
+  });
+});
 
-  it('has unit length, whatever the text', () => {
-    const withLetter = fc.string({ unit: 'binary', minLength: 1 }).map(text => `x${text}`);
-    fc.assert(fc.property(withLetter, text => Math.abs(cosine(embed(text), embed(text)) - 1) < 1e-5));
+describe('an embedder object', () => {
+  const examples = Array.from({ length: 300 }, (_, i) => ({ input: `in ${i}`, output: `out ${i % 3}` }));
+  const texts = examples.flatMap(({ input, output }) => [input, output]);
+
+  it('may be a fitted NgramEmbedder, whose length the rows have', async () => {
+    const embedder = await new NgramEmbedder({ dim: 50 }).fit(texts);
+    const preprocessor = new DataPreprocessor({ embedder });
+    expect(preprocessor.config).toMatchObject({ normalizeEmbeddings: false, embeddingDim: undefined });
+    const processed = await preprocessor.process(examples);
+    expect(processed.map(each => each.inputEmb)).toEqual(embedder.embed(examples.map(each => each.input)));
+    expect(processed.map(each => each.outputEmb)).toEqual(embedder.embed(examples.map(each => each.output)));
+    expect(preprocessor.config.embeddingDim).toBe(50);
+    expect(processed[0]!.inputEmb.buffer.byteLength).toBe(200);
   });
 
-  it('is the zero row for a text without letters or digits', () => {
-    for (const text of ['', '  \n', '!?…', '🙂', '\u0301']) expect(embed(text).every(value => value === 0)).toBe(true);
+  it('is called as a method, with batches of distinct texts that are not cached, and may take its time', async () => {
+    class Lengths {
+      readonly calls: number[] = [];
+      async embed(batch: readonly string[]): Promise<number[][]> {
+        this.calls.push(batch.length);
+        return batch.map(text => [3, text.length]);
+      }
+    }
+    const embedder = new Lengths();
+    const preprocessor = new DataPreprocessor({ embedder, embedBatchSize: 100, normalizeEmbeddings: true });
+    const processed = await preprocessor.process(examples);
+    expect(Math.max(...embedder.calls)).toBe(100);
+    expect(embedder.calls.reduce((sum, each) => sum + each)).toBe(303);
+    const { inputEmb } = processed[0]!;
+    expect(Array.from(inputEmb)).toEqual(Array.from(Float32Array.of(3 / Math.hypot(3, 4), 4 / Math.hypot(3, 4))));
+    await preprocessor.process(examples);
+    expect(embedder.calls.reduce((sum, each) => sum + each)).toBe(303);
   });
 
-  it('puts similar texts near each other and others apart', () => {
-    const similar = cosine(embed('Returns the length of the array'), embed('return the lengths of arrays'));
-    const other = cosine(embed('Returns the length of the array'), embed('open a TCP socket'));
-    expect(similar).toBeGreaterThan(0.5);
-    expect(Math.abs(other)).toBeLessThan(0.25);
+  it('is called by _embed where it answers at once', async () => {
+    const sync = new DataPreprocessor({ embedder: new NgramEmbedder({ dim: 20 }) });
+    expect(sync._embed('a')).toEqual(new NgramEmbedder({ dim: 20 }).embed(['a'])[0]);
+    expect(sync._embed('a')).toBe(sync._embed('a'));
+    const scaled = new DataPreprocessor({ embedder: { embed: () => [[3, 4]] }, normalizeEmbeddings: true });
+    expect(Array.from(scaled._embed('a'))).toEqual(Array.from(Float32Array.of(0.6, 0.8)));
+    const wrong = new DataPreprocessor({ embedder: { embed: () => [[3, 4]] }, embeddingDim: 3 });
+    expect(() => wrong._embed('a')).toThrow('_embed: embedder: row 0 ("a") has 2 entries, expected 3');
+    for (const embed of [async () => [[1]], () => Promise.reject(new Error('no model'))]) {
+      const preprocessor = new DataPreprocessor({ embedder: { embed } });
+      expect(() => preprocessor._embed('a')).toThrow('_embed: "a" is not embedded yet; the embedder runs in process()');
+      expect(preprocessor.embeddingCache.size).toBe(0);
+    }
   });
 
-  it('does not tell apart case, compatibility forms and punctuation', () => {
-    expect(embed('ﬁle-Name')).toEqual(embed('FILE name'));
-    expect(embed('数据')).not.toEqual(embed('数居'));
-  });
-
-  it('counts the features of a plain count, unscaled, on request', () => {
-    // One word, and of " ab " the 3-grams " ab", "ab " and the 4-gram " ab ".
-    const row = embed('ab', { normalizeEmbeddings: false, embeddingDim: 4096 });
-    expect(row.reduce((sum, value) => sum + Math.abs(value), 0)).toBe(4);
-  });
-
-  it('gives the same row on every machine', () => {
-    const row = embed('Array.prototype.map', { embeddingDim: 8, normalizeEmbeddings: false });
-    expect(Array.from(row)).toMatchInlineSnapshot(`
-      [
-        0,
-        5,
-        0,
-        5,
-        2,
-        0,
-        0,
-        3,
-      ]
-    `);
+  it('is named by the errors about its rows', async () => {
+    const process = (rows: unknown): Promise<unknown> =>
+      new DataPreprocessor({ embedder: { embed: () => rows as number[][] } }).process([{ input: 'a', output: 'b' }]);
+    await expect(process([[1]])).rejects.toThrow('process: embedder returned 1 rows for 2 texts');
+    await expect(process('rows')).rejects.toThrow('process: embedder: its result must be an array, got "rows"');
+    await expect(process([[1], [Number.NaN]])).rejects.toThrow('process: embedder: row 1 ("b")[0] must be finite');
   });
 });
 

@@ -15,6 +15,7 @@ describe('the barrel', () => {
     const added = [
       'AdamW',
       'LoRAAdapter',
+      'NgramEmbedder',
       'ReduceLROnPlateau',
       'SGD',
       'continualMetrics',

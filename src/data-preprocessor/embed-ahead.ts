@@ -1,10 +1,10 @@
 import { checkArray, checkFinite, checkVector, describe } from '../internal/validate.js';
 import type { Float32Row } from '../types.js';
-import type { DataPreprocessorConfig, Embedder } from './options.js';
+import type { DataPreprocessorConfig, Embedder, EmbedderObject } from './options.js';
 import type { Run } from './run.js';
 import { toUnitLength } from './unit-length.js';
 
-/** Rows of an embedder function for all texts of a chunk: cached ones, and the function's for the others. */
+/** Rows of a caller's embedder for all texts of a chunk: cached ones, and new ones for the others. */
 export async function embedAhead(
   embedder: Embedder,
   texts: ReadonlySet<string>,
@@ -16,7 +16,7 @@ export async function embedAhead(
   const embed = async (missing: readonly string[]): Promise<void> => {
     for (let start = 0; start < missing.length; start += config.embedBatchSize) {
       const batch = missing.slice(start, start + config.embedBatchSize);
-      // A copy, as the function may keep or change what it is given.
+      // A copy, as the embedder may keep or change what it is given.
       const returned = await run.pace.untilAborted(embedder([...batch]));
       const rows = checkedRows(run.call, returned, batch, config.embeddingDim ?? run.rowLength);
       run.rowLength = rows[0]!.length;
@@ -46,6 +46,22 @@ export async function embedAhead(
   for (const text of stale) cache.delete(text);
   await embed(stale);
   return embedded;
+}
+
+/** The row of one text, where the embedder's method gives it at once. */
+export function embedOne(embedder: EmbedderObject, text: string, config: DataPreprocessorConfig): Float32Row {
+  const returned = embedder.embed([text]);
+  if (typeof (returned as PromiseLike<unknown> | undefined)?.then === 'function') {
+    // Nobody waits for it.
+    Promise.resolve(returned).catch(() => {});
+    throw notEmbedded(text);
+  }
+  const [row] = checkedRows('_embed', returned, [text], config.embeddingDim);
+  return config.normalizeEmbeddings ? toUnitLength(row!) : row!;
+}
+
+export function notEmbedded(text: string): Error {
+  return new Error(`_embed: ${describe(text)} is not embedded yet; the embedder runs in process()`);
 }
 
 /** Copies of the rows as float32, in which larger numbers than its largest are not finite. */

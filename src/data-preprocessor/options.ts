@@ -4,15 +4,21 @@ import {
   checkFunction,
   checkNumber,
   checkObject,
-  checkOneOf,
   describe,
   wrongType,
+  wrongValue,
 } from '../internal/validate.js';
 import type { TrainingExample, Vector } from '../types.js';
 import type { ProcessProgress } from './events.js';
 
-/** Turns distinct texts into rows of equal length, one a text, in order. */
+/** Turns distinct texts into rows of equal length, one per text, in order. */
 export type Embedder = (texts: string[]) => readonly Vector[] | Promise<readonly Vector[]>;
+
+/** An embedder with a method, as an `NgramEmbedder` is. */
+export interface EmbedderObject {
+  /** Turns distinct texts into rows of equal length, one per text, in order. */
+  embed(texts: string[]): readonly Vector[] | Promise<readonly Vector[]>;
+}
 
 /** Turns a text into tokens: integers of at least 0. */
 export type Tokenizer = (text: string) => number[];
@@ -23,7 +29,7 @@ export type ExampleSource = Iterable<TrainingExample> | AsyncIterable<TrainingEx
 export interface DataPreprocessorOptions {
   /** Most tokens kept of a text. Default 512. */
   maxLength?: number;
-  /** Length of the embeddings. Default 384; with an embedder function, that of the first rows handed out. */
+  /** Length of the embeddings. Default 384; with an embedder of the caller's, that of the first rows handed out. */
   embeddingDim?: number;
   /** Whether to add variations of each example. Default false. */
   augmentation?: boolean;
@@ -32,16 +38,17 @@ export interface DataPreprocessorOptions {
   /** Examples of lower quality are left out. Default 0. */
   qualityThreshold?: number;
   /**
-   * Whether embeddings get unit length. Default true; with an embedder function false: its rows are kept as they are.
+   * Whether embeddings get unit length. Default true; with an embedder of the caller's false: its rows are kept as they
+   * are. Those of `'ngram'` have unit length in any case.
    */
   normalizeEmbeddings?: boolean;
   /**
    * `'hash'`, the original's and the default, tells texts apart and no more. `'ngram'` gives similar texts similar rows
-   * without a model: signed hashing of words and character 3- to 5-grams; a text without letters or digits is the zero
-   * row. A function is called with up to `embedBatchSize` distinct texts that are not cached.
+   * without a model: it is an `NgramEmbedder` of `embeddingDim` that has not been fitted. A function, or the `embed`
+   * method of an object, is called with up to `embedBatchSize` distinct texts that are not cached.
    */
-  embedder?: 'hash' | 'ngram' | Embedder;
-  /** Most texts in one call of an embedder function. Default 64. */
+  embedder?: 'hash' | 'ngram' | Embedder | EmbedderObject;
+  /** Most texts in one call of an embedder of the caller's. Default 64. */
   embedBatchSize?: number;
   /** Makes the tokens of a text, each time anew; the vocabulary then stays empty. Default: the original's words. */
   tokenizer?: Tokenizer;
@@ -62,7 +69,7 @@ type OptionalOption = 'seed' | 'tokenizer';
 /** The configuration with its defaults filled in. */
 export type DataPreprocessorConfig = Required<Omit<DataPreprocessorOptions, OptionalOption | 'embeddingDim'>> &
   Pick<DataPreprocessorOptions, OptionalOption> & {
-    /** Undefined until rows of an embedder function without a given `embeddingDim` have been handed out. */
+    /** Undefined until rows of a caller's embedder without a given `embeddingDim` have been handed out. */
     embeddingDim: number | undefined;
   };
 
@@ -72,7 +79,7 @@ export interface ProcessOptions {
    * the source or an override is waited for, else within about 10 ms of work.
    */
   signal?: AbortSignal;
-  /** Called after every chunk of 128 examples; with an embedder function, of `2 · embedBatchSize`. */
+  /** Called after every chunk of 128 examples; with an embedder of the caller's, of `2 · embedBatchSize`. */
   onProgress?: (progress: ProcessProgress) => void;
 }
 
@@ -82,10 +89,28 @@ export function checkConfig(config: DataPreprocessorConfig): void {
   if (config.embeddingDim !== undefined) checkCount(call, 'embeddingDim', config.embeddingDim);
   checkCount(call, 'augmentationFactor', config.augmentationFactor);
   checkNumber(call, 'qualityThreshold', config.qualityThreshold);
-  if (typeof config.embedder !== 'function') checkOneOf(call, 'embedder', config.embedder, ['hash', 'ngram']);
+  checkEmbedder(call, config.embedder);
   checkCount(call, 'embedBatchSize', config.embedBatchSize);
   if (config.tokenizer !== undefined) checkFunction(call, 'tokenizer', config.tokenizer);
   checkNumber(call, 'cacheBytes', config.cacheBytes, { min: 0, infinity: true });
+}
+
+/** The caller's embedder as a function; undefined for one of the library's. */
+export function callersEmbedder(embedder: DataPreprocessorConfig['embedder']): Embedder | undefined {
+  if (typeof embedder === 'string') return undefined;
+  return typeof embedder === 'function' ? embedder : texts => embedder.embed(texts);
+}
+
+function checkEmbedder(call: string, embedder: unknown): void {
+  if (typeof embedder === 'function' || embedder === 'hash' || embedder === 'ngram') return;
+  if (typeof embedder === 'object' && embedder !== null && 'embed' in embedder) {
+    checkFunction(call, 'embedder.embed', embedder.embed);
+    return;
+  }
+  const expected = "'hash' | 'ngram' | a function | an object with embed(texts)";
+  throw typeof embedder === 'string'
+    ? wrongValue(call, 'embedder', expected, embedder)
+    : wrongType(call, 'embedder', expected, embedder);
 }
 
 export function checkProcessOptions(call: string, options: unknown): void {

@@ -1,3 +1,4 @@
+import { Pace } from '../internal/pace.js';
 import type { ProcessProgress } from './events.js';
 import {
   checkProcessOptions,
@@ -5,7 +6,6 @@ import {
   type ExampleSource,
   type ProcessOptions,
 } from './options.js';
-import { Pace } from './pace.js';
 import { SeenPairs } from './seen-pairs.js';
 import { checkSource } from './source.js';
 
@@ -15,7 +15,7 @@ export class Run {
   readonly onProgress: ((progress: ProcessProgress) => void) | undefined;
   /** The pairs so far, where repeats are left out. */
   readonly seen: SeenPairs | undefined;
-  /** Length of the embedder function's rows in this call. */
+  /** Length of the rows of the caller's embedder in this call. */
   rowLength: number | undefined;
 
   constructor(
@@ -32,7 +32,7 @@ export class Run {
   }
 
   /**
-   * Settles the length of an embedder function's rows. Only rows handed out do: a call that fails must not bind the
+   * Settles the length of the rows of a caller's embedder. Only rows handed out do: a call that fails must not bind the
    * next.
    */
   settleRowLength(config: DataPreprocessorConfig): void {

@@ -1,7 +1,7 @@
+import type { Pace } from '../internal/pace.js';
 import { checkNumber, checkObject, wrongType } from '../internal/validate.js';
 import type { TrainingExample } from '../types.js';
 import type { ExampleSource } from './options.js';
-import type { Pace } from './pace.js';
 
 export function checkSource(call: string, examples: unknown): void {
   const isIterable =

@@ -1,0 +1,55 @@
+const MOST_VARINT_BYTES = 5;
+
+/**
+ * Counts as text, most of which are 0: for each other one the distance to it and the count as LEB128 integers, all in
+ * base64.
+ */
+export function packCounts(counts: Uint32Array): string {
+  const bytes: number[] = [];
+  let next = 0;
+  for (let i = 0; i < counts.length; i++) {
+    if (counts[i] === 0) continue;
+    pushVarint(bytes, i - next);
+    pushVarint(bytes, counts[i]!);
+    next = i + 1;
+  }
+  return Buffer.from(bytes).toString('base64');
+}
+
+/**
+ * The counts of such a text.
+ *
+ * @param length Number of counts.
+ * @param most The greatest count allowed.
+ * @returns Undefined when the text is none that {@link packCounts} makes of such counts.
+ */
+export function unpackCounts(text: string, length: number, most: number): Uint32Array | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  // Also of a text with characters that are passed over, or with bits to spare.
+  if (bytes.toString('base64') !== text) return undefined;
+  const counts = new Uint32Array(length);
+  let place = 0;
+  const readVarint = (): number => {
+    let value = 0;
+    for (let i = 0; i < MOST_VARINT_BYTES; i++) {
+      const byte = bytes[place++];
+      if (byte === undefined) break;
+      value += (byte & 0x7f) * 2 ** (7 * i);
+      if (byte < 0x80) return byte === 0 && i > 0 ? Number.NaN : value;
+    }
+    return Number.NaN;
+  };
+  for (let next = 0; place < bytes.length; next++) {
+    next += readVarint();
+    const count = readVarint();
+    if (!(next < length && count >= 1 && count <= most)) return undefined;
+    counts[next] = count;
+  }
+  return counts;
+}
+
+function pushVarint(bytes: number[], value: number): void {
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);
+  bytes.push(rest);
+}

@@ -1,0 +1,56 @@
+/** A question and the answer that belongs to it, as a help page might hold them; they share words, not sentences. */
+type Pair = readonly [question: string, answer: string];
+
+export const questionPairs: Record<string, readonly Pair[]> = {
+  English: [
+    ['How do I reset my password?', 'If you forgot your password, click the reset link on the sign-in page.'],
+    ['what time do you open on weekends', 'Our opening hours on Saturday and Sunday are from 10 a.m. to 4 p.m.'],
+    ['Can I return shoes I have worn?', 'Worn items cannot be returned; unworn shoes are accepted within 30 days.'],
+    ['delivery to Canada', 'We deliver to Canada and Mexico in five to seven working days.'],
+    ['my invoice is missing', 'You can download every invoice from the billing section of your account.'],
+    ['cancel subscription', 'Subscriptions may be cancelled at any time, effective at the end of the month.'],
+    ['Is there a student discount?', 'Students get 20 percent off; discounts need a valid university card.'],
+    ['phone battery drains quickly', 'If the battery runs down fast, lower the brightness of the screen.'],
+    ['how to change the language of the app', "The app's language is chosen under Settings, General."],
+    ['connect bluetooth headphones', 'Hold the button until the headphones appear in the Bluetooth list.'],
+  ],
+  Chinese: [
+    ['怎么修改密码？', '如果忘记密码，可以在登录页面点击“重置”来修改。'],
+    ['周末几点开门', '我们周末的营业时间是上午十点到下午四点，节假日不开门。'],
+    ['穿过的鞋子可以退货吗', '未穿过的商品三十天内可以退货，鞋子需保留原包装。'],
+    ['能寄到加拿大吗', '我们提供国际配送，寄往加拿大和墨西哥大约需要七天。'],
+    ['发票在哪里下载', '每张发票都可以在账单页面查看并下载。'],
+    ['如何取消订阅', '订阅随时可以取消，从下个月起生效。'],
+    ['学生有优惠吗', '凭有效学生证可享受八折优惠。'],
+    ['手机电池耗电太快', '电池电量下降得快时，请关闭手机后台程序并调低屏幕亮度。'],
+    ['怎样切换软件的语言', '软件语言在“设置—通用”里选择。'],
+    ['蓝牙耳机连接不上', '长按按钮三秒，直到蓝牙列表里出现耳机再点击连接。'],
+  ],
+  Japanese: [
+    ['パスワードを忘れました', 'パスワードの再設定は、ログイン画面のリンクから行えます。'],
+    ['週末は何時に開きますか', '土曜・日曜などの週末の営業時間は午前十時から午後四時までです。'],
+    ['履いた靴を返品できますか', '未使用の商品は三十日以内なら返品できます。靴は箱も必要です。'],
+    ['カナダへ発送できますか', 'カナダとメキシコへの発送には、五日から七日かかります。'],
+    ['請求書はどこでダウンロードしますか', '請求書は会計ページからいつでもダウンロード可能です。'],
+    ['定期購入を解約したい', '定期購入はいつでも解約でき、月末に終了します。'],
+    ['学生割引はありますか', '有効な学生証があれば、料金が二割引になります。'],
+    ['スマホの電池がすぐ減る', '電池の減りが早いときは、画面の明るさを下げてください。'],
+    ['アプリの言語を変えたい', '言語は、アプリの「設定」から変更します。'],
+    [
+      'ブルートゥースのイヤホンがつながらない',
+      'ボタンを三秒押し、ブルートゥースの一覧にイヤホンが出たら選んでください。',
+    ],
+  ],
+  Thai: [
+    ['ลืมรหัสผ่านต้องทำอย่างไร', 'หากจำรหัสผ่านไม่ได้ ให้กดลิงก์ตั้งรหัสใหม่ที่หน้าเข้าสู่ระบบ'],
+    ['วันหยุดเปิดกี่โมง', 'ร้านเปิดตั้งแต่สิบโมงเช้าถึงสี่โมงเย็นในวันเสาร์และวันหยุด'],
+    ['รองเท้าที่ใส่แล้วคืนได้ไหม', 'คืนสินค้าได้ภายในสามสิบวัน แต่รองเท้าต้องยังไม่ได้ใส่'],
+    ['ส่งของไปแคนาดาได้ไหม', 'เราจัดส่งไปแคนาดาและเม็กซิโก ใช้เวลาห้าถึงเจ็ดวัน'],
+    ['ดาวน์โหลดใบแจ้งหนี้ได้ที่ไหน', 'ใบแจ้งหนี้ทุกฉบับอยู่ในหน้าบัญชี กดปุ่มเพื่อดาวน์โหลด'],
+    ['อยากยกเลิกสมาชิก', 'สมาชิกยกเลิกได้ทุกเมื่อ โดยจะมีผลตอนสิ้นเดือน'],
+    ['มีส่วนลดสำหรับนักเรียนไหม', 'นักเรียนที่มีบัตรได้รับส่วนลดยี่สิบเปอร์เซ็นต์'],
+    ['แบตเตอรี่โทรศัพท์หมดเร็ว', 'ถ้าแบตเตอรี่หมดไว ให้ลดความสว่างหน้าจอโทรศัพท์'],
+    ['เปลี่ยนภาษาในแอปอย่างไร', 'เลือกภาษาของแอปได้ในเมนูการตั้งค่า'],
+    ['เชื่อมต่อหูฟังบลูทูธไม่ได้', 'กดปุ่มค้างสามวินาทีจนหูฟังปรากฏในรายการบลูทูธ แล้วจึงเชื่อมต่อ'],
+  ],
+};
