@@ -9,12 +9,16 @@ const numeric = [
   'ewc-manager',
   'kernels',
   'lora-adapter',
+  'mine-hard-negatives',
   'negative-mining',
   'loss-computer',
   'loss-laws',
   'loss-degenerate',
   'loss-diagnostics',
   'optimizers',
+  'retriever',
+  'retriever-bad-input',
+  'scan',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];

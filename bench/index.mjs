@@ -13,11 +13,13 @@ import {
   kernelBackend,
   LoRAAdapter,
   LossComputer,
+  mineHardNegatives,
+  Retriever,
   releaseKernelMemory,
   useKernelBackend,
 } from 'microlora-training-utils';
 import { runContinual } from './continual.mjs';
-import { measure, measureAsync } from './measure.mjs';
+import { measure, measureAsync, peakWhile } from './measure.mjs';
 import * as plain from './plain.mjs';
 import { runEmbedding } from './text.mjs';
 
@@ -52,6 +54,34 @@ for (const n of [8, 256]) {
   compare(`hardest negatives, ${n}`, {
     plain: () => plain.hardestNegatives(anchors, positives),
     library: () => generator._mineHardNegatives(anchors, positives),
+  });
+}
+if ('search, mineHardNegatives, evaluate'.includes(only)) {
+  const [queries, candidates] = [rows(100, DIM), rows(20_000, DIM)];
+  const retriever = new Retriever(candidates);
+  const relevant = queries.map((_, i) => 7 * i);
+  const cosine = LossComputer._cosineSimilarity;
+  const found = plain.search(queries, candidates, 10, cosine);
+  expectEqual('search, indices', retriever.search(queries, 10).indices, found.indices, 0);
+  compare('search, best 10 of 20,000, 100 queries', {
+    plain: () => plain.search(queries, candidates, 10, cosine).scores,
+    library: () => retriever.search(queries, 10).scores,
+  });
+  compare('search, best 10 of 20,000, packed anew, 100 queries', {
+    plain: () => plain.search(queries, candidates, 10, cosine).scores,
+    library: () => new Retriever(candidates).search(queries, 10).scores,
+  });
+  compare('search, best 10 of 20,000, 1 query', {
+    plain: () => plain.search(queries.slice(0, 1), candidates, 10, cosine).scores,
+    library: () => retriever.search(queries.slice(0, 1), 10).scores,
+  });
+  compare('evaluate, 20,000 candidates, 100 queries', {
+    plain: () => [plain.ranks(queries, candidates, relevant, cosine)],
+    library: () => [retriever.evaluate(queries, relevant).ranks],
+  });
+  compare('mineHardNegatives, 5 of 20,000, 100 queries', {
+    plain: () => plain.mineFromCorpus(queries, candidates, relevant, 5, 0.2, cosine),
+    library: () => mineHardNegatives(queries, retriever, relevant, { count: 5, maxSimilarity: 0.2 }),
   });
 }
 for (const [kind, convert] of [
@@ -282,6 +312,21 @@ if ('memory'.includes(only)) {
   for (let i = 0; i < 1500; i++) step();
   console.log(`1,500 training steps after warm-up: ${mebibytes(bytesInUse() - warm)} of growth`);
 }
+// By its whole name only, as it takes a quarter of a minute and half a gigabyte.
+if (only === 'search-memory') {
+  useKernelBackend('simd');
+  const [queries, candidates] = [rows(10_000, DIM), rows(100_000, DIM)];
+  const start = performance.now();
+  const retriever = new Retriever(candidates);
+  const packed = performance.now();
+  collectGarbage();
+  const { result, peak } = await peakWhile(() => retriever.search(queries, 10));
+  const seconds = [packed - start, performance.now() - packed].map(ms => `${(ms / 1000).toFixed(2)} s`);
+  console.log(
+    `\nsearch, best 10, 10,000 queries, 100,000 candidates: packed in ${seconds[0]}, searched in ${seconds[1]}, ` +
+      `at most ${mebibytes(peak)} of resident memory beside candidates and queries, ${result.indices.length} results included`,
+  );
+}
 if ('checkpointing'.includes(only)) {
   useKernelBackend('simd');
   const [dim, count] = [128, 64];
@@ -416,12 +461,12 @@ function compare(name, { plain: reference, library }) {
   releaseKernelMemory();
 }
 
-function expectEqual(name, actual, expected) {
+function expectEqual(name, actual, expected, tolerance = 1e-4) {
   const numbers = value =>
     typeof value === 'number' ? [value] : Array.from(value ?? [], row => Array.from(row)).flat();
   const [a, e] = [numbers(actual), numbers(expected)];
   const largest = e.reduce((max, value) => Math.max(max, Math.abs(value)), 1e-30);
-  const isEqual = a.length === e.length && a.every((value, i) => Math.abs(value - e[i]) <= 1e-4 * largest);
+  const isEqual = a.length === e.length && a.every((value, i) => Math.abs(value - e[i]) <= tolerance * largest);
   if (!isEqual) throw new Error(`${name}: the results differ`);
 }
 

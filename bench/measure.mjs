@@ -1,5 +1,7 @@
 // Timing side by side: the variants of a row take turns, so that what slows the machine slows all of them.
 
+import { Worker } from 'node:worker_threads';
+
 /** Least time and number of turns spent on a row, in milliseconds. */
 const LEAST_TIME = 400;
 const LEAST_TURNS = 7;
@@ -52,4 +54,23 @@ export async function measureAsync(variants) {
     }
   }
   return Object.fromEntries(entries.map(({ name, samples }) => [name, median(samples)]));
+}
+
+/** Runs a function that blocks, and gives its result and how much resident memory it took at most, in bytes. */
+export async function peakWhile(run) {
+  const shared = new Float64Array(new SharedArrayBuffer(8));
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const sample = () => (workerData[0] = Math.max(workerData[0], process.memoryUsage.rss()));
+    sample();
+    setInterval(sample, 5);
+    parentPort.postMessage('ready');`;
+  const sampler = new Worker(code, { eval: true, workerData: shared });
+  await new Promise(resolve => sampler.once('message', resolve));
+  const before = process.memoryUsage.rss();
+  shared[0] = before;
+  const result = run();
+  const peak = Math.max(shared[0], process.memoryUsage.rss()) - before;
+  await sampler.terminate();
+  return { result, peak };
 }

@@ -59,6 +59,31 @@ export function mineNegatives(data, strategy) {
   });
 }
 
+/** All cosines of each query, sorted; the best `k`. */
+export function search(queries, candidates, k, similarity) {
+  const found = queries.map(query => {
+    const scores = candidates.map(candidate => similarity(query, candidate));
+    const order = scores.map((_, j) => j).sort((a, b) => scores[b] - scores[a]);
+    const best = order.slice(0, k);
+    return { indices: best, scores: best.map(j => scores[j]) };
+  });
+  return { indices: found.map(({ indices }) => indices), scores: found.map(({ scores }) => scores) };
+}
+
+/** Rank of the relevant candidate of each query, from 1. */
+export function ranks(queries, candidates, relevant, similarity) {
+  const { indices } = search(queries, candidates, candidates.length, similarity);
+  return indices.map((order, i) => order.indexOf(relevant[i]) + 1);
+}
+
+/** The most similar candidates that are not relevant and not more similar than allowed. */
+export function mineFromCorpus(queries, candidates, relevant, count, maxSimilarity, similarity) {
+  const { indices, scores } = search(queries, candidates, candidates.length, similarity);
+  return indices.map((order, i) =>
+    order.filter((j, n) => j !== relevant[i] && scores[i][n] <= maxSimilarity).slice(0, count),
+  );
+}
+
 export function crossEntropy(logits, targets) {
   let total = 0;
   for (let i = 0; i < logits.length; i++) {

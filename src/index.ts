@@ -18,12 +18,15 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 // What the port adds.
 
 export { continualMetrics } from './continual-metrics.js';
+export { cosineSimilarity } from './cosine-similarity.js';
 export { readJsonl } from './jsonl.js';
 export { kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
 export { LoRAAdapter } from './lora-adapter.js';
 export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
 export { sequence } from './lr-schedulers/sequence.js';
+export { mineHardNegatives } from './mine-hard-negatives.js';
 export { AdamW, SGD } from './optimizers.js';
+export { Retriever } from './retriever.js';
 export { NgramEmbedder } from './text/ngram-embedder.js';
 
 // Types of options, results, state and data.
@@ -83,8 +86,12 @@ export type { ReduceLROnPlateauOptions, ReduceLROnPlateauState } from './lr-sche
 export type { Schedule } from './lr-schedulers/schedule.js';
 export type { SequencePart } from './lr-schedulers/sequence.js';
 export type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from './lr-schedulers/warmup.js';
+export type { HardNegativeOptions } from './mine-hard-negatives.js';
 export type { AdamWState, SGDState } from './optimizers/moments.js';
 export type { AdamWOptions, SGDOptions } from './optimizers.js';
+export type { Interval } from './retriever/bootstrap.js';
+export type { RelevantCandidates } from './retriever/relevant.js';
+export type { EvaluateOptions, RetrievalEvaluation, RetrievalMetrics, SearchResult } from './retriever.js';
 export type { NgramEmbedderOptions, NgramEmbedderState } from './text/ngram-embedder.js';
 export type {
   Adapter,

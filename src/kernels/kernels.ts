@@ -1,4 +1,5 @@
 import type { Adapter, Float32Row, MutableVector, Rows } from '../types.js';
+import type { PackedRows, UnitRows } from './packed-rows.js';
 
 /**
  * The numeric kernels: everything that touches every number of a matrix. Two backends implement this interface and pass
@@ -17,6 +18,8 @@ export interface Kernels {
   hardestNegatives(anchors: Rows, positives: Rows): Int32Array;
   /** Cosine similarities of every anchor with all candidates. */
   cosineRows: CosineRows;
+  /** For every query the candidates whose cosine is above its threshold. */
+  scan: Scan;
   /** Hinge on the difference of the distances to the positive and to the negative. */
   triplet(problem: TripletProblem): TripletResult;
   /** Softmax cross-entropy against class indices; rows with coefficient 0 are not read. */
@@ -80,6 +83,25 @@ export type CosineRows = (
   anchors: Rows,
   candidates: Rows,
   visit: (anchor: number, cosines: ArrayLike<number>) => void,
+) => void;
+
+/**
+ * Cosines of {@link Scan} are this close to the dot product in float64: 256 products of rows of length 1 added up in
+ * float32 are off by at most 256 · 2⁻²⁴ = 1.53e-5, and the sums of up to 70 such blocks by less than what is left.
+ */
+export const SCAN_ERROR = 2e-5;
+
+/**
+ * Goes through the candidates block after block, each block with every query. Calls `visit` for the candidates of a
+ * block whose cosine is above `thresholds[query]`, where there are any: `count` indices in ascending order and their
+ * cosines, to {@link SCAN_ERROR}. Blocks come in ascending order, so an index never comes after a greater one. `visit`
+ * may raise the threshold; it must not call kernels, and the arrays are written anew for the next call.
+ */
+export type Scan = (
+  queries: UnitRows,
+  candidates: PackedRows,
+  thresholds: Float32Row,
+  visit: (query: number, count: number, indices: Int32Array, cosines: Float32Array) => void,
 ) => void;
 
 export interface ContrastiveProblem {

@@ -10,3 +10,4 @@ export { addScaled, dotRows, outputErrors, squareAll } from './fisher';
 export { gemm } from './gemm';
 export { pairProducts, squaredDistances } from './pairs';
 export { normalizeRows, packPanels } from './rows';
+export { selectAbove } from './select';

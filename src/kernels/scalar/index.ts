@@ -4,6 +4,7 @@ import { loraBackward, loraForward, mseFisher } from './lora.js';
 import { adamw, addPenaltyGradient, addRows, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
 import { product } from './product.js';
 import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
+import { scan } from './scan.js';
 
 /** Plain TypeScript, computing in float64: the fallback where WebAssembly is missing, and the oracle of the tests. */
 export const scalarKernels: Kernels = {
@@ -11,6 +12,7 @@ export const scalarKernels: Kernels = {
   contrastive,
   hardestNegatives,
   cosineRows,
+  scan,
   triplet,
   crossEntropy,
   mse,

@@ -10,6 +10,7 @@ import { loraBackward, loraForward } from './lora.js';
 import { compileKernels, KernelMemory, OutOfKernelMemory } from './memory.js';
 import { product } from './product.js';
 import { cosineEmbedding, mse, triplet } from './rows.js';
+import { scan } from './scan.js';
 
 let compiled: object | undefined;
 let memory: KernelMemory | undefined;
@@ -54,6 +55,7 @@ const kernels: Kernels = {
   contrastive: inMemory(contrastive, scalarKernels.contrastive),
   hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives),
   cosineRows: inMemory(cosineRows, scalarKernels.cosineRows),
+  scan: inMemory(scan, scalarKernels.scan),
   triplet: inMemory(triplet, scalarKernels.triplet),
   mse: inMemory(mse, scalarKernels.mse),
   cosineEmbedding: inMemory(cosineEmbedding, scalarKernels.cosineEmbedding),

@@ -18,6 +18,7 @@ type KernelFunctions = Record<
   | 'pairGradients'
   | 'pairProducts'
   | 'projectRows'
+  | 'selectAbove'
   | 'softmaxBlock'
   | 'softmaxGradient'
   | 'squareAll'

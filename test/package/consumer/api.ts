@@ -6,6 +6,7 @@ import utilities, {
   BatchGenerator,
   type BatchGeneratorState,
   continualMetrics,
+  cosineSimilarity,
   DataPreprocessor,
   type Embedder,
   EWCManager,
@@ -13,8 +14,11 @@ import utilities, {
   LossComputer,
   type LossResult,
   LRSchedulers,
+  mineHardNegatives,
   type ProcessedExample,
   ReduceLROnPlateau,
+  type RetrievalEvaluation,
+  Retriever,
   readJsonl,
   type Schedule,
   sequence,
@@ -125,3 +129,17 @@ export const rateless = new ReduceLROnPlateau({ patience: 3 });
 for await (const { score } of readJsonl<{ score: number }>('scores.jsonl')) console.log(score.toFixed());
 // @ts-expect-error: the two ways to meet a bad line
 readJsonl('scores.jsonl', { onError: 'ignore' });
+
+// What is found and measured, by cut-off.
+const retriever = new Retriever([[1, 2], new Float32Array(2)]);
+const found = retriever.search(outputs, 5);
+export const nearest: Int32Array | undefined = found.indices[0];
+export const cosines: Float32Array | undefined = found.scores[0];
+const measured: RetrievalEvaluation = retriever.evaluate(outputs, [0], { at: [1, 5] });
+export const [low, high]: [number, number] = measured.intervals.recallAt[5] ?? [0, measured.mrr];
+export const mined: Int32Array[] = mineHardNegatives(outputs, retriever, [[0, 1]], { count: 2, sampling: 'random' });
+export const similarity: number = cosineSimilarity([1, 2], Float64Array.of(2, 1));
+// @ts-expect-error: how many is asked for
+retriever.search(outputs);
+// @ts-expect-error: the ways to sample
+mineHardNegatives(outputs, retriever, [0], { sampling: 'hardest' });

@@ -1,0 +1,156 @@
+import { withDefaults } from './internal/options.js';
+import { randomFor } from './internal/random.js';
+import {
+  checkArray,
+  checkCount,
+  checkFiniteRows,
+  checkNumber,
+  checkOneOf,
+  checkSeed,
+  checkWidth,
+} from './internal/validate.js';
+import { SCAN_ERROR } from './kernels/kernels.js';
+import { areParallel, cosineOf, type PackedRows, type UnitRows } from './kernels/packed-rows.js';
+import { eachChunk } from './retriever/chunks.js';
+import { checkRelevant, type RelevantCandidates } from './retriever/relevant.js';
+import { type Filter, topCandidates } from './retriever/top-candidates.js';
+import { packedCandidatesOf, Retriever } from './retriever.js';
+import type { Rows } from './types.js';
+
+export interface HardNegativeOptions {
+  /** Negatives for each query. Default 1. */
+  count?: number;
+  /**
+   * Ranks that negatives are taken from, `[from, to]`: 0 is the most similar candidate that is allowed, `to` itself is
+   * not taken. Default `[0, 50]`.
+   */
+  range?: readonly [from: number, to: number];
+  /** `'top'`, the first of the range; `'random'`, any of the range, each as likely. Default `'top'`. */
+  sampling?: 'top' | 'random';
+  /** Candidates of a higher cosine with the query are likely false negatives and skipped, from -1 to 1. Default: none. */
+  maxSimilarity?: number;
+  /**
+   * Candidates of a higher cosine than `positive - relativeMargin · |positive|` are skipped, where `positive` is the
+   * cosine of the query with its relevant candidate; with several relevant candidates this holds for each. 0 or more.
+   * Default: none are.
+   */
+  relativeMargin?: number;
+  /** Seed (uint32) of `'random'`; what a query gets depends on the seed and its position only. Default: `Math.random`. */
+  seed?: number;
+}
+
+const CALL = 'mineHardNegatives';
+
+/**
+ * For each query candidates that are similar to it but not relevant, to train against: the most similar first, of equal
+ * cosine the lower index first. Never a relevant candidate, and never one whose row equals that of a relevant one, up to
+ * its length. Where fewer than `count` are allowed and in the range, the query gets as many as there are, maybe none.
+ *
+ * @param queries Rows, one per query.
+ * @param candidates The whole corpus: rows, or a `Retriever` that holds them.
+ * @param relevant For each query the index of its relevant candidate, or the indices of several.
+ * @returns For each query the indices of its negatives.
+ * @throws TypeError or RangeError that names the argument, the row and the value; also for a query without any relevant
+ *   candidate, and for a `count` that the range cannot hold.
+ *
+ * @example
+ * ```js
+ * import { mineHardNegatives } from 'microlora-training-utils';
+ *
+ * const answers = [[1, 0], [0.9, 0.1], [0, 1]];
+ * console.log(mineHardNegatives([[1, 0]], answers, [0])); // [ Int32Array(1) [ 1 ] ]
+ * ```
+ */
+export function mineHardNegatives(
+  queries: Rows,
+  candidates: Rows | Retriever,
+  relevant: readonly RelevantCandidates[],
+  options: HardNegativeOptions = {},
+): Int32Array[] {
+  const checked = checkOptions(options);
+  const { count, from, to, sampling, seed } = checked;
+  const retriever = candidates instanceof Retriever ? candidates : retrieverOf(candidates);
+  checkFiniteRows(CALL, 'queries', queries);
+  checkWidth(CALL, 'queries', queries, retriever.dim);
+  const indices = checkRelevant(CALL, relevant, queries.length, retriever.size);
+
+  const packed = packedCandidatesOf(retriever);
+  const kept = Math.min(sampling === 'top' ? from + count : to, retriever.size);
+  const mined: Int32Array[] = [];
+  eachChunk(queries, kept, (chunk, first) => {
+    const isAllowed = allowed(chunk, packed, indices.slice(first, first + chunk.count), checked);
+    topCandidates(chunk, packed, kept, isAllowed).forEach((ranking, i) => {
+      const inRange = ranking.indices.slice(from);
+      if (sampling === 'random') mined.push(drawSome(inRange, count, randomFor(seed, first + i)));
+      else mined.push(inRange);
+    });
+  });
+  return mined;
+}
+
+interface Checked extends Pick<HardNegativeOptions, 'maxSimilarity' | 'relativeMargin' | 'seed'> {
+  count: number;
+  from: number;
+  to: number;
+  sampling: 'top' | 'random';
+}
+
+function checkOptions(options: HardNegativeOptions): Checked {
+  const defaults = { count: 1, range: [0, 50] as readonly [number, number], sampling: 'top' as const };
+  const { count, range, sampling, maxSimilarity, relativeMargin, seed } = withDefaults(CALL, defaults, options);
+  checkCount(CALL, 'count', count);
+  checkOneOf(CALL, 'sampling', sampling, ['top', 'random']);
+  checkArray(CALL, 'range', range);
+  if (range.length !== 2) throw new RangeError(`${CALL}: range must be [from, to], got an array of ${range.length}`);
+  const from = checkCount(CALL, 'range[0]', range[0], 0);
+  const to = checkCount(CALL, 'range[1]', range[1], from + 1);
+  if (count > to - from)
+    throw new RangeError(`${CALL}: count must be at most the ${to - from} ranks of range, got ${count}`);
+  if (maxSimilarity !== undefined) checkNumber(CALL, 'maxSimilarity', maxSimilarity, { min: -1, max: 1 });
+  if (relativeMargin !== undefined) checkNumber(CALL, 'relativeMargin', relativeMargin, { min: 0 });
+  return { count, from, to, sampling, maxSimilarity, relativeMargin, seed: checkSeed(CALL, seed) };
+}
+
+/** The rows under this call's name. */
+function retrieverOf(candidates: Rows): Retriever {
+  checkFiniteRows(CALL, 'candidates', candidates);
+  checkWidth(CALL, 'candidates', candidates, candidates[0]!.length);
+  return new Retriever(candidates);
+}
+
+/** Which candidates may be negatives; only cosines near to a limit or to a relevant candidate's are looked at again. */
+function allowed(
+  queries: UnitRows,
+  candidates: PackedRows,
+  relevant: readonly (readonly number[])[],
+  { maxSimilarity = Infinity, relativeMargin }: Checked,
+): Filter {
+  const cosines = relevant.map((indices, i) => indices.map(j => cosineOf(queries, i, candidates, j)));
+  const limits = cosines.map(ofQuery => {
+    if (relativeMargin === undefined) return Math.fround(maxSimilarity);
+    const margins = ofQuery.map(positive => positive - relativeMargin * Math.abs(positive));
+    return Math.fround(Math.min(maxSimilarity, ...margins));
+  });
+  return (query, candidate, cosine) => {
+    const limit = limits[query]!;
+    if (cosine > limit + SCAN_ERROR) return false;
+    if (cosine > limit - SCAN_ERROR && cosineOf(queries, query, candidates, candidate) > limit) return false;
+    const indices = relevant[query]!;
+    for (let n = 0; n < indices.length; n++) {
+      if (indices[n] === candidate) return false;
+      const isNear = Math.abs(cosine - cosines[query]![n]!) <= SCAN_ERROR;
+      if (isNear && areParallel(candidates, indices[n]!, candidate)) return false;
+    }
+    return true;
+  };
+}
+
+/** Some of the indices, each as likely, in their order (Knuth's algorithm S). */
+function drawSome(indices: Int32Array, count: number, random: () => number): Int32Array {
+  let wanted = Math.min(count, indices.length);
+  return indices.filter((_, i) => {
+    const isTaken = random() * (indices.length - i) < wanted;
+    if (isTaken) wanted--;
+    return isTaken;
+  });
+}

@@ -1,0 +1,92 @@
+/**
+ * For each query the best candidates so far, as a binary heap with the worst of them on top. Better is the higher
+ * score, of equal scores the lower index.
+ */
+export interface BestHeaps {
+  /** Most candidates a query keeps. */
+  readonly capacity: number;
+  /** Candidates kept by query. */
+  readonly sizes: Int32Array;
+  /** Those of query i start at `i · capacity`. */
+  readonly indices: Int32Array;
+  readonly scores: Float32Array;
+}
+
+export function makeHeaps(queries: number, capacity: number): BestHeaps {
+  return {
+    capacity,
+    sizes: new Int32Array(queries),
+    indices: new Int32Array(queries * capacity),
+    scores: new Float32Array(queries * capacity),
+  };
+}
+
+/** Takes a candidate in, in place of the worst one where the heap is full; not at all where it is worse than all. */
+export function offer(heaps: BestHeaps, query: number, index: number, score: number): void {
+  const { capacity, sizes, indices, scores } = heaps;
+  const base = query * capacity;
+  const size = sizes[query]!;
+  if (size < capacity) {
+    sizes[query] = size + 1;
+    siftUp(indices, scores, base, size, index, score);
+  } else if (isBefore(score, index, scores[base]!, indices[base]!)) {
+    siftDown(indices, scores, base, size, index, score);
+  }
+}
+
+/** The least score that a full heap keeps, -Infinity before that. */
+export function worstOf({ capacity, sizes, scores }: BestHeaps, query: number): number {
+  return sizes[query] === capacity ? scores[query * capacity]! : -Infinity;
+}
+
+/** Whether candidate a ranks before candidate b. */
+export function isBefore(scoreA: number, indexA: number, scoreB: number, indexB: number): boolean {
+  return scoreA > scoreB || (scoreA === scoreB && indexA < indexB);
+}
+
+/** Puts a candidate at the end of the heap and moves it up past those that are better. */
+function siftUp(
+  indices: Int32Array,
+  scores: Float32Array,
+  base: number,
+  end: number,
+  index: number,
+  score: number,
+): void {
+  let at = end;
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    if (!isBefore(scores[base + parent]!, indices[base + parent]!, score, index)) break;
+    scores[base + at] = scores[base + parent]!;
+    indices[base + at] = indices[base + parent]!;
+    at = parent;
+  }
+  scores[base + at] = score;
+  indices[base + at] = index;
+}
+
+/** Puts a candidate in the place of the top one and moves it down past those that are worse. */
+function siftDown(
+  indices: Int32Array,
+  scores: Float32Array,
+  base: number,
+  size: number,
+  index: number,
+  score: number,
+): void {
+  let at = 0;
+  for (let child = 1; child < size; child = 2 * at + 1) {
+    const other = child + 1;
+    if (
+      other < size &&
+      isBefore(scores[base + child]!, indices[base + child]!, scores[base + other]!, indices[base + other]!)
+    )
+      child = other;
+    if (!isBefore(score, index, scores[base + child]!, indices[base + child]!)) break;
+    scores[base + at] = scores[base + child]!;
+    indices[base + at] = indices[base + child]!;
+    at = child;
+  }
+  scores[base + at] = score;
+  indices[base + at] = index;
+}
