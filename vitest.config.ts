@@ -5,6 +5,8 @@ const numeric = [
   'batch-generator',
   'bad-input',
   'checkpoint-chain',
+  'contrastive-adapters',
+  'contrastive-negatives',
   'ewc-continual',
   'ewc-manager',
   'kernels',
@@ -19,6 +21,7 @@ const numeric = [
   'retriever',
   'retriever-bad-input',
   'scan',
+  'per-row-losses',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];

@@ -48,6 +48,13 @@ for (const n of [64, 256]) {
     library: () => LossComputer.contrastive(anchors, positives, null, { gradients: true }).loss,
   });
 }
+for (const negativeMode of ['own', 'inBatch+own']) {
+  const [anchors, positives, negatives] = [rows(256, DIM), rows(256, DIM), rows(1024, DIM)];
+  compare(`contrastive, ${negativeMode}, 256 with 4 negatives each`, {
+    plain: () => plain.contrastiveOwn(anchors, positives, negatives, negativeMode === 'inBatch+own'),
+    library: () => LossComputer.contrastive(anchors, positives, negatives, { negativeMode }).loss,
+  });
+}
 for (const n of [8, 256]) {
   const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
   const generator = new BatchGenerator([]);
@@ -256,6 +263,37 @@ if ('growth'.includes(only)) {
     console.log(
       [`batch ${n}: loss, with gradients`.padEnd(54), ...cells].map((cell, i) => cell.padStart(i ? 15 : 0)).join(''),
     );
+  }
+}
+if ('adapters'.includes(only)) {
+  useKernelBackend('simd');
+  console.log('\nadapters: contrastive and backward in one call, against trace, loss with all gradients, backward');
+  console.log([''.padEnd(54), 'composed ms', 'one call ms', 'ratio'].map(pad).join(' '));
+  for (const n of [64, 256, 1024]) {
+    for (const rank of [8, 64]) {
+      const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
+      const [query, answer] = [1, 2].map(() => LoRAAdapter.from(numberAdapter(DIM, rank)));
+      const adapters = new Map(Object.entries({ query, answer }));
+      for (const through of [{ anchors: 'query' }, { anchors: 'query', positives: 'answer' }]) {
+        const composed = () => {
+          const ofQueries = query.trace(anchors);
+          const ofAnswers = through.positives ? answer.trace(positives) : { output: positives, backward: () => ({}) };
+          const options = { gradients: true };
+          const loss = LossComputer.contrastive(ofQueries.output, ofAnswers.output, null, options);
+          return [ofQueries.backward(loss.gradients).gradA, ofAnswers.backward(loss.targetGradients).gradA];
+        };
+        const oneCall = () => {
+          const options = { adapters, through, gradients: true };
+          const { adapterGradients } = LossComputer.contrastive(anchors, positives, null, options);
+          return [adapterGradients.get('query').gradA, adapterGradients.get('answer')?.gradA];
+        };
+        const name = `adapters: ${Object.keys(through).length}, rank ${rank}, batch ${n}`;
+        expectEqual(name, oneCall()[0], composed()[0]);
+        const ms = measure({ composed, oneCall });
+        const cells = [ms.composed.toFixed(3), ms.oneCall.toFixed(3), `×${(ms.composed / ms.oneCall).toFixed(2)}`];
+        console.log([name.padEnd(54), ...cells].map(pad).join(' '));
+      }
+    }
   }
 }
 if ('loader'.includes(only)) {

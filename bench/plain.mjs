@@ -27,6 +27,22 @@ export function contrastive(anchors, positives, temperature = 0.07) {
   return total / anchors.length;
 }
 
+/** With k own negatives per anchor, beside the other positives of the batch where `inBatch` says so. */
+export function contrastiveOwn(anchors, positives, negatives, inBatch, temperature = 0.07) {
+  const k = negatives.length / anchors.length;
+  let total = 0;
+  for (let i = 0; i < anchors.length; i++) {
+    const own = cosine(anchors[i], positives[i]) / temperature;
+    let others = 0;
+    for (let j = i * k; j < (i + 1) * k; j++) others += Math.exp(cosine(anchors[i], negatives[j]) / temperature);
+    for (let j = 0; inBatch && j < positives.length; j++) {
+      if (j !== i) others += Math.exp(cosine(anchors[i], positives[j]) / temperature);
+    }
+    total -= Math.log(Math.exp(own) / (Math.exp(own) + others));
+  }
+  return total / anchors.length;
+}
+
 export function hardestNegatives(anchors, positives) {
   return anchors.map((anchor, i) => {
     let hardest = -1;

@@ -72,12 +72,14 @@ export type {
 export type { ReadJsonlOptions } from './jsonl.js';
 export type { KernelBackend } from './kernel-backend.js';
 export type { AdapterConfig } from './lora-adapter/peft.js';
-export type { LoRAAdapterOptions, LoRAGradients, SavedAdapter } from './lora-adapter.js';
+export type { LoRAAdapterOptions, LoRAGradients, LoRATrace, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';
 export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
 export type { CrossEntropyOptions } from './loss-computer/cross-entropy.js';
 export type { MseOptions } from './loss-computer/mse.js';
+export type { NegativeMode } from './loss-computer/negatives.js';
+export type { ContrastiveArgument } from './loss-computer/through.js';
 export type { TripletOptions } from './loss-computer/triplet.js';
 export type { CosineWarmRestartsOptions, OneCycleOptions } from './lr-schedulers/cycles.js';
 export type { CosineOptions, PolynomialOptions } from './lr-schedulers/decay.js';
@@ -107,4 +109,5 @@ export type {
   Rows,
   TrainingExample,
   Vector,
+  WithPerRow,
 } from './types.js';

@@ -30,12 +30,28 @@ export interface LoRAAdapterOptions {
   seed?: number;
 }
 
-/** What `backward` returns. */
+/** What a backward returns. */
 export interface LoRAGradients extends AdapterGradients {
   gradA: readonly Float32Row[];
   gradB: readonly Float32Row[];
   /** n × dim. */
   gradInputs: Float32Row[];
+}
+
+/** What `trace` returns: a forward, and the backward of the same rows. */
+export interface LoRATrace {
+  /** n rows of `outDim` floats. */
+  output: Float32Row[];
+  /**
+   * Gradients for the rows that were traced, whatever went through the adapter since. It reads the weights as they are
+   * now, beside what the forward kept (the rows and rows · A): call it before the optimizer's step, or the gradients are
+   * those of neither weights. It may be called again.
+   *
+   * @param gradRows Gradient of the loss with respect to `output`: n rows of `outDim` numbers.
+   * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
+   * @throws TypeError or RangeError for rows that do not fit `output` or are not finite.
+   */
+  backward(gradRows: Rows): LoRAGradients;
 }
 
 /** An adapter as MicroLoRA saves it: plain arrays and numbers. */
@@ -55,9 +71,9 @@ export interface SavedAdapter {
  * import { LoRAAdapter } from 'microlora-training-utils';
  *
  * const adapter = new LoRAAdapter({ dim: 3, rank: 2, seed: 1 });
- * const [output] = adapter.forward([[1, 2, 3]]);
- * const { gradA, gradB, gradInputs } = adapter.backward([[1, 0, 0]]);
- * console.log(output, gradA.length, gradB.length, gradInputs.length); // Float32Array(3) [ 1, 2, 3 ] 3 2 1
+ * const { output, backward } = adapter.trace([[1, 2, 3]]);
+ * const { gradA, gradB, gradInputs } = backward([[1, 0, 0]]);
+ * console.log(output[0], gradA.length, gradB.length, gradInputs.length); // Float32Array(3) [ 1, 2, 3 ] 3 2 1
  * ```
  */
 export class LoRAAdapter implements Adapter {
@@ -68,7 +84,7 @@ export class LoRAAdapter implements Adapter {
   /** alpha / rank. */
   readonly scaling: number;
 
-  #last: { inputs: Rows; hidden: Rows } | undefined;
+  #last: LoRATrace['backward'] | undefined;
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
@@ -166,26 +182,38 @@ export class LoRAAdapter implements Adapter {
   }
 
   /**
-   * Adapts rows, and remembers what {@link backward} needs.
+   * Adapts rows, and gives the backward that belongs to them. Traces are independent of each other and of
+   * {@link forward}: an adapter for both sides of a loss is traced once for each, and the gradients are added.
+   *
+   * @param rows n rows of `dim` numbers; copied, so that they may change.
+   * @returns `output`, n rows of `outDim` floats, and `backward(gradRows)`.
+   * @throws TypeError or RangeError for a row of another length or an entry that is not finite.
+   */
+  trace(rows: Rows): LoRATrace {
+    const { outputs, inputs, hidden } = this.#record('trace', rows);
+    return {
+      output: outputs,
+      backward: gradRows => this.#gradients('trace.backward', 'output', inputs, hidden, gradRows),
+    };
+  }
+
+  /**
+   * Adapts rows, and remembers them for {@link backward}, which is that of the last `forward` alone: `forward(a)`,
+   * `forward(b)`, `backward(gradient of a)` gives wrong gradients. {@link trace} binds each backward to its rows.
    *
    * @param rows n rows of `dim` numbers.
    * @returns n rows of `outDim` floats.
    * @throws TypeError or RangeError for a row of another length or an entry that is not finite.
    */
   forward(rows: Rows): Float32Row[] {
-    checkRows('forward', 'rows', rows);
-    checkWidth('forward', 'rows', rows, this.dim);
-    const inputs = float32Matrix(rows.length, this.dim);
-    rows.forEach((row, i) => {
-      inputs[i]!.set(row);
-    });
-    const { outputs, hidden } = this.#run('forward', inputs, rows);
-    this.#last = { inputs, hidden };
+    const { outputs, inputs, hidden } = this.#record('forward', rows);
+    this.#last = gradRows => this.#gradients('backward', 'the last forward', inputs, hidden, gradRows);
     return outputs;
   }
 
   /**
-   * Gradients for the last {@link forward}, with the weights as they are now: call it before the optimizer's step.
+   * Gradients for the last {@link forward}, with the weights as they are now: call it before the optimizer's step. Where
+   * other rows went through `forward` since, the gradients are wrong, silently if there were as many: use {@link trace}.
    *
    * @param gradRows Gradient of the loss with respect to the output: n rows of `outDim` numbers.
    * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
@@ -193,7 +221,7 @@ export class LoRAAdapter implements Adapter {
    */
   backward(gradRows: Rows): LoRAGradients {
     if (!this.#last) throw new Error('backward: call forward first');
-    return this.#gradients(this.#last, gradRows);
+    return this.#last(gradRows);
   }
 
   /**
@@ -210,10 +238,22 @@ export class LoRAAdapter implements Adapter {
       },
       backward: (rows, gradRows) => {
         const { hidden } = this.#run('backward', rows);
-        const { gradInputs, ...gradParams } = this.#gradients({ inputs: rows, hidden }, gradRows);
+        const ofRows = this.#gradients('backward', 'rows', rows, hidden, gradRows);
+        const { gradInputs, ...gradParams } = ofRows;
         return { gradInput: gradInputs, gradParams };
       },
     };
+  }
+
+  /** A forward, with what its backward needs. */
+  #record(call: string, rows: Rows): { outputs: Float32Row[]; inputs: Rows; hidden: Rows } {
+    checkRows(call, 'rows', rows);
+    checkWidth(call, 'rows', rows, this.dim);
+    const inputs = float32Matrix(rows.length, this.dim);
+    rows.forEach((row, i) => {
+      inputs[i]!.set(row);
+    });
+    return { ...this.#run(call, inputs, rows), inputs };
   }
 
   /** @param rows The caller's, to name in an error. */
@@ -225,14 +265,15 @@ export class LoRAAdapter implements Adapter {
     return result;
   }
 
-  #gradients({ inputs, hidden }: { inputs: Rows; hidden: Rows }, gradRows: Rows): LoRAGradients {
-    checkRows('backward', 'gradRows', gradRows);
-    checkWidth('backward', 'gradRows', gradRows, this.outDim);
-    checkSameCount('backward', 'gradRows', gradRows.length, 'the last forward', inputs.length);
-    const gradients = kernels().loraBackward(this, inputs, hidden, gradRows);
+  /** @param forwardName What the rows must be as many as, for a message. */
+  #gradients(call: string, forwardName: string, inputs: Rows, hidden: Rows, gradRows: Rows): LoRAGradients {
+    checkRows(call, 'gradRows', gradRows);
+    checkWidth(call, 'gradRows', gradRows, this.outDim);
+    checkSameCount(call, 'gradRows', gradRows.length, forwardName, inputs.length);
+    const gradients = kernels().loraBackward(this, inputs, hidden, gradRows, true);
     const { gradA, gradB, gradInputs } = gradients;
     const squares = [gradA, gradB, gradInputs].reduce((sum, rows) => sum + kernels().sumOfSquares(rows), 0);
-    if (!Number.isFinite(squares)) throwNonFinite('backward', { gradRows, loraA: this.loraA, loraB: this.loraB });
+    if (!Number.isFinite(squares)) throwNonFinite(call, { gradRows, loraA: this.loraA, loraB: this.loraB });
     return gradients;
   }
 

@@ -4,13 +4,15 @@ import { type ContrastiveOptions, contrastive } from './loss-computer/contrastiv
 import { type CosineEmbeddingOptions, cosineEmbedding } from './loss-computer/cosine-embedding.js';
 import { type CrossEntropyOptions, crossEntropy } from './loss-computer/cross-entropy.js';
 import { type MseOptions, mse } from './loss-computer/mse.js';
+import type { ContrastiveArgument, GradientsWrt } from './loss-computer/through.js';
 import { type TripletOptions, triplet } from './loss-computer/triplet.js';
-import type { LossResult, LossWithGradients, Rows, Vector } from './types.js';
+import type { LossResult, LossWithGradients, Rows, Vector, WithPerRow } from './types.js';
 
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`, averaged over
  * the batch, weighted by `weights`, or added up with `reduction: 'sum'`. With `gradients: true` the result also holds
  * `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of rows.
+ * With `perRow: true` it holds `perRow`, the loss of each row before weights and reduction, in float64.
  * Every one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is given no
  * rows, row counts that differ, an empty row, or an entry that is not a finite number.
  *
@@ -24,12 +26,16 @@ export class LossComputer {
    *
    * @param anchors n rows.
    * @param positives n rows; row i belongs to anchor i.
-   * @param negatives With rows, those alone are the negatives, for every anchor; with none at all (`[]`) the loss is 0.
-   *   Without (`null`), the other positives of the batch are.
+   * @param negatives With rows, those alone are the negatives, for every anchor, unless `negativeMode` says otherwise;
+   *   with none at all (`[]`) the loss is 0. Without (`null`), the other positives of the batch are.
    * @returns The mean loss; with `gradients: true` also `gradients` (anchors), `targetGradients` (positives) and, where
-   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0. With `diagnostics: true` the
-   *   components also hold `accuracy`, the share of anchors whose positive is more similar than every negative, and the
-   *   mean `positiveCosine` and `negativeCosine`.
+   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0. With `adapters` the rows go through
+   *   them first, the result has `adapterGradients` by name, and gradients of rows only where `wrt` asks for them. With
+   *   `diagnostics: true` the components also hold `accuracy`, the share of anchors whose positive is more similar than
+   *   every negative, and the mean `positiveCosine` and `negativeCosine`. With `symmetric`, a row of `perRow` is the
+   *   mean of both directions.
+   * @throws TypeError or RangeError also for a name in `through` that is no adapter's, and for rows that do not fit
+   *   their adapter, or each other behind it.
    *
    * @example
    * ```js
@@ -40,20 +46,56 @@ export class LossComputer {
    * const { loss, gradients } = LossComputer.contrastive(anchors, positives, null, { temperature: 0.1, gradients: true });
    * console.log(loss.toFixed(4), gradients.length); // 0.1269 2
    * ```
+   *
+   * @example
+   * Adapters for queries and answers, trained in one call:
+   * ```js
+   * import { AdamW, LoRAAdapter, LossComputer } from 'microlora-training-utils';
+   *
+   * const [query, answer] = [1, 2].map(seed => new LoRAAdapter({ dim: 2, rank: 1, seed }));
+   * const adapters = new Map([['query', query], ['answer', answer]]);
+   * const optimizer = new AdamW(adapters, { lr: 0.05 });
+   * const options = { adapters, through: { anchors: 'query', positives: 'answer' }, gradients: true };
+   * let result;
+   * for (let step = 0; step < 50; step++) {
+   *   result = LossComputer.contrastive([[1, 0], [0, 1]], [[1, 2], [2, 1]], null, options);
+   *   optimizer.step(result.adapterGradients);
+   * }
+   * console.log(result.loss.toFixed(2)); // 0.00
+   * ```
    */
-  static contrastive(
-    anchors: Rows,
-    positives: Rows,
-    negatives: Rows,
-    options: ContrastiveOptions & { gradients: true },
-  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients' | 'temperatureGradient'>;
-  static contrastive(
+  static contrastive<const Wrt extends readonly ContrastiveArgument[] = [], PerRow extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
-    options: ContrastiveOptions & { gradients: true },
-  ): LossWithGradients<'gradients' | 'targetGradients' | 'temperatureGradient'>;
-  static contrastive(anchors: Rows, positives: Rows, negatives?: Rows | null, options?: ContrastiveOptions): LossResult;
+    options: ContrastiveOptions &
+      Required<Pick<ContrastiveOptions, 'adapters' | 'through'>> & { gradients: true; wrt?: Wrt; perRow?: PerRow },
+  ): LossWithGradients<'adapterGradients' | 'temperatureGradient' | GradientsWrt<Wrt>> & WithPerRow<PerRow>;
+  static contrastive<const Wrt extends readonly ContrastiveArgument[], PerRow extends boolean = false>(
+    anchors: Rows,
+    positives: Rows,
+    negatives: Rows | null | undefined,
+    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt: Wrt; perRow?: PerRow },
+  ): LossWithGradients<'temperatureGradient' | GradientsWrt<Wrt>> & WithPerRow<PerRow>;
+  static contrastive<PerRow extends boolean = false>(
+    anchors: Rows,
+    positives: Rows,
+    negatives: Rows,
+    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt?: undefined; perRow?: PerRow },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients' | 'temperatureGradient'> &
+    WithPerRow<PerRow>;
+  static contrastive<PerRow extends boolean = false>(
+    anchors: Rows,
+    positives: Rows,
+    negatives: Rows | null | undefined,
+    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt?: undefined; perRow?: PerRow },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'temperatureGradient'> & WithPerRow<PerRow>;
+  static contrastive<PerRow extends boolean = false>(
+    anchors: Rows,
+    positives: Rows,
+    negatives?: Rows | null,
+    options?: ContrastiveOptions & { perRow?: PerRow },
+  ): LossResult & WithPerRow<PerRow>;
   static contrastive(
     anchors: Rows,
     positives: Rows,
@@ -71,13 +113,18 @@ export class LossComputer {
    * @param negatives n rows.
    * @returns The mean loss; with `diagnostics: true` the components also hold `activeTriplets`, the share with a loss.
    */
-  static triplet(
+  static triplet<PerRow extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
-    options: TripletOptions & { gradients: true },
-  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients'>;
-  static triplet(anchors: Rows, positives: Rows, negatives: Rows, options?: TripletOptions): LossResult;
+    options: TripletOptions & { gradients: true; perRow?: PerRow },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients'> & WithPerRow<PerRow>;
+  static triplet<PerRow extends boolean = false>(
+    anchors: Rows,
+    positives: Rows,
+    negatives: Rows,
+    options?: TripletOptions & { perRow?: PerRow },
+  ): LossResult & WithPerRow<PerRow>;
   static triplet(anchors: Rows, positives: Rows, negatives: Rows, options: TripletOptions = {}): LossResult {
     return triplet(anchors, positives, negatives, options);
   }
@@ -88,14 +135,20 @@ export class LossComputer {
    * @param predictions n rows of logits, any number of classes each; -Infinity rules a class out.
    * @param targets n class indices, from 0 to the row's length - 1.
    * @returns The mean loss; with `diagnostics: true` the components also hold `accuracy`, the share of rows whose
-   *   target has the highest logit.
+   *   target has the highest logit. A row of `perRow` is as PyTorch's without reduction: times the weight of its
+   *   target's class, 0 for an ignored one. Rows that count nothing are not read, and may hold anything; with `perRow`
+   *   only ignored ones are not.
    */
-  static crossEntropy(
+  static crossEntropy<PerRow extends boolean = false>(
     predictions: Rows,
     targets: ArrayLike<number>,
-    options: CrossEntropyOptions & { gradients: true },
-  ): LossWithGradients<'gradients'>;
-  static crossEntropy(predictions: Rows, targets: ArrayLike<number>, options?: CrossEntropyOptions): LossResult;
+    options: CrossEntropyOptions & { gradients: true; perRow?: PerRow },
+  ): LossWithGradients<'gradients'> & WithPerRow<PerRow>;
+  static crossEntropy<PerRow extends boolean = false>(
+    predictions: Rows,
+    targets: ArrayLike<number>,
+    options?: CrossEntropyOptions & { perRow?: PerRow },
+  ): LossResult & WithPerRow<PerRow>;
   static crossEntropy(predictions: Rows, targets: ArrayLike<number>, options: CrossEntropyOptions = {}): LossResult {
     return crossEntropy(predictions, targets, options);
   }
@@ -107,8 +160,16 @@ export class LossComputer {
    * @param targets n rows.
    * @returns The loss; with `gradients: true` also `gradients` (predictions) and `targetGradients` (targets).
    */
-  static mse(predictions: Rows, targets: Rows, options: MseOptions & { gradients: true }): LossWithGradients;
-  static mse(predictions: Rows, targets: Rows, options?: MseOptions): LossResult;
+  static mse<PerRow extends boolean = false>(
+    predictions: Rows,
+    targets: Rows,
+    options: MseOptions & { gradients: true; perRow?: PerRow },
+  ): LossWithGradients & WithPerRow<PerRow>;
+  static mse<PerRow extends boolean = false>(
+    predictions: Rows,
+    targets: Rows,
+    options?: MseOptions & { perRow?: PerRow },
+  ): LossResult & WithPerRow<PerRow>;
   static mse(predictions: Rows, targets: Rows, options: MseOptions = {}): LossResult {
     return mse(predictions, targets, options);
   }
@@ -122,18 +183,18 @@ export class LossComputer {
    * @returns The mean loss; with `diagnostics: true` the components also hold the mean `positiveCosine` of similar and
    *   `negativeCosine` of dissimilar pairs.
    */
-  static cosineEmbedding(
+  static cosineEmbedding<PerRow extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     labels: ArrayLike<number> | null | undefined,
-    options: CosineEmbeddingOptions & { gradients: true },
-  ): LossWithGradients;
-  static cosineEmbedding(
+    options: CosineEmbeddingOptions & { gradients: true; perRow?: PerRow },
+  ): LossWithGradients & WithPerRow<PerRow>;
+  static cosineEmbedding<PerRow extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     labels?: ArrayLike<number> | null,
-    options?: CosineEmbeddingOptions,
-  ): LossResult;
+    options?: CosineEmbeddingOptions & { perRow?: PerRow },
+  ): LossResult & WithPerRow<PerRow>;
   static cosineEmbedding(
     predictions: Rows,
     targets: Rows,
@@ -145,7 +206,7 @@ export class LossComputer {
 
   /**
    * Weighted sum of losses, of their components by name and, where all were computed with `gradients: true`, of their
-   * gradients: of each argument over the losses that have one.
+   * gradients: of each argument, and of each adapter, over the losses that have one.
    *
    * @param losses Results of the other losses with their weights. None at all is loss 0.
    */

@@ -85,7 +85,17 @@ export interface LossResult {
   negativeGradients?: Float32Row[];
   /** Derivative with respect to the temperature. Present on `contrastive` with `gradients: true`. */
   temperatureGradient?: number;
+  /**
+   * Gradients of the adapters that rows went through, by name; an optimizer and `addPenaltyGradient` take them. Present
+   * on `contrastive` with `gradients: true` and `adapters`.
+   */
+  adapterGradients?: Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>;
+  /** The loss of each row, before weights and reduction. Present with `perRow: true`. */
+  perRow?: Float64Array;
 }
+
+/** What `perRow: true` adds to a loss. */
+export type WithPerRow<PerRow extends boolean> = PerRow extends true ? { perRow: Float64Array } : unknown;
 
 /** A loss computed with `gradients: true`: it has these derivatives. */
 export type LossWithGradients<Derivatives extends keyof LossResult = 'gradients' | 'targetGradients'> = LossResult &

@@ -895,7 +895,7 @@ const nonNumbers: Row[] = [
     () => LossComputer.mse(untyped([BigInt64Array.of(1n)]), one),
   ],
   [
-    "contrastive: negativeMode must be 'explicit' | 'own' | 'inBatch+explicit', got \"all\"",
+    "contrastive: negativeMode must be 'explicit' | 'own' | 'inBatch+explicit' | 'inBatch+own', got \"all\"",
     RangeError,
     () => LossComputer.contrastive(rows, rows, rows, { negativeMode: untyped('all') }),
   ],

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kernelBackend, releaseKernelMemory, useKernelBackend } from '../src/index.js';
 import { kernels } from '../src/kernels/index.js';
-import type { Kernels } from '../src/kernels/kernels.js';
+import type { Kernels, OwnNegatives } from '../src/kernels/kernels.js';
 import { scalarKernels } from '../src/kernels/scalar/index.js';
 import { compileKernels, KernelMemory } from '../src/kernels/simd/memory.js';
 import type { Rows } from '../src/types.js';
@@ -16,6 +16,10 @@ const random = mulberry32(11);
 const rowsOf = (count: number, width: number, scale = 1): Float32Array[] =>
   Array.from({ length: count }, () => Float32Array.from({ length: width }, () => scale * (2 * random() - 1)));
 const even = (count: number): Float64Array => new Float64Array(count).fill(1 / count);
+/** Gradients of all arguments, and of none. */
+const everything = { anchors: true, positives: true, candidates: true, own: true };
+const withGradients = { wanted: everything, own: null, losses: null };
+const lossAlone = { wanted: null, own: null, losses: null };
 
 const shape = fc.record({ rows: fc.integer({ min: 1, max: 9 }), width: fc.integer({ min: 1, max: 70 }) });
 const everyShape = Array.from({ length: 9 }, (_, i) => i + 1).flatMap(rows =>
@@ -26,7 +30,7 @@ const everyShape = Array.from({ length: 9 }, (_, i) => i + 1).flatMap(rows =>
 const tripletOf = (on: Kernels, anchors: Rows, positives: Rows, negatives: Rows): number =>
   on.triplet({
     ...{ anchors, positives, negatives, margin: 0.5, distance: 'euclidean', swap: false },
-    ...{ coefficients: even(anchors.length), gradients: false },
+    ...{ coefficients: even(anchors.length), gradients: false, losses: null },
   }).loss;
 const cosineOf = (on: Kernels, predictions: Rows, targets: Rows, labels: number[] | null = null): number =>
   on.cosineEmbedding({
@@ -36,13 +40,23 @@ const cosineOf = (on: Kernels, predictions: Rows, targets: Rows, labels: number[
     margin: 0.1,
     coefficients: even(predictions.length),
     gradients: false,
+    losses: null,
   }).loss;
+const mseOf = (on: Kernels, predictions: Rows, targets: Rows): number =>
+  on.mse({ predictions, targets, coefficients: even(predictions.length), gradients: false, losses: null }).loss;
 const entropyOf = (on: Kernels, logits: Rows, targets: number[], labelSmoothing = 0): number =>
   on.crossEntropy({
     ...{ logits, targets, labelSmoothing, classWeights: null },
     coefficients: even(logits.length),
     gradients: false,
+    losses: null,
   }).loss;
+
+/** k own negatives for each of the rows; about every fifth counts nothing. */
+const ownOf = (rows: number, width: number, k: number): OwnNegatives => ({
+  rows: rowsOf(rows * k, width),
+  isSkipped: Uint8Array.from({ length: rows * k }, () => (random() < 0.2 ? 1 : 0)),
+});
 
 describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
   it('contrastive: loss and gradients, in-batch, with groups and with negatives', () => {
@@ -56,6 +70,23 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
         expectSameContrastive({ anchors, positives, negatives, groups, temperature: 0.2 });
       }
     }
+  });
+
+  it('contrastive with own negatives: alone, in-batch and beside others', () => {
+    for (const { rows, width } of everyShape) {
+      const [anchors, positives, explicit] = [rowsOf(rows, width), rowsOf(rows, width), rowsOf((width % 5) + 1, width)];
+      const own = ownOf(rows, width, (width % 3) + 1);
+      for (const negatives of [[], null, explicit]) {
+        expectSameContrastive({ anchors, positives, negatives, own, groups: null, temperature: 0.2 });
+      }
+    }
+  });
+
+  it('contrastive with more own negatives than a block holds at once', () => {
+    // 17 × 2,000 rows of 64 floats are more than 2 ** 21: blocks of 16 anchors and of 1.
+    const [anchors, positives] = [rowsOf(17, 64), rowsOf(17, 64)];
+    const own = ownOf(17, 64, 2000);
+    expectSameContrastive({ anchors, positives, negatives: null, own, groups: null, temperature: 0.2 });
   });
 
   it('hardest negatives', () => {
@@ -106,7 +137,7 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
       const targets = a.map((_, i) => (i * 7) % width);
       for (const loss of [
         (on: Kernels) => tripletOf(on, a, b, c),
-        (on: Kernels) => on.mse(a, b, even(rows), false).loss,
+        (on: Kernels) => mseOf(on, a, b),
         (on: Kernels) => cosineOf(on, a, b, labels),
         (on: Kernels) => entropyOf(on, a, targets),
         (on: Kernels) => entropyOf(on, a, targets, 0.3),
@@ -120,6 +151,7 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
         classWeights: null,
         coefficients: even(rows),
         gradients: true,
+        losses: null,
       };
       const [actual, expected] = [kernels(), scalarKernels].map(on => on.crossEntropy(problem).gradients!);
       // One more entry of a gradient's ordinary size: with one class the true gradient is 0.
@@ -134,9 +166,14 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
       const [inputs, targets] = [rowsOf(rows, width), rowsOf(rows, outDim)];
       const [forward, expected] = [kernels(), scalarKernels].map(on => on.loraForward(adapter, inputs));
       expectCloseToLargest(forward!.outputs, expected!.outputs, 1e-5);
-      const back = [kernels(), scalarKernels].map(on => on.loraBackward(adapter, inputs, expected!.hidden, targets));
+      const back = [kernels(), scalarKernels].map(on =>
+        on.loraBackward(adapter, inputs, expected!.hidden, targets, true),
+      );
       for (const name of ['gradA', 'gradB', 'gradInputs'] as const)
         expectCloseToLargest(back[0]![name], back[1]![name], 1e-5);
+      const { gradA, gradB } = back[0]!;
+      const weightsAlone = kernels().loraBackward(adapter, inputs, expected!.hidden, targets, false);
+      expect(weightsAlone).toEqual({ gradA, gradB, gradInputs: [] });
       const fishers = [kernels(), scalarKernels].map(on => on.mseFisher(adapter, inputs, targets));
       expectCloseToLargest(fishers[0]!.fisherA, fishers[1]!.fisherA, 1e-5);
       expectCloseToLargest(fishers[0]!.fisherB, fishers[1]!.fisherB, 1e-5);
@@ -203,7 +240,7 @@ describe('on hostile values', () => {
         const targets = a!.map(() => 0);
         for (const loss of [
           (on: Kernels) => tripletOf(on, a!, b!, a!),
-          (on: Kernels) => on.mse(a!, b!, even(rows), false).loss,
+          (on: Kernels) => mseOf(on, a!, b!),
           (on: Kernels) => cosineOf(on, a!, b!),
           (on: Kernels) => entropyOf(on, a!, targets),
         ]) {
@@ -216,14 +253,14 @@ describe('on hostile values', () => {
           groups: null,
           temperature: 1,
           coefficients: even(rows),
-          gradients: true,
+          ...withGradients,
         };
         const [actual, expected] = [kernels(), scalarKernels].map(on =>
           on.contrastive({ anchors: a!, positives: b!, ...options }),
         );
         expectRelative(actual!.loss, expected!.loss, 1e-6);
-        expectSameGradient(a!, actual!.gradients!.anchors, expected!.gradients!.anchors, 1);
-        expectSameGradient(b!, actual!.gradients!.candidates, expected!.gradients!.candidates, 1);
+        expectSameGradient(a!, actual!.gradients!.anchors!, expected!.gradients!.anchors!, 1);
+        expectSameGradient(b!, actual!.gradients!.candidates!, expected!.gradients!.candidates!, 1);
       }),
       { numRuns: 300 },
     );
@@ -237,7 +274,7 @@ describe('on hostile values', () => {
         kind: 'batch' as const,
         groups: null,
         coefficients: even(3),
-        gradients: false,
+        ...lossAlone,
       };
       const problem = { anchors, positives, temperature, ...options };
       expectRelative(kernels().contrastive(problem).loss, scalarKernels.contrastive(problem).loss);
@@ -276,6 +313,15 @@ describe('on hostile values', () => {
     }
   });
 
+  it('anchors and own negatives so short that ε counts, and zero rows', () => {
+    const [anchors, positives] = [rowsOf(4, 5, 1e-4), rowsOf(4, 5)];
+    const own = { rows: [...rowsOf(4, 5, 1e-4), ...rowsOf(4, 5, 1e-5)], isSkipped: new Uint8Array(8) };
+    own.rows[3]!.fill(0);
+    anchors[2]!.fill(0);
+    for (const negatives of [[], null, rowsOf(3, 5, 1e-4)])
+      expectSameContrastive({ anchors, positives, negatives, own, groups: null, temperature: 0.5 });
+  });
+
   it('leaves numbers beyond float32 to the scalar kernels', () => {
     const [anchors, positives] = [
       [
@@ -302,10 +348,10 @@ describe('on hostile values', () => {
         [fine, spoiled],
       ] as const) {
         const batch = { candidates: positives, kind: 'batch' as const, groups: null };
-        const options = { ...batch, temperature: 0.1, coefficients: even(5), gradients: true };
+        const options = { ...batch, temperature: 0.1, coefficients: even(5), ...withGradients };
         expect(kernels().contrastive({ anchors, positives, ...options }).loss).toBeNaN();
         expect(kernels().hardestNegatives(anchors, positives)).toContain(-1);
-        expect(Number.isFinite(kernels().mse(anchors, positives, even(5), false).loss)).toBe(false);
+        expect(Number.isFinite(mseOf(kernels(), anchors, positives))).toBe(false);
         expect(Number.isFinite(tripletOf(kernels(), anchors, positives, fine))).toBe(false);
         expect(Number.isFinite(cosineOf(kernels(), anchors, positives))).toBe(false);
       }
@@ -335,7 +381,7 @@ describe('memory', () => {
     for (const rows of [3, 600, 3, 900]) {
       const [anchors, positives] = [rowsOf(rows, 50), rowsOf(rows, 50)];
       const batch = { candidates: positives, kind: 'batch' as const, groups: null };
-      const options = { ...batch, temperature: 0.1, coefficients: even(rows), gradients: false };
+      const options = { ...batch, temperature: 0.1, coefficients: even(rows), ...lossAlone };
       const [actual, expected] = [kernels(), scalarKernels].map(on =>
         on.contrastive({ anchors, positives, ...options }),
       );
@@ -389,20 +435,39 @@ function expectSameContrastive(problem: {
   negatives: Rows | null;
   groups: Int32Array | null;
   temperature: number;
+  own?: OwnNegatives | null;
 }): void {
-  const { negatives, ...others } = problem;
+  const { negatives, groups, ...others } = problem;
   const kind = negatives ? ('others' as const) : ('batch' as const);
   const candidates = negatives ?? problem.positives;
-  const options = { ...others, candidates, kind, coefficients: even(problem.anchors.length), gradients: true };
-  const [actual, expected] = [kernels(), scalarKernels].map(on => on.contrastive(options));
+  const ofBoth = groups && { anchors: groups, candidates: groups };
+  const coefficients = even(problem.anchors.length);
+  const options = { ...withGradients, ...others, groups: ofBoth, candidates, kind, coefficients };
+  const losses = [0, 1].map(() => new Float64Array(problem.anchors.length));
+  const [actual, expected] = [kernels(), scalarKernels].map((on, i) =>
+    on.contrastive({ ...options, losses: losses[i]! }),
+  );
   expectRelative(actual!.loss, expected!.loss);
+  losses[0]!.forEach((loss, i) => {
+    expectRelative(loss, losses[1]![i]!, 1e-6 / problem.temperature);
+  });
   expectRelative(actual!.gradients!.temperature, expected!.gradients!.temperature, 1e-5 / problem.temperature ** 2);
-  for (const name of ['anchors', 'positives', 'candidates'] as const) {
+  const rows = { ...options, own: options.own?.rows ?? [] };
+  for (const name of ['anchors', 'positives', 'candidates', 'own'] as const) {
     const [a, e] = [actual!.gradients![name], expected!.gradients![name]];
     expect(a === null).toBe(e === null);
-    if (a && e) expectSameGradient(options[name], a, e, problem.temperature);
+    if (a && e) expectSameGradient(rows[name], a, e, problem.temperature);
   }
-  expect(kernels().contrastive({ ...options, gradients: false }).loss).toBe(actual!.loss);
+  expect(kernels().contrastive({ ...options, wanted: null }).loss).toBe(actual!.loss);
+  if ((problem.anchors.length + problem.anchors[0]!.length) % 5 > 0) return;
+  // What is not wanted is null, and changes nothing of what is; on every fifth shape, as it takes four calls.
+  for (const name of ['anchors', 'positives', 'candidates', 'own'] as const) {
+    const only = { anchors: false, positives: false, candidates: false, own: false, [name]: true };
+    const { gradients, loss } = kernels().contrastive({ ...options, wanted: only });
+    const none = { anchors: null, positives: null, candidates: null, own: null };
+    const { temperature } = actual!.gradients!;
+    expect([loss, gradients]).toEqual([actual!.loss, { ...none, [name]: actual!.gradients![name], temperature }]);
+  }
 }
 
 /**

@@ -75,6 +75,60 @@ describe('backward', () => {
   });
 });
 
+describe('trace', () => {
+  it('is forward and backward, bound to its rows whatever comes between', () => {
+    fc.assert(
+      fc.property(problem, ({ plain, rows, weights }) => {
+        const adapter = LoRAAdapter.from(plain);
+        const others = [...rows, ...rows].map(row => Array.from(row, value => value / 2));
+        const { output, backward } = adapter.trace(rows);
+        const other = adapter.trace(others);
+        adapter.forward(others);
+        const reference = LoRAAdapter.from(plain);
+        expect(output).toEqual(reference.forward(rows));
+        expect(backward(weights)).toEqual(reference.backward(weights));
+        expect(other.output).toEqual(reference.forward(others));
+        expect(other.backward([...weights, ...weights])).toEqual(reference.backward([...weights, ...weights]));
+        expect(backward(weights)).toEqual(LoRAAdapter.from(plain).trace(rows).backward(weights));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('leaves the last forward alone, and outlives a loaded state', () => {
+    const adapter = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
+    adapter.forward([[1, 1]]);
+    const before = adapter.backward([[1, 0]]);
+    const { backward } = adapter.trace([[5, 6]]);
+    expect(adapter.backward([[1, 0]])).toEqual(before);
+    adapter.loadStateDict(adapter.stateDict());
+    expect(() => adapter.backward([[1, 0]])).toThrow('backward: call forward first');
+    expect(backward([[1, 0]]).gradA).toEqual([Float32Array.of(15), Float32Array.of(18)]);
+  });
+
+  it('reads the weights as they are at backward, as backward of forward does', () => {
+    const adapter = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
+    const { backward } = adapter.trace([[1, 1]]);
+    adapter.forward([[1, 1]]);
+    adapter.loraB[0]![0] = 7;
+    adapter.loraA[0]![0] = 100;
+    // gradA = x ⊗ B·g with the new B; gradB = x·A ⊗ g with x·A of the forward.
+    const gradients = backward([[1, 0]]);
+    expect(gradients.gradA).toEqual([Float32Array.of(7), Float32Array.of(7)]);
+    expect(gradients.gradB).toEqual([Float32Array.of(3, 0)]);
+    expect(adapter.backward([[1, 0]])).toEqual(gradients);
+  });
+
+  it('copies its rows', () => {
+    const adapter = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
+    const rows = [[1, 1]];
+    const { backward } = adapter.trace(rows);
+    const before = backward([[1, 0]]);
+    rows[0]![0] = 99;
+    expect(backward([[1, 0]])).toEqual(before);
+  });
+});
+
 describe('a new adapter', () => {
   it('has Gaussian A with standard deviation √(2 / (dim + rank)) and zero B, as MicroLoRA', () => {
     const { loraA, loraB, scaling, dim, outDim, rank, alpha } = new LoRAAdapter({

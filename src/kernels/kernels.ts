@@ -4,7 +4,8 @@ import type { PackedRows, UnitRows } from './packed-rows.js';
 /**
  * The numeric kernels: everything that touches every number of a matrix. Two backends implement this interface and pass
  * the same tests. Kernels assume valid shapes; a bad entry shows as a result that is not finite, which the caller
- * checks. Losses are `Σ coefficients[i] · loss of row i`, so reduction and example weights are the caller's.
+ * checks. Losses are `Σ coefficients[i] · loss of row i`, so reduction and example weights are the caller's. Where a
+ * problem has an array of `losses`, it gets the loss of each row without its coefficient.
  */
 export interface Kernels {
   readonly name: 'scalar' | 'simd';
@@ -22,10 +23,10 @@ export interface Kernels {
   scan: Scan;
   /** Hinge on the difference of the distances to the positive and to the negative. */
   triplet(problem: TripletProblem): TripletResult;
-  /** Softmax cross-entropy against class indices; rows with coefficient 0 are not read. */
+  /** Softmax cross-entropy against class indices. */
   crossEntropy(problem: CrossEntropyProblem): { loss: number; gradients?: Float32Row[] };
   /** Mean squared error over the entries that both rows have. */
-  mse(predictions: Rows, targets: Rows, coefficients: Float64Array, gradients: boolean): PairResult;
+  mse(problem: MseProblem): PairResult;
   /** `1 - cos` for rows labelled 1, `max(0, cos - margin)` for the others. */
   cosineEmbedding(problem: CosineEmbeddingProblem): PairResult;
 
@@ -50,8 +51,17 @@ export interface Kernels {
 
   /** `outputs = [inputs +] scaling · inputs · A · B`; the residual is added when A and B make a square map. */
   loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Rows };
-  /** Gradients of the adapter and of its inputs for one {@link loraForward}. */
-  loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradOutputs: Rows): LoraBackwardResult;
+  /**
+   * Gradients of the adapter and of its inputs for one {@link loraForward}; no rows of inputs' gradients where they are
+   * not wanted.
+   */
+  loraBackward(
+    adapter: Adapter,
+    inputs: Rows,
+    hidden: Rows,
+    gradOutputs: Rows,
+    wantsInputs: boolean,
+  ): LoraBackwardResult;
 
   /** `target += rows`. */
   addRows(target: readonly MutableVector[], rows: Rows): void;
@@ -109,28 +119,49 @@ export interface ContrastiveProblem {
   anchors: Rows;
   /** n rows; row i belongs to anchor i. */
   positives: Rows;
-  /** Rows that anchors are compared with. */
+  /** Rows that every anchor is compared with; maybe none. */
   candidates: Rows;
   /**
-   * What the candidates are: `'batch'`, the positives first and then others, all for every anchor, an anchor's own
-   * positive being its positive; `'others'`, other rows than the positives, all for every anchor; `'own'`, one row an
-   * anchor, which counts nothing where it equals the positive.
+   * What the candidates are: `'batch'`, the positives first and then others, an anchor's own positive being its
+   * positive; `'others'`, other rows than the positives.
    */
-  kind: 'batch' | 'others' | 'own';
-  /** One a candidate: those of the anchor's own group are left out. Of kind `'batch'` only; null leaves none out. */
-  groups: Int32Array | null;
+  kind: 'batch' | 'others';
+  /** Further negatives, of one anchor each; null where there are none. */
+  own: OwnNegatives | null;
+  /** Candidates whose group is the anchor's are skipped; null skips none. */
+  groups: { anchors: Int32Array; candidates: Int32Array } | null;
   temperature: number;
   coefficients: Float64Array;
-  gradients: boolean;
+  /** Whose gradients are wanted, beside that of the temperature; null for none at all. */
+  wanted: WantedGradients | null;
+  losses: Float64Array | null;
+}
+
+/** Negatives of one anchor each. */
+export interface OwnNegatives {
+  /** k rows per anchor, at least 1: the first k belong to anchor 0. */
+  rows: Rows;
+  /** 1 for a row that counts nothing. */
+  isSkipped: Uint8Array;
+}
+
+export interface WantedGradients {
+  anchors: boolean;
+  /** Those of the candidates where the positives are among them. */
+  positives: boolean;
+  candidates: boolean;
+  own: boolean;
 }
 
 export interface ContrastiveResult {
   loss: number;
+  /** Null for rows whose gradients are not wanted, or that are not there. */
   gradients?: {
-    anchors: Float32Row[];
-    /** Null where the positives are among the candidates. */
+    anchors: Float32Row[] | null;
+    /** Null too where the positives are among the candidates. */
     positives: Float32Row[] | null;
-    candidates: Float32Row[];
+    candidates: Float32Row[] | null;
+    own: Float32Row[] | null;
     temperature: number;
   };
 }
@@ -145,6 +176,7 @@ export interface TripletProblem {
   swap: boolean;
   coefficients: Float64Array;
   gradients: boolean;
+  losses: Float64Array | null;
 }
 
 export interface TripletResult {
@@ -153,12 +185,24 @@ export interface TripletResult {
 }
 
 export interface CrossEntropyProblem {
+  /** Rows with coefficient 0 are read only where their losses are wanted. */
   logits: Rows;
+  /** -1 for a row that is ignored: it is not read, and its loss is 0. */
   targets: ArrayLike<number>;
   labelSmoothing: number;
   classWeights: ArrayLike<number> | null;
+  /** 0 for a row that is ignored. */
   coefficients: Float64Array;
   gradients: boolean;
+  losses: Float64Array | null;
+}
+
+export interface MseProblem {
+  predictions: Rows;
+  targets: Rows;
+  coefficients: Float64Array;
+  gradients: boolean;
+  losses: Float64Array | null;
 }
 
 export interface CosineEmbeddingProblem {
@@ -169,6 +213,7 @@ export interface CosineEmbeddingProblem {
   margin: number;
   coefficients: Float64Array;
   gradients: boolean;
+  losses: Float64Array | null;
 }
 
 export interface PairResult {

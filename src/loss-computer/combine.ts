@@ -1,9 +1,11 @@
 import {
   checkIterable,
+  checkMap,
   checkNumber,
   checkObject,
   checkRows,
   checkSameCount,
+  describe,
   throwNonFinite,
 } from '../internal/validate.js';
 import type { Float32Row, LossResult, Rows } from '../types.js';
@@ -42,11 +44,11 @@ export function combine(losses: Iterable<WeightedLoss>): LossResult {
 }
 
 /**
- * Of each argument the weighted sum of the gradients of the losses that have one, where all losses were computed with
- * gradients: a loss without negatives, say, does not depend on them.
+ * Of each argument, and of each adapter, the weighted sum of the gradients of the losses that have one, where all losses
+ * were computed with gradients: a loss without negatives, say, does not depend on them.
  */
 function combinedGradients(parts: readonly WeightedLoss[]): Partial<LossResult> {
-  if (parts.length === 0 || !parts.every(({ loss }) => loss.gradients)) return {};
+  if (parts.length === 0 || !parts.every(({ loss }) => loss.gradients ?? loss.adapterGradients)) return {};
   const combined: Partial<LossResult> = {};
   parts.forEach(({ loss, weight }, i) => {
     for (const argument of ARGUMENTS) {
@@ -54,14 +56,40 @@ function combinedGradients(parts: readonly WeightedLoss[]): Partial<LossResult> 
       if (rows === undefined || (Array.isArray(rows) && rows.length === 0)) continue;
       const name = `losses[${i}].loss.${argument}`;
       checkRows(CALL, name, rows);
-      combined[argument] ??= rows.map(row => new Float32Array(row.length));
+      combined[argument] ??= zerosLike(rows);
       addRows(name, combined[argument], rows, weight);
+    }
+    if (loss.adapterGradients !== undefined) {
+      combined.adapterGradients ??= new Map();
+      addAdapters(`losses[${i}].loss.adapterGradients`, combined.adapterGradients, loss.adapterGradients, weight);
     }
     if (loss.temperatureGradient === undefined) return;
     checkNumber(CALL, `losses[${i}].loss.temperatureGradient`, loss.temperatureGradient);
     combined.temperatureGradient = (combined.temperatureGradient ?? 0) + weight * loss.temperatureGradient;
   });
   return combined;
+}
+
+function addAdapters(
+  name: string,
+  sums: NonNullable<LossResult['adapterGradients']>,
+  gradients: NonNullable<LossResult['adapterGradients']>,
+  weight: number,
+): void {
+  checkMap(CALL, name, gradients);
+  for (const [adapter, { gradA, gradB }] of gradients) {
+    const label = `${name}.get(${describe(adapter)})`;
+    checkRows(CALL, `${label}.gradA`, gradA);
+    checkRows(CALL, `${label}.gradB`, gradB);
+    const sum = sums.get(adapter) ?? { gradA: zerosLike(gradA), gradB: zerosLike(gradB) };
+    addRows(`${label}.gradA`, sum.gradA, gradA, weight);
+    addRows(`${label}.gradB`, sum.gradB, gradB, weight);
+    sums.set(adapter, sum);
+  }
+}
+
+function zerosLike(rows: Rows): Float32Row[] {
+  return rows.map(row => new Float32Array(row.length));
 }
 
 function addRows(name: string, sums: readonly Float32Row[], rows: Rows, weight: number): void {

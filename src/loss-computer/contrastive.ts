@@ -1,41 +1,81 @@
 import {
+  checkArray,
+  checkFiniteRows,
   checkNumber,
   checkOneOf,
   checkOptions,
   checkRows,
   checkSameCount,
-  describe,
-  isVector,
-  throwNonFinite,
-  wrongType,
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
-import type { ContrastiveProblem } from '../kernels/kernels.js';
-import type { Float32Row, LossResult, Rows } from '../types.js';
+import type { ContrastiveProblem, ContrastiveResult } from '../kernels/kernels.js';
+import type { Adapter, Float32Row, LossResult, Rows } from '../types.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
-import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
+import {
+  type ContrastiveRows,
+  candidatesOf,
+  checkNegatives,
+  groupsOf,
+  type Ids,
+  type NegativeMode,
+} from './negatives.js';
+import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
+import {
+  adapt,
+  type ContrastiveArgument,
+  type RowGradients,
+  routesOf,
+  type Through,
+  throwOverflow,
+} from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
   /** Divides the similarities; above 0. Default 0.07. */
   temperature?: number;
   /** Subtracted from every similarity, the positive's too, and so without effect; kept from the original. Default 0. */
   margin?: number;
-  /** One label a row; rows with equal ids are never each other's in-batch negatives. Default: none are equal. */
-  ids?: readonly (string | number)[] | ArrayLike<number>;
+  /** One label per anchor; rows with equal ids are never each other's in-batch negatives. Default: none are equal. */
+  ids?: Ids;
   /**
-   * What given negatives are: `'explicit'`, the only negatives, all for every anchor; `'own'`, row i the only one of
-   * anchor i, and none where it equals the positive, as a mined one may; `'inBatch+explicit'`, all for every anchor
-   * beside the other positives. Default `'explicit'`.
+   * One label per given negative; a negative does not count for anchors whose entry of `ids` is equal. Needs `ids`.
+   * Default: all count.
    */
-  negativeMode?: 'explicit' | 'own' | 'inBatch+explicit';
-  /** Whether to average with the reverse, where positives look for their anchors in the batch. Default false. */
+  negativeIds?: Ids;
+  /**
+   * What given negatives are. `'explicit'`: the only negatives, all for every anchor. `'own'`: k rows per anchor, the
+   * first k those of the first anchor, and the only negatives of theirs. `'inBatch+explicit'`, `'inBatch+own'`: the same
+   * beside the other positives of the batch. An own negative that equals its positive, as a mined one may, counts
+   * nothing. Default `'explicit'`.
+   */
+  negativeMode?: NegativeMode;
+  /**
+   * Whether to average with the reverse, where positives look for their anchors among those of the batch. Given
+   * negatives, own ones too, are in the forward direction only. Default false.
+   */
   symmetric?: boolean;
+  /**
+   * Adapters by name; with `through` rows go through them first. Plain `{ loraA, loraB, scaling }` work too. What a
+   * `LoRAAdapter` remembers of its last `forward` is not touched.
+   */
+  adapters?: ReadonlyMap<string, Adapter>;
+  /**
+   * The names of the adapters that rows go through: `anchors` that of the anchors, `positives` that of positives and
+   * negatives. Rows without a name are used as they are. The same name twice is one adapter for both sides, whose
+   * gradients add up. Rows that come out must be of one length.
+   */
+  through?: Through;
+  /**
+   * The arguments whose gradients are wanted, row by row, with respect to the rows passed in. Negatives have one only
+   * where they are given. Default: all; with `adapters` none, as training needs only `adapterGradients`. What nobody
+   * wants is not computed.
+   */
+  wrt?: readonly ContrastiveArgument[];
   /** Whether to compute gradients, that of the temperature too. Default false. */
   gradients?: boolean;
 }
 
 const CALL = 'contrastive';
-const MODES = ['explicit', 'own', 'inBatch+explicit'] as const;
+const ARGUMENTS = ['anchors', 'positives', 'negatives'] as const;
 
 export function contrastive(
   anchors: Rows,
@@ -44,89 +84,139 @@ export function contrastive(
   options: ContrastiveOptions,
 ): LossResult {
   checkOptions(CALL, options);
-  const { temperature = 0.07, margin = 0, ids, negativeMode = 'explicit', symmetric, gradients = false } = options;
+  const { temperature = 0.07, margin = 0, negativeMode = 'explicit', symmetric = false, gradients = false } = options;
   checkRows(CALL, 'anchors', anchors);
   checkRows(CALL, 'positives', positives);
   checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
-  // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
-  if (negatives && !(Array.isArray(negatives) && negatives.length === 0)) checkRows(CALL, 'negatives', negatives);
-  checkOneOf(CALL, 'negativeMode', negativeMode, MODES);
-  if (negativeMode === 'own') {
-    if (!negatives) throw new RangeError(`${CALL}: negativeMode 'own' needs negatives, got ${describe(negatives)}`);
-    checkSameCount(CALL, 'negatives', negatives.length, 'anchors', anchors.length);
-  }
+  checkNegatives(CALL, negativeMode, anchors, negatives);
   checkNumber(CALL, 'temperature', temperature, { above: 0 });
   if (1 / temperature === Infinity) throw new RangeError(`${CALL}: temperature is too small, got ${temperature}`);
   checkNumber(CALL, 'margin', margin);
-
+  const given = { anchors, positives, negatives: negatives ?? null };
+  const groups = groupsOf(CALL, given, options.ids, options.negativeIds);
+  // A negative that counts for no anchor would not show in the loss.
+  if (groups?.negatives && given.negatives?.length) checkFiniteRows(CALL, 'negatives', given.negatives);
+  const routes = routesOf(CALL, options.adapters, options.through);
+  const wanted = wantedOf(options.wrt, routes.length === 0, given);
   const whole = coefficientsOf(CALL, options, anchors.length, 'anchors');
-  const coefficients = symmetric ? whole.map(coefficient => coefficient / 2) : whole;
-  const ownGroups = ids === undefined ? null : groupsOf(ids, anchors.length);
+
+  const adapted = routes.length > 0 ? adapt(CALL, routes, given) : undefined;
+  const rows = adapted ? adapted.rows : given;
+  const needed = { ...wanted };
+  for (const { parts } of routes) for (const part of parts) needed[part] = true;
   // Property by property: spreading objects would take a quarter of the time of a batch of 8.
-  const { candidates, kind, groups } = candidatesOf(positives, negatives, negativeMode, ownGroups);
-  const problem = { anchors, positives, candidates, kind, groups, temperature, coefficients, gradients };
+  const { candidates, kind, own, groups: ofCandidates } = candidatesOf(rows, given, negativeMode, groups);
+  const problem: ContrastiveProblem = {
+    anchors: rows.anchors,
+    positives: rows.positives,
+    candidates,
+    kind,
+    own,
+    groups: ofCandidates,
+    temperature,
+    coefficients: symmetric ? whole.map(coefficient => coefficient / 2) : whole,
+    wanted: null,
+    losses: lossesOf(options, anchors.length),
+  };
+  if (gradients) {
+    const isOfPositives = kind === 'batch' && needed.positives;
+    const isOfNegatives = own === null && needed.negatives;
+    problem.wanted = {
+      anchors: needed.anchors,
+      positives: needed.positives,
+      candidates: isOfPositives || isOfNegatives,
+      own: needed.negatives,
+    };
+  }
+  const reversed = symmetric ? reverseOf(problem, groups?.anchors ?? null) : undefined;
   const forward = kernels().contrastive(problem);
-  const reverse = symmetric ? kernels().contrastive(reversed(problem, ownGroups)) : undefined;
+  const reverse = reversed && kernels().contrastive(reversed);
   const loss = forward.loss + (reverse?.loss ?? 0);
-  if (!Number.isFinite(loss)) throwNonFinite(CALL, { anchors, positives, negatives });
+  if (!Number.isFinite(loss)) throwOverflow(CALL, given, routes);
 
   const answer: LossResult = { loss, components: { contrastive: loss } };
+  if (problem.losses) answer.perRow = problem.losses;
+  if (problem.losses && reversed?.losses) answer.perRow = averaged(problem.losses, reversed.losses);
   if (options.diagnostics) Object.assign(answer.components, contrastiveDiagnostics(problem));
   if (!forward.gradients) return answer;
-  const ofCandidates = forward.gradients.candidates;
-  const count = anchors.length;
-  answer.gradients = forward.gradients.anchors;
-  answer.targetGradients = forward.gradients.positives ?? ofCandidates.slice(0, count);
-  if (negatives) answer.negativeGradients = forward.gradients.positives ? ofCandidates : ofCandidates.slice(count);
-  answer.temperatureGradient = forward.gradients.temperature;
+
+  answer.temperatureGradient = forward.gradients.temperature + (reverse?.gradients?.temperature ?? 0);
+  let ofRows = byArgument(problem, forward.gradients, needed);
   if (reverse?.gradients) {
-    addRows(answer.gradients, reverse.gradients.candidates);
-    addRows(answer.targetGradients, reverse.gradients.anchors);
-    answer.temperatureGradient += reverse.gradients.temperature;
+    addRows(ofRows.anchors, reverse.gradients.candidates);
+    addRows(ofRows.positives, reverse.gradients.anchors);
   }
+  if (adapted) {
+    const result = adapted.backward(ofRows, wanted);
+    answer.adapterGradients = result.adapterGradients;
+    ofRows = result.gradients;
+  }
+  if (wanted.anchors && ofRows.anchors) answer.gradients = ofRows.anchors;
+  if (wanted.positives && ofRows.positives) answer.targetGradients = ofRows.positives;
+  if (wanted.negatives && ofRows.negatives) answer.negativeGradients = ofRows.negatives;
   return answer;
 }
 
-function candidatesOf(
-  positives: Rows,
-  negatives: Rows | null | undefined,
-  mode: (typeof MODES)[number],
-  groups: Int32Array | null,
-): Pick<ContrastiveProblem, 'candidates' | 'kind' | 'groups'> {
-  if (!negatives) return { candidates: positives, kind: 'batch', groups };
-  if (mode !== 'inBatch+explicit')
-    return { candidates: negatives, kind: mode === 'own' ? 'own' : 'others', groups: null };
-  // Explicit negatives are in no anchor's group.
-  const ofAll = groups && new Int32Array(positives.length + negatives.length).fill(-1);
-  if (groups) ofAll?.set(groups);
-  return { candidates: [...positives, ...negatives], kind: 'batch', groups: ofAll };
+function wantedOf(
+  wrt: ContrastiveOptions['wrt'],
+  isAll: boolean,
+  { negatives }: ContrastiveRows,
+): Record<ContrastiveArgument, boolean> {
+  if (wrt !== undefined) {
+    checkArray(CALL, 'wrt', wrt);
+    wrt.forEach((argument, i) => {
+      checkOneOf(CALL, `wrt[${i}]`, argument, ARGUMENTS);
+    });
+  }
+  const isWanted = (argument: ContrastiveArgument): boolean => (wrt ? wrt.includes(argument) : isAll);
+  return {
+    anchors: isWanted('anchors'),
+    positives: isWanted('positives'),
+    negatives: isWanted('negatives') && negatives !== null,
+  };
 }
 
 /** Positives look for their anchors among those of the batch. */
-function reversed(problem: ContrastiveProblem, groups: Int32Array | null): ContrastiveProblem {
-  const { anchors, positives } = problem;
-  return { ...problem, anchors: positives, positives: anchors, candidates: anchors, kind: 'batch', groups };
+function reverseOf(problem: ContrastiveProblem, groups: Int32Array | null): ContrastiveProblem {
+  const { anchors, positives, temperature, coefficients, wanted, losses } = problem;
+  return {
+    anchors: positives,
+    positives: anchors,
+    candidates: anchors,
+    kind: 'batch',
+    own: null,
+    groups: groups && { anchors: groups, candidates: groups },
+    temperature,
+    coefficients,
+    wanted: wanted && {
+      anchors: wanted.positives,
+      positives: wanted.anchors,
+      candidates: wanted.anchors,
+      own: false,
+    },
+    losses: losses && new Float64Array(losses.length),
+  };
 }
 
-function addRows(target: Float32Row[], source: readonly Float32Row[]): void {
-  target.forEach((row, i) => {
-    const other = source[i]!;
+/** The gradients by the argument whose rows they belong to. */
+function byArgument(
+  { anchors: { length: count }, kind, own }: ContrastiveProblem,
+  { anchors, positives, candidates, own: ofOwn }: NonNullable<ContrastiveResult['gradients']>,
+  needed: Record<ContrastiveArgument, boolean>,
+): RowGradients {
+  if (kind === 'others') return { anchors, positives, negatives: own ? ofOwn : candidates };
+  const ofPositives = needed.positives && candidates ? candidates.slice(0, count) : null;
+  const ofOthers = needed.negatives && candidates ? candidates.slice(count) : null;
+  return { anchors, positives: ofPositives, negatives: own ? ofOwn : ofOthers };
+}
+
+function addRows(target: Float32Row[] | null, source: readonly Float32Row[] | null): void {
+  target?.forEach((row, i) => {
+    const other = source![i]!;
     for (let k = 0; k < row.length; k++) row[k]! += other[k]!;
   });
 }
 
-/** Numbers the distinct ids, so that kernels compare integers. */
-function groupsOf(ids: ArrayLike<string | number>, count: number): Int32Array {
-  if (!isVector(ids)) throw wrongType(CALL, 'ids', 'an array of strings or numbers', ids);
-  checkSameCount(CALL, 'ids', ids.length, 'anchors', count);
-  const numbers = new Map<string | number, number>();
-  return Int32Array.from(ids, (id, i) => {
-    if (typeof id !== 'string' && typeof id !== 'number')
-      throw wrongType(CALL, `ids[${i}]`, 'a string or a number', id);
-    if (Number.isNaN(id)) throw new RangeError(`${CALL}: ids[${i}] is ${describe(id)}, which equals no id`);
-    const known = numbers.get(id);
-    if (known !== undefined) return known;
-    numbers.set(id, numbers.size);
-    return numbers.size - 1;
-  });
+function averaged(a: Float64Array, b: Float64Array): Float64Array {
+  return a.map((loss, i) => (loss + b[i]!) / 2);
 }

@@ -12,7 +12,7 @@ import {
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { cosineEmbeddingDiagnostics } from './diagnostics.js';
-import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CosineEmbeddingOptions extends ReductionOptions, DiagnosticsOptions {
   /** Similarity up to which a dissimilar pair costs nothing. Default 0. */
@@ -43,12 +43,14 @@ export function cosineEmbedding(
   checkNumber(CALL, 'margin', margin);
 
   const coefficients = coefficientsOf(CALL, options, predictions.length, 'predictions');
-  const result = kernels().cosineEmbedding({ predictions, targets, labels, margin, coefficients, gradients });
+  const losses = lossesOf(options, predictions.length);
+  const result = kernels().cosineEmbedding({ predictions, targets, labels, margin, coefficients, gradients, losses });
   const { loss } = result;
   if (!Number.isFinite(loss)) throwNonFinite(CALL, { predictions, targets });
   const answer: LossResult = { loss, components: { cosineEmbedding: loss } };
   if (options.diagnostics)
     Object.assign(answer.components, cosineEmbeddingDiagnostics(predictions, targets, labels, coefficients));
+  if (losses) answer.perRow = losses;
   if (result.gradients) {
     answer.gradients = result.gradients.predictions;
     answer.targetGradients = result.gradients.targets;

@@ -13,14 +13,14 @@ import { kernels } from '../kernels/index.js';
 import type { CrossEntropyProblem } from '../kernels/kernels.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { crossEntropyDiagnostics } from './diagnostics.js';
-import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CrossEntropyOptions extends ReductionOptions, DiagnosticsOptions {
   /** Share of the target spread evenly over all classes, from 0 to 1 (Szegedy et al. 2016). Default 0. */
   labelSmoothing?: number;
-  /** One weight a class, 0 or more; the mean is then over the weights of the targets, as PyTorch's. Default: all 1. */
+  /** One weight per class, 0 or more; the mean is then over the weights of the targets, as PyTorch's. Default: all 1. */
   classWeights?: ArrayLike<number>;
-  /** Rows with this target count nothing, whatever it is. Default: none. */
+  /** Rows with this target count nothing, whatever it is, and their `perRow` loss is 0. Default: none. */
   ignoreIndex?: number;
   /** Whether to compute gradients. Default false. */
   gradients?: boolean;
@@ -45,17 +45,19 @@ export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, opti
   const coefficients = coefficientsOf(CALL, options, predictions.length, 'predictions', shareOf);
   const problem: CrossEntropyProblem = {
     logits: predictions,
-    targets: ignoreIndex === undefined ? targets : Array.from(targets, (target, i) => (isIgnored(i) ? 0 : target)),
+    targets: ignoreIndex === undefined ? targets : Array.from(targets, (target, i) => (isIgnored(i) ? -1 : target)),
     labelSmoothing,
     classWeights: classWeights ?? null,
     coefficients,
     gradients,
+    losses: lossesOf(options, predictions.length),
   };
   const result = kernels().crossEntropy(problem);
   const { loss } = result;
   if (!Number.isFinite(loss)) throwOverflow(problem);
   const answer: LossResult = { loss, components: { crossEntropy: loss } };
   if (options.diagnostics) Object.assign(answer.components, crossEntropyDiagnostics(problem));
+  if (problem.losses) answer.perRow = problem.losses;
   if (result.gradients) answer.gradients = result.gradients;
   return answer;
 }
@@ -70,10 +72,10 @@ function checkTargets(targets: ArrayLike<number>, predictions: Rows, ignoreIndex
 }
 
 /** -Infinity rules a class out, which leaves no finite loss for a target. */
-function throwOverflow({ logits, targets, coefficients, labelSmoothing }: CrossEntropyProblem): never {
+function throwOverflow({ logits, targets, coefficients, labelSmoothing, losses }: CrossEntropyProblem): never {
   logits.forEach((row, i) => {
     const target = targets[i]!;
-    if (coefficients[i] === 0 || row[target] !== -Infinity) return;
+    if ((coefficients[i] === 0 && !losses) || row[target] !== -Infinity) return;
     throw new RangeError(`${CALL}: targets[${i}] is class ${target}, which predictions[${i}] rules out by -Infinity`);
   });
   const isRuledOut = logits.some(row => row.includes(-Infinity));

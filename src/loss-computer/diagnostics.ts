@@ -5,7 +5,7 @@ import {
   type CrossEntropyProblem,
   type TripletProblem,
 } from '../kernels/kernels.js';
-import { areEqual, cosine, cosineDistance, euclidean } from '../kernels/vector.js';
+import { cosine, cosineDistance, euclidean } from '../kernels/vector.js';
 import type { Rows } from '../types.js';
 
 /**
@@ -17,34 +17,31 @@ import type { Rows } from '../types.js';
  * How often the positive is more similar than every negative, and the mean cosines with positives and with negatives.
  */
 export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<string, number> {
-  const { anchors, positives, candidates, kind, groups, coefficients } = problem;
+  const { anchors, positives, candidates, kind, own, groups, coefficients } = problem;
   const [accuracy, positiveCosine, negativeCosine] = [new Mean(), new Mean(), new Mean()];
-  // `cosines` are those of anchor i with the candidates from the first on.
-  const add = (i: number, first: number, cosines: ArrayLike<number>, isLeftOut: (j: number) => boolean): void => {
-    const own = cosine(anchors[i]!, positives[i]!);
+  const ownCount = own ? own.rows.length / anchors.length : 0;
+  kernels().cosineRows(anchors, candidates, (i, cosines) => {
+    const anchor = anchors[i]!;
+    const ofPositive = cosine(anchor, positives[i]!);
     let [sum, count, highest] = [0, 0, -Infinity];
-    for (let j = 0; j < cosines.length; j++) {
-      if (isLeftOut(j)) continue;
-      // Near the positive's, the cosine must be one of the same loop to be compared with it.
-      const isSure = Math.abs(cosines[j]! - own) > COSINE_ERROR;
-      const similarity = isSure ? cosines[j]! : cosine(anchors[i]!, candidates[first + j]!);
+    const add = (similarity: number): void => {
       sum += similarity;
       count++;
       highest = Math.max(highest, similarity);
+    };
+    for (let j = 0; j < cosines.length; j++) {
+      if (kind === 'batch' && j === i) continue;
+      if (groups !== null && groups.anchors[i] === groups.candidates[j]) continue;
+      // Near the positive's, the cosine must be one of the same loop to be compared with it.
+      const isSure = Math.abs(cosines[j]! - ofPositive) > COSINE_ERROR;
+      add(isSure ? cosines[j]! : cosine(anchor, candidates[j]!));
     }
-    accuracy.add(own > highest ? 1 : 0, coefficients[i]!);
-    positiveCosine.add(own, coefficients[i]!);
+    for (let at = i * ownCount; at < (i + 1) * ownCount; at++)
+      if (!own!.isSkipped[at]) add(cosine(anchor, own!.rows[at]!));
+    accuracy.add(ofPositive > highest ? 1 : 0, coefficients[i]!);
+    positiveCosine.add(ofPositive, coefficients[i]!);
     if (count > 0) negativeCosine.add(sum / count, count * coefficients[i]!);
-  };
-  if (kind === 'own') {
-    anchors.forEach((anchor, i) => {
-      add(i, i, [cosine(anchor, candidates[i]!)], () => areEqual(candidates[i]!, positives[i]!));
-    });
-  } else {
-    kernels().cosineRows(anchors, candidates, (i, cosines) => {
-      add(i, 0, cosines, j => kind === 'batch' && (j === i || (groups !== null && groups[i] === groups[j])));
-    });
-  }
+  });
   return { accuracy: accuracy.value, positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
 }
 

@@ -1,7 +1,7 @@
 import { checkOptions, checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
-import { coefficientsOf, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface MseOptions extends ReductionOptions {
   /** Whether to compute gradients. Default false. */
@@ -16,12 +16,10 @@ export function mse(predictions: Rows, targets: Rows, options: MseOptions): Loss
   checkRows(CALL, 'targets', targets);
   checkSameCount(CALL, 'targets', targets.length, 'predictions', predictions.length);
 
-  const result = kernels().mse(
-    predictions,
-    targets,
-    coefficientsOf(CALL, options, predictions.length, 'predictions'),
-    options.gradients ?? false,
-  );
+  const coefficients = coefficientsOf(CALL, options, predictions.length, 'predictions');
+  const losses = lossesOf(options, predictions.length);
+  const { gradients = false } = options;
+  const result = kernels().mse({ predictions, targets, coefficients, gradients, losses });
   // A float32 gradient may overflow where the loss does not.
   const ofGradients = result.gradients ? kernels().sumOfSquares(result.gradients.predictions) : 0;
   if (!Number.isFinite(result.loss + ofGradients)) throwNonFinite(CALL, { predictions, targets });
@@ -29,6 +27,7 @@ export function mse(predictions: Rows, targets: Rows, options: MseOptions): Loss
     loss: result.loss,
     components: { mse: result.loss },
   };
+  if (losses) answer.perRow = losses;
   if (result.gradients) {
     answer.gradients = result.gradients.predictions;
     answer.targetGradients = result.gradients.targets;

@@ -1,11 +1,16 @@
 import { checkNumber, checkOneOf, checkWeights } from '../internal/validate.js';
 
-/** How the losses of single rows become one. */
+/** How the losses of single rows become one, and whether they are told. */
 export interface ReductionOptions {
-  /** One weight a row, 0 or more: the mean is then `Σ w·l / Σ w`, the sum `Σ w·l`. Default: all 1. */
+  /** One weight per row, 0 or more: the mean is then `Σ w·l / Σ w`, the sum `Σ w·l`. Default: all 1. */
   weights?: ArrayLike<number>;
   /** Whether rows are averaged or added up. Default `'mean'`. */
   reduction?: 'mean' | 'sum';
+  /**
+   * Whether the result has `perRow`, the loss of each row before `weights` and `reduction`: a row of weight 0 has its
+   * loss too. Default false.
+   */
+  perRow?: boolean;
 }
 
 const REDUCTIONS = ['mean', 'sum'] as const;
@@ -17,6 +22,11 @@ export interface DiagnosticsOptions {
    * Default false.
    */
   diagnostics?: boolean;
+}
+
+/** Room for the loss of each row, where it is asked for. */
+export function lossesOf({ perRow }: ReductionOptions, count: number): Float64Array | null {
+  return perRow ? new Float64Array(count) : null;
 }
 
 /**

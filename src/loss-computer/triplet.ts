@@ -9,7 +9,7 @@ import {
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
 import { tripletDiagnostics } from './diagnostics.js';
-import { coefficientsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface TripletOptions extends ReductionOptions, DiagnosticsOptions {
   /** By how much the negative should be farther than the positive. Default 0.5. */
@@ -39,13 +39,15 @@ export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options
   checkOneOf(CALL, 'distance', distance, ['euclidean', 'cosine']);
 
   const coefficients = coefficientsOf(CALL, options, anchors.length, 'anchors');
+  const losses = lossesOf(options, anchors.length);
   const rows = { anchors, positives, negatives };
-  const problem = { ...rows, margin, distance, swap, coefficients, gradients };
+  const problem = { ...rows, margin, distance, swap, coefficients, gradients, losses };
   const result = kernels().triplet(problem);
   const { loss } = result;
   if (!Number.isFinite(loss)) throwNonFinite(CALL, rows);
   const answer: LossResult = { loss, components: { triplet: loss } };
   if (options.diagnostics) Object.assign(answer.components, tripletDiagnostics(problem));
+  if (losses) answer.perRow = losses;
   if (result.gradients) {
     answer.gradients = result.gradients.anchors;
     answer.targetGradients = result.gradients.positives;

@@ -12,6 +12,9 @@ const MASKED: f32 = -1e30;
  *
  * @param columns Candidates, those of padding included: a multiple of 16.
  * @param candidates Candidates, without padding.
+ * @param ownColumns Columns of own negatives, which follow those of the candidates, with padding: a multiple of 16. They
+ *   hold cosines, damped already.
+ * @param owned Own negatives of each anchor, without padding.
  * @param firstOwn Column of the first anchor's own candidate, the next anchor's is the next; or -1: then `owns` has
  *   them.
  * @param owns Own cosines, one float a row, where `firstOwn` is -1.
@@ -20,7 +23,7 @@ const MASKED: f32 = -1e30;
  * @param anchorGroups Group of each row, or null pointer: no groups.
  */
 export function softmaxBlock(
-  rows: i32, columns: i32, candidates: i32,
+  rows: i32, columns: i32, candidates: i32, ownColumns: i32, owned: i32,
   cosines: usize, weights: usize, stride: usize,
   firstOwn: i32, owns: usize, quotients: usize, norms: usize, anchorGroups: usize, groups: usize,
   inverseTemperature: f32, results: usize,
@@ -38,9 +41,11 @@ export function softmaxBlock(
     }
     if (anchorGroups != 0) maskGroup(columns, cosines, groups, load<i32>(anchorGroups + (<usize>i << 2)));
     for (let j = candidates; j < columns; j++) store<f32>(cosines + (<usize>j << 2), MASKED);
+    const all = columns + ownColumns;
+    for (let j = columns + owned; j < all; j++) store<f32>(cosines + (<usize>j << 2), MASKED);
 
     let most = f32x4.splat(own);
-    const end = cosines + (<usize>columns << 2);
+    const end = cosines + (<usize>all << 2);
     for (let c = cosines; c < end; c += 16) most = f32x4.pmax(most, v128.load(c));
     const highest = maxLane(most);
 
@@ -69,25 +74,29 @@ export function softmaxBlock(
 /**
  * From the weights of `softmaxBlock` to the gradient with respect to the dot products of normalised rows, in place:
  * weight · scale for the candidates, `-ownScale` for the anchor's own. `radials` gets for each row Σ gradient · cosine,
- * `columnRadials` the same sum for each column, added up over blocks; both damped. The first of `results` becomes the
- * sum undamped.
+ * `columnRadials` the same sum for each column, added up over blocks; both damped, and without the columns of own
+ * negatives, which `ownGradients` damps and adds. The first of `results` becomes the sum over all, undamped.
  */
 export function gradientBlock(
-  rows: i32, columns: i32, cosines: usize, weights: usize, stride: usize,
+  rows: i32, columns: i32, ownColumns: i32, cosines: usize, weights: usize, stride: usize,
   firstOwn: i32, quotients: usize, norms: usize,
   scales: usize, ownScales: usize, results: usize, radials: usize, columnRadials: usize,
 ): void {
   for (let i = 0; i < rows; i++, cosines += stride, weights += stride, results += 24) {
     const scale = f32x4.splat(load<f32>(scales + (<usize>i << 2)));
     const end = weights + (<usize>columns << 2);
-    for (let w = weights; w < end; w += 16) v128.store(w, f32x4.mul(v128.load(w), scale));
+    const ownEnd = end + (<usize>ownColumns << 2);
+    for (let w = weights; w < ownEnd; w += 16) v128.store(w, f32x4.mul(v128.load(w), scale));
     if (firstOwn >= 0) {
       const place = <usize>(firstOwn + i) << 2;
       store<f32>(weights + place, -load<f32>(ownScales + (<usize>i << 2)));
       store<f32>(cosines + place, <f32>load<f64>(results, 16));
     }
     const quotient = load<f32>(quotients + (<usize>i << 2));
-    let heat: f64 = 0;
+    let heat: f64 = 0, ownHeat: f64 = 0;
+    for (let w = end, c = cosines + (<usize>columns << 2); w < ownEnd; w += 16, c += 16) {
+      ownHeat += sumLanes(f32x4.mul(v128.load(w), v128.load(c)));
+    }
     if (quotient > 0) {
       for (let w = weights, c = cosines; w < end; w += 16, c += 16) {
         heat += sumLanes(f32x4.mul(v128.load(w), v128.load(c)));
@@ -107,7 +116,7 @@ export function gradientBlock(
       total = addWide(total, sum);
     }
     store<f64>(radials + (<usize>i << 3), sumWide(total));
-    store<f64>(results, quotient > 0 ? heat : sumWide(total));
+    store<f64>(results, ownHeat + (quotient > 0 ? heat : sumWide(total)));
   }
 }
 
@@ -165,7 +174,8 @@ export function pairCosines(
     for (let k: usize = 0, end = <usize>width << 2; k < end; k += 16) {
       sum = addWide(sum, f32x4.mul(v128.load(a + k), v128.load(b + k)));
     }
-    store<f32>(cosines + (<usize>i << 2), <f32>(sumWide(sum) * pairDamping(i, aNorms, bNorms)));
+    const norms = load<f64>(aNorms + (<usize>i << 3)) * load<f64>(bNorms + (<usize>i << 3));
+    store<f32>(cosines + (<usize>i << 2), <f32>(sumWide(sum) * damping(norms)));
   }
 }
 
@@ -185,7 +195,8 @@ export function pairGradients(
       continue;
     }
     const inverse = f64x2.splat(1.0 / norm);
-    const gradient = -<f64>load<f32>(ownScales + (<usize>i << 2)) * pairDamping(i, aNorms, bNorms);
+    const norms = norm * load<f64>(aNorms + (<usize>i << 3));
+    const gradient = -<f64>load<f32>(ownScales + (<usize>i << 2)) * damping(norms);
     const radial = gradient * <f64>load<f32>(cosines + (<usize>i << 2));
     const radials = aRadials + (<usize>i << 3);
     store<f64>(radials, load<f64>(radials) + radial);
@@ -198,10 +209,67 @@ export function pairGradients(
   }
 }
 
-/** |a||b| / (|a||b| + ε). */
-function pairDamping(i: i32, aNorms: usize, bNorms: usize): f64 {
-  const product = load<f64>(aNorms + (<usize>i << 3)) * load<f64>(bNorms + (<usize>i << 3));
-  return product / (product + 1e-8);
+/** Cosines of each row of a with `owned` rows of b, its own ones; all normalised. Their damping is done. */
+export function ownCosines(
+  rows: i32, owned: i32, width: i32, a: usize, b: usize, stride: usize, aNorms: usize, bNorms: usize,
+  cosines: usize, cosineStride: usize,
+): void {
+  const end = <usize>width << 2;
+  for (let i = 0; i < rows; i++, a += stride, cosines += cosineStride) {
+    const aNorm = load<f64>(aNorms + (<usize>i << 3));
+    for (let j = 0; j < owned; j++, b += stride, bNorms += 8) {
+      let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+      for (let k: usize = 0; k < end; k += 64) {
+        const x = a + k, y = b + k;
+        sum0 = f32x4.add(sum0, f32x4.mul(v128.load(x), v128.load(y)));
+        sum1 = f32x4.add(sum1, f32x4.mul(v128.load(x, 16), v128.load(y, 16)));
+        sum2 = f32x4.add(sum2, f32x4.mul(v128.load(x, 32), v128.load(y, 32)));
+        sum3 = f32x4.add(sum3, f32x4.mul(v128.load(x, 48), v128.load(y, 48)));
+      }
+      const sum = sumLanes(f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3)));
+      store<f32>(cosines + (<usize>j << 2), <f32>(sum * damping(aNorm * load<f64>(bNorms))));
+    }
+  }
+}
+
+/**
+ * The share of own negatives in the gradients, where `weights` are those with respect to the cosines. Adds to the
+ * gradients of normalised a and to their radials. b's gradients, with respect to the rows themselves, take b's place.
+ */
+export function ownGradients(
+  rows: i32, owned: i32, width: i32, a: usize, b: usize, stride: usize, aNorms: usize, bNorms: usize,
+  weights: usize, cosines: usize, weightStride: usize, aGradients: usize, aRadials: usize,
+): void {
+  const end = <usize>width << 2;
+  for (let i = 0; i < rows; i++, a += stride, aGradients += stride, weights += weightStride, cosines += weightStride) {
+    const aNorm = load<f64>(aNorms + (<usize>i << 3));
+    let radials: f64 = 0;
+    for (let j = 0; j < owned; j++, b += stride, bNorms += 8) {
+      const norm = load<f64>(bNorms);
+      const weight = load<f32>(weights + (<usize>j << 2));
+      if (norm == 0 || weight == 0) {
+        memory.fill(b, 0, end);
+        continue;
+      }
+      const inverse = f64x2.splat(1.0 / norm);
+      const gradient = <f64>weight * damping(aNorm * norm);
+      const radial = gradient * <f64>load<f32>(cosines + (<usize>j << 2));
+      radials += radial;
+      const cross4 = f32x4.splat(<f32>gradient), radial4 = f32x4.splat(<f32>radial);
+      for (let k: usize = 0; k < end; k += 16) {
+        const x = v128.load(a + k), y = v128.load(b + k);
+        v128.store(aGradients + k, f32x4.add(v128.load(aGradients + k), f32x4.mul(cross4, y)));
+        v128.store(b + k, scaleWide(f32x4.sub(f32x4.mul(cross4, x), f32x4.mul(radial4, y)), inverse));
+      }
+    }
+    const sum = aRadials + (<usize>i << 3);
+    store<f64>(sum, load<f64>(sum) + radials);
+  }
+}
+
+/** |a||b| / (|a||b| + ε), from the product of the norms. */
+function damping(norms: f64): f64 {
+  return norms / (norms + 1e-8);
 }
 
 /**

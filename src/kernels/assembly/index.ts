@@ -4,7 +4,16 @@
  * multiple of 16 floats, missing rows of a padded matrix are zero.
  */
 export { adamw } from './adamw';
-export { gradientBlock, nearHighest, pairCosines, pairGradients, projectRows, softmaxBlock } from './contrastive';
+export {
+  gradientBlock,
+  nearHighest,
+  ownCosines,
+  ownGradients,
+  pairCosines,
+  pairGradients,
+  projectRows,
+  softmaxBlock,
+} from './contrastive';
 export { logitSums, softmaxGradient } from './cross-entropy';
 export { addScaled, dotRows, outputErrors, squareAll } from './fisher';
 export { gemm } from './gemm';

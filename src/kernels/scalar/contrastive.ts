@@ -1,54 +1,67 @@
 import type { Rows, Vector } from '../../types.js';
-import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
+import type { ContrastiveProblem, ContrastiveResult, WantedGradients } from '../kernels.js';
 import { commonWidth, toFloat32Rows } from '../matrix.js';
-import { areEqual, COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from '../vector.js';
+import { COSINE_EPSILON, cosineInOrder, dot, dotInOrder, norm } from '../vector.js';
 
 export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
-  const { anchors, positives, candidates, kind, groups, temperature, coefficients } = problem;
+  const { anchors, positives, candidates, kind, own, groups, temperature, coefficients } = problem;
   const isBatch = kind === 'batch';
   const anchorNorms = norms(anchors);
   const candidateNorms = norms(candidates);
   const positiveNorms = isBatch ? candidateNorms : norms(positives);
-  const similarities = new Float64Array(candidates.length);
-  const gradients = problem.gradients ? gradientBuffers(problem) : undefined;
+  const ownRows = own ? own.rows : [];
+  const ownNorms = norms(ownRows);
+  const ownCount = ownRows.length / anchors.length;
+  const count = candidates.length;
+  // An anchor's own negatives come after the candidates.
+  const similarities = new Float64Array(count + ownCount);
+  const gradients = problem.wanted ? gradientBuffers(problem, problem.wanted) : undefined;
 
   let loss = 0;
   let temperatureGradient = 0;
   for (let i = 0; i < anchors.length; i++) {
-    const own = cosine(anchors[i]!, anchorNorms[i]!, positives[i]!, positiveNorms[i]!);
-    const [start, end] = kind === 'own' ? [i, i + 1] : [0, candidates.length];
-    let highest = own;
-    for (let j = start; j < end; j++) {
-      const isLeftOut = isBatch
-        ? j === i || (groups !== null && groups[i] === groups[j])
-        : kind === 'own' && areEqual(candidates[j]!, positives[i]!);
-      similarities[j] = isLeftOut
+    const similarity = cosine(anchors[i]!, anchorNorms[i]!, positives[i]!, positiveNorms[i]!);
+    let highest = similarity;
+    for (let j = 0; j < count; j++) {
+      const isSkipped = (isBatch && j === i) || (groups !== null && groups.anchors[i] === groups.candidates[j]);
+      similarities[j] = isSkipped
         ? -Infinity
         : cosine(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
       if (!(similarities[j]! <= highest)) highest = similarities[j]!;
     }
+    for (let k = 0, j = count, at = i * ownCount; k < ownCount; k++, j++, at++) {
+      similarities[j] = own?.isSkipped[at]
+        ? -Infinity
+        : cosine(anchors[i]!, anchorNorms[i]!, ownRows[at]!, ownNorms[at]!);
+      if (!(similarities[j]! <= highest)) highest = similarities[j]!;
+    }
     // log Σ exp relative to the highest similarity cannot overflow; log1p keeps small losses exact.
     let others = 0;
-    for (let j = start; j < end; j++) others += Math.exp((similarities[j]! - highest) / temperature);
-    const ownShare = Math.exp((own - highest) / temperature);
-    const total = others + ownShare;
-    const rowLoss = ownShare === 1 ? Math.log1p(others) : (highest - own) / temperature + Math.log(total);
+    for (let j = 0; j < similarities.length; j++) others += Math.exp((similarities[j]! - highest) / temperature);
+    const share = Math.exp((similarity - highest) / temperature);
+    const total = others + share;
+    const rowLoss = share === 1 ? Math.log1p(others) : (highest - similarity) / temperature + Math.log(total);
     loss += coefficients[i]! * rowLoss;
+    if (problem.losses) problem.losses[i] = rowLoss;
 
     if (gradients) {
       const scale = coefficients[i]! / temperature;
-      const anchor = { row: anchors[i]!, norm: anchorNorms[i]!, gradient: gradients.anchors[i]! };
-      const ofPositive = (isBatch ? gradients.candidates : gradients.positives)[i]!;
+      const anchor = { row: anchors[i]!, norm: anchorNorms[i]!, gradient: gradients.anchors?.[i] };
+      const ofPositive = (isBatch ? gradients.candidates : gradients.positives)?.[i];
       const positive = { row: positives[i]!, norm: positiveNorms[i]!, gradient: ofPositive };
       const ownScale = scale * (others / total);
-      addCosineGradient(anchor, positive, own, -ownScale);
-      temperatureGradient += (ownScale * own) / temperature;
-      for (let j = start; j < end; j++) {
-        const share = Math.exp((similarities[j]! - highest) / temperature) / total;
-        if (share === 0) continue;
-        const candidate = { row: candidates[j]!, norm: candidateNorms[j]!, gradient: gradients.candidates[j]! };
-        addCosineGradient(anchor, candidate, similarities[j]!, scale * share);
-        temperatureGradient -= (scale * share * similarities[j]!) / temperature;
+      addCosineGradient(anchor, positive, similarity, -ownScale);
+      temperatureGradient += (ownScale * similarity) / temperature;
+      for (let j = 0; j < similarities.length; j++) {
+        const weight = Math.exp((similarities[j]! - highest) / temperature) / total;
+        if (weight === 0) continue;
+        const at = i * ownCount + j - count;
+        const negative =
+          j < count
+            ? { row: candidates[j]!, norm: candidateNorms[j]!, gradient: gradients.candidates?.[j] }
+            : { row: ownRows[at]!, norm: ownNorms[at]!, gradient: gradients.own?.[at] };
+        addCosineGradient(anchor, negative, similarities[j]!, scale * weight);
+        temperatureGradient -= (scale * weight * similarities[j]!) / temperature;
       }
     }
   }
@@ -56,9 +69,10 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   return {
     loss,
     gradients: {
-      anchors: toFloat32Rows(gradients.anchors),
-      positives: isBatch ? null : toFloat32Rows(gradients.positives),
-      candidates: toFloat32Rows(gradients.candidates),
+      anchors: gradients.anchors && toFloat32Rows(gradients.anchors),
+      positives: gradients.positives && toFloat32Rows(gradients.positives),
+      candidates: gradients.candidates && toFloat32Rows(gradients.candidates),
+      own: gradients.own && toFloat32Rows(gradients.own),
       temperature: temperatureGradient,
     },
   };
@@ -106,7 +120,8 @@ export function cosineRows(
 interface CosineArgument {
   row: Vector;
   norm: number;
-  gradient: Float64Array;
+  /** Undefined where it is not wanted. */
+  gradient: Float64Array | undefined;
 }
 
 /**
@@ -121,12 +136,20 @@ function addCosineGradient(a: CosineArgument, b: CosineArgument, similarity: num
   const cross = scale / (normA * normB + COSINE_EPSILON);
   const radialA = (cross * similarity * normB) / normA;
   const radialB = (cross * similarity * normA) / normB;
-  for (let k = 0; k < length; k++) {
-    const x = a.row[k]!;
-    const y = b.row[k]!;
-    a.gradient[k]! += cross * y - radialA * x;
-    b.gradient[k]! += cross * x - radialB * y;
-  }
+  if (a.gradient) addTangent(a.gradient, a.row, b.row, radialA, cross, length);
+  if (b.gradient) addTangent(b.gradient, b.row, a.row, radialB, cross, length);
+}
+
+/** Adds `cross · other - radial · row`. */
+function addTangent(
+  gradient: Float64Array,
+  row: Vector,
+  other: Vector,
+  radial: number,
+  cross: number,
+  length: number,
+): void {
+  for (let k = 0; k < length; k++) gradient[k]! += cross * other[k]! - radial * row[k]!;
 }
 
 function cosine(a: Vector, normA: number, b: Vector, normB: number): number {
@@ -143,18 +166,18 @@ function norms(rows: Rows): Float64Array {
   return Float64Array.from(rows, row => norm(row, row.length));
 }
 
-interface GradientBuffers {
-  anchors: Float64Array[];
-  /** Empty where the positives are among the candidates. */
-  positives: Float64Array[];
-  candidates: Float64Array[];
-}
+/** Null where they are not wanted, or not there. */
+type GradientBuffers = Record<'anchors' | 'positives' | 'candidates' | 'own', Float64Array[] | null>;
 
-function gradientBuffers({ anchors, positives, candidates, kind }: ContrastiveProblem): GradientBuffers {
+function gradientBuffers(
+  { anchors, positives, candidates, kind, own }: ContrastiveProblem,
+  wanted: WantedGradients,
+): GradientBuffers {
   const zeros = (rows: Rows): Float64Array[] => rows.map(row => new Float64Array(row.length));
   return {
-    anchors: zeros(anchors),
-    positives: kind === 'batch' ? [] : zeros(positives),
-    candidates: zeros(candidates),
+    anchors: wanted.anchors ? zeros(anchors) : null,
+    positives: wanted.positives && kind === 'others' ? zeros(positives) : null,
+    candidates: wanted.candidates ? zeros(candidates) : null,
+    own: wanted.own && own ? zeros(own.rows) : null,
   };
 }

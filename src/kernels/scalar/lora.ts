@@ -81,7 +81,13 @@ export function loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32R
   return { outputs, hidden };
 }
 
-export function loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradOutputs: Rows): LoraBackwardResult {
+export function loraBackward(
+  adapter: Adapter,
+  inputs: Rows,
+  hidden: Rows,
+  gradOutputs: Rows,
+  wantsInputs: boolean,
+): LoraBackwardResult {
   const { loraA, loraB, scaling } = adapter;
   const dim = loraA.length;
   const rank = loraB.length;
@@ -115,7 +121,7 @@ export function loraBackward(adapter: Adapter, inputs: Rows, hidden: Rows, gradO
       gradInputs[n]![i] = sum;
     }
   }
-  return { gradA: inFloat32(gradA), gradB: inFloat32(gradB), gradInputs };
+  return { gradA: inFloat32(gradA), gradB: inFloat32(gradB), gradInputs: wantsInputs ? gradInputs : [] };
 }
 
 /** The matrix rounded to float32. */

@@ -2,6 +2,7 @@ import type { Float32Row, Rows, Vector } from '../../types.js';
 import type {
   CosineEmbeddingProblem,
   CrossEntropyProblem,
+  MseProblem,
   PairResult,
   TripletProblem,
   TripletResult,
@@ -13,7 +14,7 @@ import { addCosineGradient, cosine, cosineDistance, euclidean, squaredDistance }
 /** The losses that look at each row by itself. */
 
 export function triplet(problem: TripletProblem): TripletResult {
-  const { anchors, positives, negatives, margin, distance, swap, coefficients } = problem;
+  const { anchors, positives, negatives, margin, distance, swap, coefficients, losses } = problem;
   const measure = distance === 'cosine' ? cosineDistance : euclidean;
   const addGradients = distance === 'cosine' ? addCosineDistanceGradients : addEuclideanGradients;
   const gradients = problem.gradients
@@ -28,6 +29,7 @@ export function triplet(problem: TripletProblem): TripletResult {
     const rowLoss = tripletOf(near, swap ? Math.min(fromAnchor, fromPositive) : fromAnchor, margin);
     const scale = coefficients[i]!;
     loss += scale * rowLoss;
+    if (losses) losses[i] = rowLoss;
     if (!gradients || !(rowLoss > 0)) continue;
     const [ofAnchor, ofPositive, ofNegative] = [
       gradients.anchors[i]!,
@@ -42,14 +44,14 @@ export function triplet(problem: TripletProblem): TripletResult {
 }
 
 export function crossEntropy(problem: CrossEntropyProblem): { loss: number; gradients?: Float32Row[] } {
-  const { logits, targets, labelSmoothing, classWeights, coefficients } = problem;
+  const { logits, targets, labelSmoothing, classWeights, coefficients, losses } = problem;
   const gradients = problem.gradients ? zeroRowsLike(logits) : undefined;
   let loss = 0;
   for (let i = 0; i < logits.length; i++) {
     const scale = coefficients[i]!;
-    if (scale === 0) continue;
-    const row = logits[i]!;
     const target = targets[i]!;
+    if (target < 0 || (scale === 0 && !losses)) continue;
+    const row = logits[i]!;
     let highest = -Infinity;
     for (let c = 0; c < row.length; c++) if (row[c]! > highest) highest = row[c]!;
     let exponentials = 0;
@@ -68,8 +70,10 @@ export function crossEntropy(problem: CrossEntropyProblem): { loss: number; grad
     // cancels.
     const ownWeight = (1 - labelSmoothing) * (classWeights?.[target] ?? 1);
     const weight = ownWeight + smoothWeight;
-    loss += scale * (weight * Math.log(exponentials) + ownWeight * (highest - row[target]!) + smoothGap);
-    if (!gradients) continue;
+    const rowLoss = weight * Math.log(exponentials) + ownWeight * (highest - row[target]!) + smoothGap;
+    loss += scale * rowLoss;
+    if (losses) losses[i] = rowLoss;
+    if (!gradients || scale === 0) continue;
     const gradient = gradients[i]!;
     for (let c = 0; c < row.length; c++) {
       const share = Math.exp(row[c]! - highest) / exponentials;
@@ -80,14 +84,16 @@ export function crossEntropy(problem: CrossEntropyProblem): { loss: number; grad
   return gradients ? { loss, gradients } : { loss };
 }
 
-export function mse(predictions: Rows, targets: Rows, coefficients: Float64Array, gradients: boolean): PairResult {
+export function mse({ predictions, targets, coefficients, gradients, losses }: MseProblem): PairResult {
   const results = gradients ? { predictions: zeroRowsLike(predictions), targets: zeroRowsLike(targets) } : undefined;
   let loss = 0;
   for (let i = 0; i < predictions.length; i++) {
     const prediction = predictions[i]!;
     const target = targets[i]!;
     const length = Math.min(prediction.length, target.length);
-    loss += (coefficients[i]! * squaredDistance(prediction, target, length)) / length;
+    const squares = squaredDistance(prediction, target, length);
+    loss += (coefficients[i]! * squares) / length;
+    if (losses) losses[i] = squares / length;
     if (results) {
       const scale = (2 * coefficients[i]!) / length;
       addDifference(results.predictions[i]!, results.targets[i]!, prediction, target, scale, length);
@@ -97,7 +103,7 @@ export function mse(predictions: Rows, targets: Rows, coefficients: Float64Array
 }
 
 export function cosineEmbedding(problem: CosineEmbeddingProblem): PairResult {
-  const { predictions, targets, labels, margin, coefficients } = problem;
+  const { predictions, targets, labels, margin, coefficients, losses } = problem;
   const gradients = problem.gradients
     ? { predictions: zeroRowsLike(predictions), targets: zeroRowsLike(targets) }
     : undefined;
@@ -107,6 +113,7 @@ export function cosineEmbedding(problem: CosineEmbeddingProblem): PairResult {
     const isSimilar = labels === null || labels[i] === 1;
     const rowLoss = cosineEmbeddingOf(cosine(prediction, target), isSimilar, margin);
     loss += coefficients[i]! * rowLoss;
+    if (losses) losses[i] = rowLoss;
     if (!gradients || (!isSimilar && !(rowLoss > 0))) continue;
     const scale = isSimilar ? -coefficients[i]! : coefficients[i]!;
     addCosineGradient(gradients.predictions[i]!, prediction, target, scale);

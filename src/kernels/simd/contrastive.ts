@@ -1,8 +1,9 @@
-import type { Rows } from '../../types.js';
-import type { ContrastiveProblem, ContrastiveResult } from '../kernels.js';
+import type { Float32Row, Rows } from '../../types.js';
+import type { ContrastiveProblem, ContrastiveResult, WantedGradients } from '../kernels.js';
 import { commonWidth, viewRows } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
 import type { KernelMemory } from './memory.js';
+import { addOwnGradients, compareOwn, takeOwn } from './own-negatives.js';
 import {
   type Block,
   type Candidates,
@@ -47,45 +48,57 @@ interface Backward {
 
 /** Block after block of anchors: cosines, softmax, gradient; never the whole n × m matrix. */
 export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): ContrastiveResult {
-  const { anchors, positives, candidates: candidateRows, kind, groups, temperature } = problem;
+  const { anchors, positives, candidates: candidateRows, kind, own, groups, temperature, wanted } = problem;
   const isOrdinary = temperature >= LOWEST_TEMPERATURE && temperature <= HIGHEST_TEMPERATURE;
-  const width = candidateRows.length === 0 ? 0 : commonWidth(anchors, positives, candidateRows);
-  // One candidate an anchor is no product of matrices.
-  if (width === 0 || !isOrdinary || kind === 'own') return scalar.contrastive(problem);
+  const ownRows = own ? own.rows : [];
+  const hasNegatives = candidateRows.length + ownRows.length > 0;
+  const width = hasNegatives && isOrdinary ? commonWidth(anchors, positives, candidateRows, ownRows) : 0;
+  if (width === 0) return scalar.contrastive(problem);
 
-  const shape = shapeOf(width, anchors.length, candidateRows.length);
+  const shape = shapeOf(width, anchors.length, candidateRows.length, ownRows.length / anchors.length);
   memory.begin();
   const candidates = takeCandidates(memory, shape, candidateRows.length);
   const block = takeBlock(memory, shape);
   const weights = memory.take(4 * shape.blockRows * shape.blockStride);
   const softmax = memory.take(24 * shape.blockRows);
-  const groupsAt = groups ? memory.take(4 * candidates.padded) : 0;
+  const candidateGroups = groups ? memory.take(4 * candidates.padded) : 0;
+  const anchorGroups = groups ? memory.take(4 * anchors.length) : 0;
   const pairs = kind === 'others' ? takePairs(memory, shape) : undefined;
-  const backward = problem.gradients ? takeBackward(memory, shape, candidates) : undefined;
+  const ownBlock = own ? takeOwn(memory, shape) : undefined;
+  const backward = wanted ? takeBackward(memory, shape, candidates) : undefined;
   memory.commit();
 
   writeCandidates(memory, shape, candidates, candidateRows);
-  if (groups) memory.i32.set(groups, groupsAt / 4);
+  // A row that counts for no anchor would not show in the loss, and spoil gradients.
+  if (!candidates.isFinite) return scalar.contrastive(problem);
+  if (groups) {
+    memory.i32.set(groups.candidates, candidateGroups / 4);
+    memory.i32.set(groups.anchors, anchorGroups / 4);
+  }
   if (backward) {
     memory.f32.fill(0, backward.columnRadials / 4, backward.columnRadials / 4 + candidates.padded);
     memory.f32.fill(0, backward.candidates / 4, backward.candidates / 4 + candidates.padded * shape.stride);
   }
-  const gradients = backward && {
-    anchors: new Float32Array(anchors.length * width),
-    pairs: new Float32Array(pairs ? anchors.length * width : 0),
-    candidates: new Float32Array(candidates.count * width),
-  };
+  const flat = (isWanted: boolean | undefined, count: number): Float32Row | undefined =>
+    isWanted ? new Float32Array(count * width) : undefined;
+  const ofAnchors = flat(wanted?.anchors, anchors.length);
+  const ofPairs = flat(pairs && wanted?.positives, anchors.length);
+  const ofCandidates = flat(wanted?.candidates, candidates.count);
+  const ofOwn = flat(own !== null && wanted?.own, ownRows.length);
 
   let loss = 0;
   let temperatureGradient = 0;
   for (let first = 0; first < anchors.length; first += shape.blockRows) {
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
+    if (own && ownBlock) compareOwn(memory, shape, block, candidates, ownBlock, own);
     const firstOwn = pairs ? -1 : first;
     memory.call.softmaxBlock(
       block.rows,
       candidates.padded,
       candidates.count,
+      shape.ownColumns,
+      shape.ownCount,
       block.cosines,
       weights,
       4 * shape.blockStride,
@@ -93,17 +106,18 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       pairs ? pairs.cosines : 0,
       block.quotients,
       candidates.norms32,
-      groups ? groupsAt + 4 * first : 0,
-      groupsAt,
+      groups ? anchorGroups + 4 * first : 0,
+      candidateGroups,
       1 / temperature,
       softmax,
     );
     loss += lossOfBlock(memory, problem, block, softmax, backward);
-    if (!backward || !gradients) continue;
+    if (!backward || !wanted) continue;
 
     memory.call.gradientBlock(
       block.rows,
       candidates.padded,
+      shape.ownColumns,
       block.cosines,
       weights,
       4 * shape.blockStride,
@@ -117,33 +131,33 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       backward.columnRadials,
     );
     temperatureGradient -= heatOfBlock(memory, block, softmax, pairs, backward) / temperature;
-    multiplyBack(memory, shape, block, candidates, weights, backward);
+    multiplyBack(memory, shape, block, candidates, weights, backward, wanted);
     if (pairs) addPairs(memory, shape, block, pairs, backward);
-    const { stride } = shape;
-    memory.call.projectRows(
-      block.rows,
-      stride,
-      backward.anchors,
-      block.data,
-      4 * stride,
-      backward.radials,
-      block.norms,
-    );
-    memory.readRows(backward.anchors, stride, gradients.anchors, first, block.rows, width);
-    if (pairs) memory.readRows(backward.pairs, stride, gradients.pairs, first, block.rows, width);
+    if (ownBlock) {
+      const { anchors: to, radials } = backward;
+      addOwnGradients(memory, shape, block, candidates, ownBlock, weights, to, radials);
+      if (ofOwn) {
+        const { ownCount, stride } = shape;
+        memory.readRows(ownBlock.data, stride, ofOwn, first * ownCount, block.rows * ownCount, width);
+      }
+    }
+    if (ofAnchors) readAnchorGradients(memory, shape, block, backward, ofAnchors);
+    if (ofPairs) memory.readRows(backward.pairs, shape.stride, ofPairs, first, block.rows, width);
   }
   // Numbers beyond float32 overflow here: the scalar kernel takes them, or shows that they are not finite.
   if (!Number.isFinite(loss)) return scalar.contrastive(problem);
-  if (!backward || !gradients) return { loss };
+  if (!backward) return { loss };
 
-  readCandidateGradients(memory, shape, candidates, backward, gradients.candidates);
-  const ofCandidates = viewRows(gradients.candidates, candidates.count, width);
+  if (ofCandidates) readCandidateGradients(memory, shape, candidates, backward, ofCandidates);
+  const rowsOf = (flat: Float32Row | undefined): Float32Row[] | null =>
+    flat ? viewRows(flat, flat.length / width, width) : null;
   return {
     loss,
     gradients: {
-      anchors: viewRows(gradients.anchors, anchors.length, width),
-      positives: pairs ? viewRows(gradients.pairs, anchors.length, width) : null,
-      candidates: ofCandidates,
+      anchors: rowsOf(ofAnchors),
+      positives: rowsOf(ofPairs),
+      candidates: rowsOf(ofCandidates),
+      own: rowsOf(ofOwn),
       temperature: temperatureGradient,
     },
   };
@@ -152,7 +166,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
 /** The loss of the block's rows; with gradients also the factors from softmax weights to gradients. */
 function lossOfBlock(
   { f32, f64 }: KernelMemory,
-  { temperature, coefficients }: ContrastiveProblem,
+  { temperature, coefficients, losses }: ContrastiveProblem,
   { first, rows }: Block,
   softmax: number,
   backward: Backward | undefined,
@@ -165,7 +179,9 @@ function lossOfBlock(
     const coefficient = coefficients[first + i]!;
     const ownShare = Math.exp(-gap);
     const total = others + ownShare;
-    loss += coefficient * (gap === 0 ? Math.log1p(others) : gap + Math.log(total));
+    const rowLoss = gap === 0 ? Math.log1p(others) : gap + Math.log(total);
+    loss += coefficient * rowLoss;
+    if (losses) losses[first + i] = rowLoss;
     if (!backward) continue;
     const scale = coefficient / temperature;
     f32[backward.scales / 4 + i] = scale / total;
@@ -192,17 +208,35 @@ function heatOfBlock(
 
 /** Anchors: weights · candidates. Candidates: weightsᵀ · anchors, added up over the blocks. */
 function multiplyBack(
-  { call }: KernelMemory,
+  { call, f32 }: KernelMemory,
   { stride, blockStride }: Shape,
   block: Block,
   { data, count }: Candidates,
   weights: number,
   backward: Backward,
+  wanted: WantedGradients,
 ): void {
   const row = 4 * stride;
   const weightRow = 4 * blockStride;
-  call.gemm(block.rows, stride, count, weights, weightRow, 4, data, row, 64, backward.anchors, row, 0);
-  call.gemm(count, stride, block.rows, weights, 4, weightRow, block.data, row, 64, backward.candidates, row, 1);
+  const { anchors, candidates } = backward;
+  if (wanted.anchors && count > 0) {
+    call.gemm(block.rows, stride, count, weights, weightRow, 4, data, row, 64, anchors, row, 0);
+  } else {
+    f32.fill(0, anchors / 4, anchors / 4 + block.rows * stride);
+  }
+  if (!wanted.candidates) return;
+  call.gemm(count, stride, block.rows, weights, 4, weightRow, block.data, row, 64, candidates, row, 1);
+}
+
+function readAnchorGradients(
+  memory: KernelMemory,
+  { stride, width }: Shape,
+  { first, rows, data, norms }: Block,
+  { anchors, radials }: Backward,
+  target: Float32Array,
+): void {
+  memory.call.projectRows(rows, stride, anchors, data, 4 * stride, radials, norms);
+  memory.readRows(anchors, stride, target, first, rows, width);
 }
 
 function readCandidateGradients(

@@ -10,7 +10,7 @@ export function crossEntropy(
   memory: KernelMemory,
   problem: CrossEntropyProblem,
 ): { loss: number; gradients?: Float32Row[] } {
-  const { logits, targets, labelSmoothing, coefficients } = problem;
+  const { logits, targets, labelSmoothing, coefficients, losses } = problem;
   if (problem.classWeights) return scalarCrossEntropy(problem);
   let longest = 0;
   for (let i = 0; i < logits.length; i++) longest = Math.max(longest, logits[i]!.length);
@@ -25,7 +25,7 @@ export function crossEntropy(
   let loss = 0;
   for (let i = 0; i < logits.length; i++) {
     const [row, target, scale] = [logits[i]!, targets[i]!, coefficients[i]!];
-    if (scale === 0) continue;
+    if (target < 0 || (scale === 0 && !losses)) continue;
     const padded = roundUp(row.length, 16);
     f32.set(row, at);
     f32.fill(f32[at]!, at + row.length, at + padded);
@@ -34,7 +34,12 @@ export function crossEntropy(
     const [highest, lowest] = [f64[at64 + 3]!, f64[at64 + 4]!];
     const isExact = row instanceof Float32Array || (highest < LARGEST_ROUNDED && lowest > -LARGEST_ROUNDED);
     if (!isExact || !Number.isFinite(sum)) {
-      const only = { logits: [row], targets: [target], coefficients: coefficients.subarray(i, i + 1) };
+      const only = {
+        logits: [row],
+        targets: [target],
+        coefficients: coefficients.subarray(i, i + 1),
+        losses: losses?.subarray(i, i + 1) ?? null,
+      };
       const result = scalarCrossEntropy({ ...problem, ...only });
       loss += result.loss;
       if (gradients) gradients[i] = result.gradients![0]!;
@@ -42,8 +47,10 @@ export function crossEntropy(
     }
     const ownGap = highest - f32[at + target]!;
     const smoothGap = labelSmoothing === 0 ? 0 : (-labelSmoothing * sum) / row.length;
-    loss += scale * (Math.log1p(equal - 1 + others) + (1 - labelSmoothing) * ownGap + smoothGap);
-    if (!gradients) continue;
+    const rowLoss = Math.log1p(equal - 1 + others) + (1 - labelSmoothing) * ownGap + smoothGap;
+    loss += scale * rowLoss;
+    if (losses) losses[i] = rowLoss;
+    if (!gradients || scale === 0) continue;
     call.softmaxGradient(padded, data, highest, scale / (equal + others), (scale * labelSmoothing) / row.length);
     f32[at + target]! -= scale * (1 - labelSmoothing);
     gradients[i]!.set(f32.subarray(at, at + row.length));

@@ -48,6 +48,7 @@ export function loraBackward(
   inputs: Rows,
   hidden: Rows,
   gradOutputs: Rows,
+  wantsInputs: boolean,
 ): LoraBackwardResult {
   const { count, dim, outDim, rank, ranks, inStride, outStride, isSquare } = shapeOf(adapter, inputs.length);
   memory.begin();
@@ -59,7 +60,7 @@ export function loraBackward(
   const gradHidden = memory.take(4 * count * ranks);
   const gradA = memory.take(4 * dim * ranks);
   const gradB = memory.take(4 * rank * outStride);
-  const gradX = isSquare ? g : memory.take(4 * count * inStride);
+  const gradX = isSquare || !wantsInputs ? g : memory.take(4 * count * inStride);
   memory.commit();
 
   const { call, f32 } = memory;
@@ -73,6 +74,11 @@ export function loraBackward(
   scale(f32, gradHidden, count * ranks, adapter.scaling);
   call.gemm(dim, ranks, count, x, 4, 4 * inStride, gradHidden, 4 * ranks, 64, gradA, 4 * ranks, 0);
   call.gemm(rank, outStride, count, h, 4, 4 * ranks, g, 4 * outStride, 64, gradB, 4 * outStride, 0);
+  const gradients = {
+    gradA: asMatrix(readFlat(memory, gradA, ranks, dim, rank), dim, rank),
+    gradB: asMatrix(readFlat(memory, gradB, outStride, rank, outDim), rank, outDim),
+  };
+  if (!wantsInputs) return { ...gradients, gradInputs: [] };
   // Last, as where the map is square it is added to the outputs' gradients, in their place.
   call.gemm(
     count,
@@ -88,11 +94,7 @@ export function loraBackward(
     4 * inStride,
     isSquare ? 1 : 0,
   );
-  return {
-    gradA: asMatrix(readFlat(memory, gradA, ranks, dim, rank), dim, rank),
-    gradB: asMatrix(readFlat(memory, gradB, outStride, rank, outDim), rank, outDim),
-    gradInputs: viewRows(readFlat(memory, gradX, inStride, count, dim), count, dim),
-  };
+  return { ...gradients, gradInputs: viewRows(readFlat(memory, gradX, inStride, count, dim), count, dim) };
 }
 
 function shapeOf({ loraA, loraB }: Adapter, count: number): Shape {

@@ -12,6 +12,8 @@ type KernelFunctions = Record<
   | 'logitSums'
   | 'nearHighest'
   | 'outputErrors'
+  | 'ownCosines'
+  | 'ownGradients'
   | 'normalizeRows'
   | 'packPanels'
   | 'pairCosines'
@@ -109,7 +111,7 @@ export class KernelMemory {
   writeRows(rows: Rows, pointer: number, stride: number, height = rows.length): void {
     const { f32 } = this;
     const start = pointer / 4;
-    const width = rows[0]!.length;
+    const width = rows[0]?.length ?? 0;
     const whole = width === stride ? (bufferOf(rows) ?? contiguous(rows)) : undefined;
     if (whole) {
       f32.set(whole, start);

@@ -1,5 +1,5 @@
 import type { Rows } from '../../types.js';
-import type { CosineEmbeddingProblem, PairResult, TripletProblem, TripletResult } from '../kernels.js';
+import type { CosineEmbeddingProblem, MseProblem, PairResult, TripletProblem, TripletResult } from '../kernels.js';
 import { commonWidth, isFloat32 } from '../matrix.js';
 import * as scalar from '../scalar/rows.js';
 import { COSINE_EPSILON } from '../vector.js';
@@ -11,7 +11,7 @@ import { type KernelMemory, strideOf } from './memory.js';
  */
 
 export function triplet(memory: KernelMemory, problem: TripletProblem): TripletResult {
-  const { anchors, positives, negatives, margin, coefficients } = problem;
+  const { anchors, positives, negatives, margin, coefficients, losses } = problem;
   const isPlain = problem.distance === 'euclidean' && !problem.swap && !problem.gradients;
   const width = isPlain ? float32Width(anchors, positives, negatives) : 0;
   if (width === 0) return scalar.triplet(problem);
@@ -24,31 +24,32 @@ export function triplet(memory: KernelMemory, problem: TripletProblem): TripletR
   let loss = 0;
   for (let i = 0; i < count; i++) {
     const [near, far] = [Math.sqrt(f64[toPositive / 8 + i]!), Math.sqrt(f64[toNegative / 8 + i]!)];
-    loss += coefficients[i]! * scalar.tripletOf(near, far, margin);
+    const rowLoss = scalar.tripletOf(near, far, margin);
+    loss += coefficients[i]! * rowLoss;
+    if (losses) losses[i] = rowLoss;
   }
   return { loss };
 }
 
-export function mse(
-  memory: KernelMemory,
-  predictions: Rows,
-  targets: Rows,
-  coefficients: Float64Array,
-  gradients: boolean,
-): PairResult {
-  const width = gradients ? 0 : float32Width(predictions, targets);
-  if (width === 0) return scalar.mse(predictions, targets, coefficients, gradients);
+export function mse(memory: KernelMemory, problem: MseProblem): PairResult {
+  const { predictions, targets, coefficients, losses } = problem;
+  const width = problem.gradients ? 0 : float32Width(predictions, targets);
+  if (width === 0) return scalar.mse(problem);
   const count = predictions.length;
   const { stride, matrices, results: distances } = layOut(memory, width, [predictions, targets], 1);
   const [a, b] = matrices;
   memory.call.squaredDistances(count, stride, a!, b!, 4 * stride, distances);
   let loss = 0;
-  for (let i = 0; i < count; i++) loss += (coefficients[i]! * memory.f64[distances / 8 + i]!) / width;
+  for (let i = 0; i < count; i++) {
+    const squares = memory.f64[distances / 8 + i]!;
+    loss += (coefficients[i]! * squares) / width;
+    if (losses) losses[i] = squares / width;
+  }
   return { loss };
 }
 
 export function cosineEmbedding(memory: KernelMemory, problem: CosineEmbeddingProblem): PairResult {
-  const { predictions, targets, labels, margin, coefficients } = problem;
+  const { predictions, targets, labels, margin, coefficients, losses } = problem;
   const width = problem.gradients ? 0 : float32Width(predictions, targets);
   if (width === 0) return scalar.cosineEmbedding(problem);
   const count = predictions.length;
@@ -59,7 +60,9 @@ export function cosineEmbedding(memory: KernelMemory, problem: CosineEmbeddingPr
   let loss = 0;
   for (let i = 0, at = products / 8; i < count; i++, at += 3) {
     const similarity = f64[at]! / (Math.sqrt(f64[at + 1]!) * Math.sqrt(f64[at + 2]!) + COSINE_EPSILON);
-    loss += coefficients[i]! * scalar.cosineEmbeddingOf(similarity, labels === null || labels[i] === 1, margin);
+    const rowLoss = scalar.cosineEmbeddingOf(similarity, labels === null || labels[i] === 1, margin);
+    loss += coefficients[i]! * rowLoss;
+    if (losses) losses[i] = rowLoss;
   }
   return { loss };
 }

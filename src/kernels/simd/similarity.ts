@@ -5,6 +5,8 @@ import { type KernelMemory, roundUp, strideOf } from './memory.js';
 /** Most anchors handled at a time, and most entries of their block of cosines, so that memory grows with n + m only. */
 const BLOCK_ROWS = 64;
 const BLOCK_ENTRIES = 2 ** 19;
+/** Most floats of a block's own negatives, 8 MiB. */
+const OWN_ENTRIES = 2 ** 21;
 /** ε/(|a||b|) below which dividing by |a||b| + ε is, in float32, dividing by |a||b|. */
 const NO_DAMPING = 5e-8;
 
@@ -14,6 +16,10 @@ export interface Shape {
   stride: number;
   blockRows: number;
   blockStride: number;
+  /** Negatives of each anchor's own. */
+  ownCount: number;
+  /** `ownCount` rounded up to a multiple of 16: as many columns follow those of the padded candidates. */
+  ownColumns: number;
 }
 
 /** Candidates, ready for block after block of anchors. Pointers into the kernels' memory. */
@@ -30,6 +36,8 @@ export interface Candidates {
   norms32: number;
   /** The smallest norm but 0. */
   smallestNorm: number;
+  /** Whether every norm is finite. */
+  isFinite: boolean;
 }
 
 /** A block of anchors and its cosines with all candidates. Pointers into the kernels' memory. */
@@ -46,10 +54,14 @@ export interface Block {
   cosines: number;
 }
 
-export function shapeOf(width: number, anchors: number, candidates: number): Shape {
-  const blockStride = strideOf(candidates);
+export function shapeOf(width: number, anchors: number, candidates: number, ownCount = 0): Shape {
+  const stride = strideOf(width);
+  const ownColumns = roundUp(ownCount, 16);
+  const blockStride = strideOf(roundUp(candidates, 16) + ownColumns);
   const fitting = Math.max(8, Math.floor(BLOCK_ENTRIES / blockStride));
-  return { width, stride: strideOf(width), blockStride, blockRows: Math.min(BLOCK_ROWS, fitting, anchors) };
+  const withOwn = ownCount === 0 ? fitting : Math.max(1, Math.floor(OWN_ENTRIES / (ownCount * stride)));
+  const blockRows = Math.min(BLOCK_ROWS, fitting, withOwn, anchors);
+  return { width, stride, blockStride, blockRows, ownCount, ownColumns };
 }
 
 export function takeCandidates(memory: KernelMemory, { stride }: Shape, count: number): Candidates {
@@ -62,6 +74,7 @@ export function takeCandidates(memory: KernelMemory, { stride }: Shape, count: n
     norms: memory.take(8 * padded),
     norms32: memory.take(4 * padded),
     smallestNorm: 0,
+    isFinite: true,
   };
 }
 
@@ -83,14 +96,17 @@ export function writeCandidates(memory: KernelMemory, { stride }: Shape, candida
   call.normalizeRows(count, stride, data, 4 * stride, candidates.norms);
   call.packPanels(padded, stride, data, 4 * stride, panels);
   let smallest = Infinity;
+  let sum = 0;
   const [from, to] = [candidates.norms / 8, candidates.norms32 / 4];
   for (let j = 0; j < count; j++) {
     const norm = f64[from + j]!;
     f32[to + j] = norm;
+    sum += norm;
     if (norm > 0 && norm < smallest) smallest = norm;
   }
   f32.fill(0, to + count, to + padded);
   candidates.smallestNorm = smallest;
+  candidates.isFinite = Number.isFinite(sum);
 }
 
 /** Moves the block to the anchors from `first` on and compares them with all candidates. */

@@ -11,6 +11,7 @@ import utilities, {
   type Embedder,
   EWCManager,
   LoRAAdapter,
+  type LoRATrace,
   LossComputer,
   type LossResult,
   LRSchedulers,
@@ -56,6 +57,34 @@ export const none: Float32Array[] = LossComputer.contrastive([[1]], [[2]], null,
 // @ts-expect-error: the modes of negatives
 LossComputer.contrastive([[1]], [[2]], [[3]], { negativeMode: 'theirs' });
 
+// With adapters there are their gradients, and those of rows where they are asked for.
+const byName = new Map([['query', LoRAAdapter.from({ loraA: [[1]], loraB: [[1]], scaling: 1 })]]);
+const routed = { adapters: byName, through: { anchors: 'query' }, gradients: true } as const;
+const trained = LossComputer.contrastive([[1]], [[2]], null, routed);
+new AdamW(byName).step(trained.adapterGradients);
+// @ts-expect-error: gradients of rows by wrt only
+export const unasked: Float32Array[] = trained.gradients;
+const answered = LossComputer.contrastive([[1]], [[2]], [[3]], { ...routed, wrt: ['positives', 'negatives'] });
+export const backThrough: Float32Array[] = answered.targetGradients;
+// @ts-expect-error: there may be no negatives
+export const perhaps: Float32Array[] = answered.negativeGradients;
+const encoder = LossComputer.contrastive([[1]], [[2]], null, { gradients: true, wrt: ['anchors'] });
+export const ofAnchors: Float32Array[] = encoder.gradients;
+// @ts-expect-error: only those of the anchors
+export const ofPositives: Float32Array[] = encoder.targetGradients;
+// @ts-expect-error: adapters go with through
+LossComputer.contrastive([[1]], [[2]], null, { adapters: byName, gradients: true }).adapterGradients.size;
+// @ts-expect-error: an argument is one of three
+LossComputer.contrastive([[1]], [[2]], null, { gradients: true, wrt: ['answers'] });
+
+// Losses of rows are there on request.
+export const each: Float64Array = LossComputer.mse([[1]], [[2]], { perRow: true }).perRow;
+export const both: Float64Array = LossComputer.triplet([[1]], [[2]], [[3]], { ...asked, perRow: true }).perRow;
+// @ts-expect-error: on request only
+export const unrequested: Float64Array = LossComputer.mse([[1]], [[2]]).perRow;
+// @ts-expect-error: a misspelt option
+LossComputer.mse([[1]], [[2]], { perRows: true });
+
 // Batches carry what the examples are.
 const example: TrainingExample = { input: 'question', output: 'answer', quality: 0.5, metadata: { line: 1 } };
 const embedder: Embedder = async texts => texts.map(value => [value.length, 1]);
@@ -93,6 +122,8 @@ const adapter = LoRAAdapter.from(microLora);
 const adapters: Map<string, Adapter> = new Map<string, Adapter>([['query', adapter]]).set('plain', microLora);
 const outputs: Float32Array[] = adapter.forward([[1, 2]]);
 const grads: AdapterGradients = adapter.backward(outputs);
+const trace: LoRATrace = adapter.trace([[1, 2]]);
+export const traced: Float32Array[] = trace.backward(trace.output).gradInputs;
 new AdamW(adapters, { betas: [0.9, 0.99] }).step(new Map([['query', grads]]), 0.01);
 manager.computeFisher(adapters, plain, {
   gradients: ({ label }, of) => ({ gradA: of.loraA, gradB: [[label.length, 0]] }),

@@ -1,0 +1,135 @@
+import { checkOneOf, checkRows, checkSameCount, describe, isVector, wrongType } from '../internal/validate.js';
+import type { ContrastiveProblem, OwnNegatives } from '../kernels/kernels.js';
+import { areEqual } from '../kernels/vector.js';
+import type { Rows } from '../types.js';
+
+/** What given negatives are. */
+export type NegativeMode = 'explicit' | 'own' | 'inBatch+explicit' | 'inBatch+own';
+
+/** One label per row. */
+export type Ids = readonly (string | number)[] | ArrayLike<number>;
+
+/** The rows of a contrastive loss by argument. */
+export interface ContrastiveRows {
+  anchors: Rows;
+  positives: Rows;
+  negatives: Rows | null;
+}
+
+/** Ids as numbers, so that kernels compare integers; -1 is no anchor's. */
+export interface Groups {
+  anchors: Int32Array;
+  /** Null where negatives have no ids. */
+  negatives: Int32Array | null;
+}
+
+/** What anchors are compared with: the part of the problem that the mode decides. */
+type Candidates = Pick<ContrastiveProblem, 'candidates' | 'kind' | 'own' | 'groups'>;
+
+const MODES = ['explicit', 'own', 'inBatch+explicit', 'inBatch+own'] as const;
+
+export function checkNegatives(
+  call: string,
+  mode: NegativeMode,
+  anchors: Rows,
+  negatives: Rows | null | undefined,
+): void {
+  // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
+  if (negatives && !(Array.isArray(negatives) && negatives.length === 0)) checkRows(call, 'negatives', negatives);
+  checkOneOf(call, 'negativeMode', mode, MODES);
+  if (!isOwn(mode)) return;
+  if (!negatives) throw new RangeError(`${call}: negativeMode '${mode}' needs negatives, got ${describe(negatives)}`);
+  if (negatives.length > 0 && negatives.length % anchors.length === 0) return;
+  const counts = `negatives has ${negatives.length} rows, anchors has ${anchors.length}`;
+  throw new RangeError(`${call}: ${counts}; negativeMode '${mode}' needs k rows per anchor`);
+}
+
+/** Numbers the distinct ids; null where rows have none. */
+export function groupsOf(
+  call: string,
+  { anchors, negatives }: ContrastiveRows,
+  ids: Ids | undefined,
+  negativeIds: Ids | undefined,
+): Groups | null {
+  const numbers = new Map<string | number, number>();
+  const numberOf = (id: string | number): number => {
+    const known = numbers.get(id) ?? numbers.size;
+    numbers.set(id, known);
+    return known;
+  };
+  const ofAnchors = ids === undefined ? null : numbered(call, 'ids', ids, 'anchors', anchors.length, numberOf);
+  if (negativeIds === undefined) return ofAnchors && { anchors: ofAnchors, negatives: null };
+  if (!ofAnchors) throw new RangeError(`${call}: negativeIds needs ids, got ${describe(ids)}`);
+  if (!negatives) throw new RangeError(`${call}: negativeIds needs negatives, got ${describe(negatives)}`);
+  const numberAmong = (id: string | number): number => numbers.get(id) ?? -1;
+  const ofNegatives = numbered(call, 'negativeIds', negativeIds, 'negatives', negatives.length, numberAmong);
+  return { anchors: ofAnchors, negatives: ofNegatives };
+}
+
+function numbered(
+  call: string,
+  name: string,
+  ids: Ids,
+  rowsName: string,
+  count: number,
+  numberOf: (id: string | number) => number,
+): Int32Array {
+  if (!isVector(ids)) throw wrongType(call, name, 'an array of strings or numbers', ids);
+  checkSameCount(call, name, ids.length, rowsName, count);
+  return Int32Array.from(ids as ArrayLike<string | number>, (id, i) => {
+    if (typeof id !== 'string' && typeof id !== 'number')
+      throw wrongType(call, `${name}[${i}]`, 'a string or a number', id);
+    if (Number.isNaN(id)) throw new RangeError(`${call}: ${name}[${i}] is ${describe(id)}, which equals no id`);
+    return numberOf(id);
+  });
+}
+
+/**
+ * @param rows The rows that are compared.
+ * @param given The rows as the caller passed them: adapters do not change which are equal.
+ */
+export function candidatesOf(
+  { positives, negatives }: ContrastiveRows,
+  given: ContrastiveRows,
+  mode: NegativeMode,
+  groups: Groups | null,
+): Candidates {
+  const inBatch = groups && { anchors: groups.anchors, candidates: groups.anchors };
+  if (!negatives) return { candidates: positives, kind: 'batch', own: null, groups: inBatch };
+  if (isOwn(mode)) {
+    const own = { rows: negatives, isSkipped: skippedOf(given, groups) };
+    if (mode === 'own') return { candidates: [], kind: 'others', own, groups: null };
+    return { candidates: positives, kind: 'batch', own, groups: inBatch };
+  }
+  if (mode === 'explicit') {
+    const ofNegatives = groups?.negatives;
+    const explicit = ofNegatives ? { anchors: groups.anchors, candidates: ofNegatives } : null;
+    return { candidates: negatives, kind: 'others', own: null, groups: explicit };
+  }
+  const candidates = [...positives, ...negatives];
+  if (!groups) return { candidates, kind: 'batch', own: null, groups };
+  const ofAll = new Int32Array(candidates.length).fill(-1);
+  ofAll.set(groups.anchors);
+  if (groups.negatives) ofAll.set(groups.negatives, positives.length);
+  return { candidates, kind: 'batch', own: null, groups: { anchors: groups.anchors, candidates: ofAll } };
+}
+
+/** Own negatives that equal their anchor's positive, as mined ones may, or share its id. */
+function skippedOf(
+  { anchors, positives, negatives }: ContrastiveRows,
+  groups: Groups | null,
+): OwnNegatives['isSkipped'] {
+  const perAnchor = negatives!.length / anchors.length;
+  const isSkipped = new Uint8Array(negatives!.length);
+  for (let i = 0, j = 0; i < anchors.length; i++) {
+    for (let k = 0; k < perAnchor; k++, j++) {
+      const isShared = groups?.negatives ? groups.negatives[j] === groups.anchors[i] : false;
+      if (isShared || areEqual(negatives![j]!, positives[i]!)) isSkipped[j] = 1;
+    }
+  }
+  return isSkipped;
+}
+
+function isOwn(mode: NegativeMode): boolean {
+  return mode === 'own' || mode === 'inBatch+own';
+}

@@ -1,0 +1,179 @@
+import { checkAdapter, describeAdapter } from '../internal/adapters.js';
+import {
+  checkMap,
+  checkNumber,
+  checkObject,
+  checkWidth,
+  describe,
+  indexOfOtherWidth,
+  throwNonFinite,
+  wrongType,
+} from '../internal/validate.js';
+import { kernels } from '../kernels/index.js';
+import type { Adapter, Float32Row, LossResult, Rows } from '../types.js';
+import type { ContrastiveRows } from './negatives.js';
+
+/** Which adapter the rows go through, by name. */
+export interface Through {
+  /** The anchors' adapter. Default: anchors are used as they are. */
+  anchors?: string;
+  /** The adapter of positives and of negatives. Default: they are used as they are. */
+  positives?: string;
+}
+
+/** An argument of rows of a contrastive loss. */
+export type ContrastiveArgument = keyof ContrastiveRows;
+
+/**
+ * The gradients that a loss surely has with these arguments as `wrt`: not those of negatives, which may be none, and none
+ * where the arguments are known at run time only.
+ */
+export type GradientsWrt<Wrt extends readonly ContrastiveArgument[]> = number extends Wrt['length']
+  ? never
+  : { anchors: 'gradients'; positives: 'targetGradients'; negatives: never }[Wrt[number]];
+
+/** One entry for each argument; null where it is not wanted, or not there. */
+export type RowGradients = Record<ContrastiveArgument, Float32Row[] | null>;
+
+/** An adapter and the arguments that go through it. */
+interface Route {
+  name: string;
+  adapter: Adapter;
+  parts: ContrastiveArgument[];
+}
+
+/** A route with what its backward needs. */
+interface Run extends Route {
+  inputs: Rows;
+  hidden: Rows;
+}
+
+/** Rows that went through their adapters. */
+export interface AdaptedRows {
+  rows: ContrastiveRows;
+  /** From gradients with respect to `rows` to those of the adapters and, where wanted, of the rows passed in. */
+  backward(
+    gradients: RowGradients,
+    wanted: Record<ContrastiveArgument, boolean>,
+  ): { gradients: RowGradients; adapterGradients: NonNullable<LossResult['adapterGradients']> };
+}
+
+/** The adapters that take part, each once; none without `adapters`. */
+export function routesOf(
+  call: string,
+  adapters: ReadonlyMap<string, Adapter> | undefined,
+  through: Through | undefined,
+): Route[] {
+  if (adapters === undefined) {
+    if (through === undefined) return [];
+    throw new RangeError(`${call}: through needs adapters, got undefined`);
+  }
+  checkMap(call, 'adapters', adapters);
+  checkObject(call, 'through', through);
+  const routes = new Map<string, Route>();
+  for (const [part, name] of Object.entries(through)) {
+    if (part !== 'anchors' && part !== 'positives')
+      throw new RangeError(`${call}: through has ${describe(part)}, expected 'anchors' | 'positives'`);
+    if (name === undefined) continue;
+    if (typeof name !== 'string') throw wrongType(call, `through.${part}`, 'the name of an adapter', name);
+    const adapter = adapters.get(name);
+    if (adapter === undefined)
+      throw new RangeError(`${call}: through.${part} is ${describe(name)}, which is no adapter`);
+    const label = describeAdapter(name);
+    checkAdapter(call, label, adapter);
+    checkNumber(call, `${label}.scaling`, adapter.scaling);
+    const route = routes.get(name) ?? { name, adapter, parts: [] };
+    route.parts.push(...(part === 'anchors' ? (['anchors'] as const) : (['positives', 'negatives'] as const)));
+    routes.set(name, route);
+  }
+  if (routes.size === 0) throw new RangeError(`${call}: through names no adapter`);
+  return [...routes.values()];
+}
+
+/**
+ * Passes rows through their adapters, all rows of one adapter at a time. What forward and backward share stays here: the
+ * adapters' own memory of a last forward is not touched.
+ */
+export function adapt(call: string, routes: readonly Route[], given: ContrastiveRows): AdaptedRows {
+  const rows = { ...given };
+  const runs = routes.map((route): Run => {
+    const { adapter, parts } = route;
+    for (const part of parts) checkWidth(call, part, given[part] ?? [], adapter.loraA.length);
+    const inputs = joined(parts.map(part => given[part]));
+    const { outputs, hidden } = kernels().loraForward(adapter, inputs);
+    forEachPart(parts, given, (part, first, end) => {
+      rows[part] = outputs.slice(first, end);
+    });
+    return { ...route, inputs, hidden };
+  });
+  checkOutputs(call, rows, routes);
+  return { rows, backward: (gradients, wanted) => backward(call, runs, given, gradients, wanted) };
+}
+
+function backward(
+  call: string,
+  runs: readonly Run[],
+  given: ContrastiveRows,
+  gradients: RowGradients,
+  wanted: Record<ContrastiveArgument, boolean>,
+): ReturnType<AdaptedRows['backward']> {
+  const adapterGradients: NonNullable<LossResult['adapterGradients']> = new Map();
+  const ofRows = { ...gradients };
+  for (const { name, adapter, parts, inputs, hidden } of runs) {
+    const gradOutputs = joined(parts.map(part => gradients[part]));
+    const wantsInputs = parts.some(part => wanted[part]);
+    const result = kernels().loraBackward(adapter, inputs, hidden, gradOutputs, wantsInputs);
+    const { gradA, gradB, gradInputs } = result;
+    const squares = [gradA, gradB, gradInputs].reduce((sum, matrix) => sum + kernels().sumOfSquares(matrix), 0);
+    if (!Number.isFinite(squares)) throwOverflow(call, given, runs);
+    adapterGradients.set(name, { gradA, gradB });
+    forEachPart(parts, given, (part, first, end) => {
+      ofRows[part] = wantsInputs ? gradInputs.slice(first, end) : null;
+    });
+  }
+  return { gradients: ofRows, adapterGradients };
+}
+
+/** Names the entry behind a loss or a gradient that is not finite. */
+export function throwOverflow(call: string, rows: ContrastiveRows, routes: readonly Route[]): never {
+  const matrices = routes.flatMap(({ name, adapter }) => [
+    [`${describeAdapter(name)}.loraA`, adapter.loraA],
+    [`${describeAdapter(name)}.loraB`, adapter.loraB],
+  ]);
+  throwNonFinite(call, { ...rows, ...Object.fromEntries(matrices) });
+}
+
+/** Rows of one length come out; unlike rows without adapters, they are not compared over the shorter. */
+function checkOutputs(call: string, rows: ContrastiveRows, routes: readonly Route[]): void {
+  const width = rows.anchors[0]!.length;
+  const lengthOf = (part: ContrastiveArgument, row: number): string => {
+    const route = routes.find(({ parts }) => parts.includes(part));
+    const origin = route ? ` through ${describeAdapter(route.name)}` : '';
+    return `${part}[${row}] has ${rows[part]![row]!.length} entries${origin}`;
+  };
+  for (const part of ['anchors', 'positives', 'negatives'] as const) {
+    const index = indexOfOtherWidth(rows[part] ?? [], width);
+    if (index >= 0) throw new RangeError(`${call}: ${lengthOf(part, index)}, ${lengthOf('anchors', 0)}`);
+  }
+}
+
+/** The rows of all matrices in one; a single matrix stays what it is. */
+function joined(matrices: readonly (Rows | null)[]): Rows {
+  const present = matrices.flatMap(rows => (rows && rows.length > 0 ? [rows] : []));
+  return present.length === 1 ? present[0]! : present.flat();
+}
+
+/** Where the rows of each part begin and end among those joined. */
+function forEachPart(
+  parts: readonly ContrastiveArgument[],
+  given: ContrastiveRows,
+  visit: (part: ContrastiveArgument, first: number, end: number) => void,
+): void {
+  let first = 0;
+  for (const part of parts) {
+    const rows = given[part];
+    if (!rows) continue;
+    visit(part, first, first + rows.length);
+    first += rows.length;
+  }
+}
