@@ -9,6 +9,8 @@ const numeric = [
   'contrastive-negatives',
   'ewc-continual',
   'ewc-manager',
+  'ewc-two-adapters',
+  'keep-best',
   'kernels',
   'lora-adapter',
   'mine-hard-negatives',
@@ -22,6 +24,7 @@ const numeric = [
   'retriever-bad-input',
   'scan',
   'per-row-losses',
+  'own-negatives',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];

@@ -8,11 +8,12 @@ import {
   checkConfig,
   checkSampleWeights,
 } from './batch-generator/options.js';
-import { drawWeighted, indexAbove, shardOf, shardSize, shuffle } from './batch-generator/order.js';
+import { drawWeighted, indexAbove, shardOf, shardSize } from './batch-generator/order.js';
+import { countOwnNegatives, ownNegatives } from './batch-generator/own-negatives.js';
 import { cosineRowsBy, hardestBy } from './batch-generator/own-similarity.js';
 import { type BatchGeneratorState, fingerprintOf, parseState } from './batch-generator/state.js';
 import { withDefaults } from './internal/options.js';
-import { mix, randomFor } from './internal/random.js';
+import { mix, randomFor, shuffle } from './internal/random.js';
 import { checkCount, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import { areEqual, cosine, cosineInOrder } from './kernels/vector.js';
@@ -56,6 +57,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   /** Order of this epoch, as indices into `data`. */
   indices!: number[];
 
+  /** Negatives that each example brings along. */
+  readonly #ownNegatives: number;
   /** What tells duplicates apart, where that is asked for. */
   readonly #labels: Labels | undefined;
   /** Where batches start and the last one ends, where they are not all of `batchSize`. */
@@ -64,8 +67,11 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   #lengths: number[] = [];
 
   /**
-   * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty.
-   * @throws TypeError or RangeError that names the option or the example and the value.
+   * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty. Their
+   *   own negatives (`negativeEmb` or k `negativeEmbs`, as many in each) become `batch.negatives`, k rows per anchor in
+   *   turn, for `negativeMode: 'own'` of `LossComputer.contrastive`.
+   * @throws TypeError or RangeError that names the option or the example and the value; RangeError when only some
+   *   examples have negatives, some have more than others, or negatives are to be mined as well.
    */
   constructor(data: Iterable<E>, config: BatchGeneratorOptions = {}) {
     this.config = withDefaults(
@@ -82,6 +88,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     );
     checkConfig(this.config);
     this.data = copyData(data);
+    this.#ownNegatives = countOwnNegatives(this.data, this.config);
     const { sampleWeights, noDuplicates, negativeMining } = this.config;
     if (sampleWeights !== undefined) checkSampleWeights(sampleWeights, this.data.length);
     if (noDuplicates || (negativeMining && negativeMining.excludeDuplicates !== false))
@@ -152,16 +159,16 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     const examples = indices.map(i => this.data[i]!);
     const anchors = examples.map(example => example.inputEmb);
     const positives = examples.map(example => example.outputEmb);
-    const negatives = hardNegatives
-      ? this._mineHardNegatives(anchors, positives)
-      : negativeMining
-        ? this.#mineNegatives(anchors, positives, indices, negativeMining)
-        : null;
+    const negatives =
+      this.#ownNegatives > 0
+        ? examples.flatMap(ownNegatives)
+        : hardNegatives
+          ? this._mineHardNegatives(anchors, positives)
+          : negativeMining
+            ? this.#mineNegatives(anchors, positives, indices, negativeMining)
+            : null;
     this.currentIndex = end;
-    return {
-      done: false,
-      value: { examples, anchors, positives, negatives, size },
-    };
+    return { done: false, value: { examples, anchors, positives, negatives, size } };
   }
 
   /**

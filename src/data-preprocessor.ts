@@ -13,7 +13,7 @@ import {
   type ProcessOptions,
 } from './data-preprocessor/options.js';
 import { Run } from './data-preprocessor/run.js';
-import { chunksOf, lengthOf } from './data-preprocessor/source.js';
+import { chunksOf, lengthOf, textsOf } from './data-preprocessor/source.js';
 import { WordTokenizer } from './data-preprocessor/word-tokenizer.js';
 import { withDefaults } from './internal/options.js';
 import { type Random, randomFor } from './internal/random.js';
@@ -97,8 +97,9 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
    * its turn about every 10 ms, between examples. Two calls at the same time share vocabulary and draws, so that only
    * one after the other gives the same tokens and variations again.
    *
-   * @param examples An array or any other (async) iterable of `{ input, output, quality?, metadata? }`.
-   * @returns Their rows. Equal texts share one embedding, which is the cache's: copy it before writing to it.
+   * @param examples An array or any other (async) iterable of `{ input, output, quality?, negatives?, metadata? }`.
+   * @returns Their rows, with `negativeEmbs` where there are `negatives`. Equal texts share one embedding, which is the
+   *   cache's: copy it before writing to it.
    * @throws TypeError or RangeError that names the index of the example, the field and the value; the signal's reason;
    *   whatever the source, the embedder or the tokenizer throws.
    */
@@ -174,7 +175,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
       for (const example of kept) {
         variations.push(this.config.augmentation ? await run.pace.untilAborted(this._augmentExample(example)) : []);
       }
-      const texts = new Set([...kept, ...variations.flat()].flatMap(({ input, output }) => [input, output]));
+      const texts = new Set([...kept, ...variations.flat()].flatMap(textsOf));
       embedded = await embedAhead(embedder, texts, this.embeddingCache, this.config, run);
     }
     this.stats.filtered += chunk.length - good.length;
@@ -243,7 +244,12 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
       inputTokens,
       outputTokens,
       metadata: example.metadata,
+      ...(example.negatives && this.#embedNegatives(example.negatives)),
     };
+  }
+
+  #embedNegatives(negatives: readonly string[]): Pick<ProcessedExample, 'negatives' | 'negativeEmbs'> {
+    return { negatives, negativeEmbs: negatives.map(text => this._embed(text)) };
   }
 
   #truncate(tokens: number[]): number[] {
@@ -302,15 +308,15 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
 
   /** Up to `augmentationFactor - 1` variations of one example, of slightly lower quality. */
   async _augmentExample(example: TrainingExample): Promise<TrainingExample[]> {
-    const { output } = example;
+    const { output, negatives } = example;
     const quality = qualityOf(example);
     const variations: TrainingExample[] = [];
-    if (this.#random() < 0.5)
-      variations.push({ input: this._synonymReplace(example.input), output, quality: quality * 0.9 });
-    if (this.#random() < 0.3)
-      variations.push({ input: this._randomInsert(example.input), output, quality: quality * 0.85 });
-    if (this.#random() < 0.3)
-      variations.push({ input: this._caseVariation(example.input), output, quality: quality * 0.95 });
+    const add = (input: string, factor: number): void => {
+      variations.push({ input, output, quality: quality * factor, ...(negatives && { negatives }) });
+    };
+    if (this.#random() < 0.5) add(this._synonymReplace(example.input), 0.9);
+    if (this.#random() < 0.3) add(this._randomInsert(example.input), 0.85);
+    if (this.#random() < 0.3) add(this._caseVariation(example.input), 0.95);
     return variations.slice(0, this.config.augmentationFactor - 1);
   }
 

@@ -8,12 +8,12 @@ import {
 import {
   checkExamples,
   type ExampleGradients,
-  exactFisher,
-  fisherBy,
-  mseFisher,
+  fishersBy,
+  fishersOf,
   scaleToMaximumOne,
   throwNonFiniteInputs,
 } from './ewc-manager/fisher.js';
+import { checkFisherOptions, type FisherOptions } from './ewc-manager/fisher-options.js';
 import {
   type FunctionInfo,
   type FunctionMemory,
@@ -33,6 +33,7 @@ import {
 } from './ewc-manager/options.js';
 import type { AdapterPenalty } from './ewc-manager/penalty.js';
 import { type EWCState, exportState, parseState } from './ewc-manager/state.js';
+import { inputsOf, type Tower, towersOf } from './ewc-manager/through.js';
 import {
   checkAdapters,
   checkFiniteGradients,
@@ -46,7 +47,6 @@ import { TypedEmitter } from './internal/typed-emitter.js';
 import {
   checkArray,
   checkFiniteRows,
-  checkFunction,
   checkNumber,
   checkOptions,
   checkRowShapes,
@@ -61,11 +61,6 @@ export interface EWCStats {
   tasksLearned: number;
   /** Number of penalties computed. */
   totalPenalties: number;
-}
-
-export interface FisherOptions<E> {
-  /** Gradients of the training loss for one example. Default: those of the MSE between adapted input and output. */
-  gradients?: ExampleGradients<E>;
 }
 
 export type EWCEvents = {
@@ -131,11 +126,12 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * its inputs, depends on them.
    *
    * @param adapters Adapters by name.
-   * @param data Examples with `inputEmb` (at least dim numbers; more are left out) and, for the empirical Fisher,
-   *   `outputEmb`; not empty. The function penalty reads all of them, a Fisher at most `sampleSize`.
+   * @param data Examples with `inputEmb` (at least dim numbers; more are left out) and, for the empirical Fisher and
+   *   where `through` says so, `outputEmb`; not empty. The function penalty reads all of them, a Fisher at most
+   *   `sampleSize`.
    * @throws TypeError or RangeError, before anything is stored, when an adapter's matrices do not fit each other,
-   *   `data` is empty, an embedding is shorter than the adapter, a gradient is not finite or of the wrong shape, or
-   *   `gradients` are given that the configuration does not read.
+   *   `data` is empty, an embedding is shorter than the adapter, a gradient is not finite or of the wrong shape,
+   *   `through` names no adapter, or options are given of which one would not be read.
    */
   computeFisher<E extends EmbeddedExample>(
     adapters: ReadonlyMap<string, Adapter>,
@@ -147,65 +143,67 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     checkOptions(call, options);
     checkArray(call, 'data', data);
     if (data.length === 0) throw new RangeError(`${call}: data is empty`);
-    if (options.gradients !== undefined) checkFunction(call, 'gradients', options.gradients);
+    const isOwn = checkFisherOptions(call, options, this.config);
+    const towers = towersOf(call, adapters, options.through);
     const isFunction = this.config.penalty === 'function';
     const isExact = this.config.fisher === 'exact';
-    if (options.gradients && (isFunction || isExact))
-      throw new RangeError(
-        `${call}: gradients are not read with ${isFunction ? "penalty 'function'" : "fisher 'exact'"}`,
-      );
-    const gradients = options.gradients ?? this.#overriddenGradients<E>();
-    if (isFunction || isExact || !gradients) checkExamples(data, adapters, !isFunction && !isExact);
+    const gradients = options.gradients ?? (isExact ? undefined : this.#overriddenGradients<E>());
+    if (isFunction || !(gradients || isOwn)) checkExamples(data, towers, !isFunction && !isExact);
 
     this.emit('fisher:start', { samples: data.length });
-    if (isFunction) this.#rememberFunctions(adapters, data);
-    else this.#rememberFishers(adapters, data, isExact ? undefined : gradients);
-    if (options.gradients && this.#isDefaultLambda) this.config.lambda = DEFAULT_LAMBDA.ownGradients;
+    let remembered = towers.length;
+    if (isFunction) this.#rememberFunctions(towers, data);
+    else {
+      const { sampleSize } = this.config;
+      const sample = data.length > sampleSize ? this._sampleData(data, sampleSize) : data;
+      const fishers = options.adapterGradients
+        ? fishersBy(options.adapterGradients, sample, adapters, data)
+        : fishersOf(towers, sample, data, gradients ?? (isExact ? 'exact' : 'empirical'));
+      this.#rememberFishers(fishers, adapters, data.length);
+      remembered = fishers.size;
+    }
+    if (isOwn && this.#isDefaultLambda) this.config.lambda = DEFAULT_LAMBDA.ownGradients;
     this.stats.tasksLearned++;
-    this.emit('fisher:complete', { adapters: adapters.size });
+    this.emit('fisher:complete', { adapters: remembered });
   }
 
-  #rememberFishers<E extends EmbeddedExample>(
+  #rememberFishers(
+    fishers: ReadonlyMap<string, FisherInfo>,
     adapters: ReadonlyMap<string, Adapter>,
-    data: readonly E[],
-    gradients: ExampleGradients<E> | undefined,
+    examples: number,
   ): void {
-    const { sampleSize, fisher: kind } = this.config;
-    const sample = data.length > sampleSize ? this._sampleData(data, sampleSize) : data;
     const memories = new Map<string, DiagonalMemory>();
-    for (const [name, adapter] of adapters) {
-      const fisher = gradients
-        ? fisherBy(gradients, sample, adapter, name, data)
-        : (kind === 'exact' ? exactFisher : mseFisher)(sample, adapter, name, data);
+    for (const [name, fisher] of fishers) {
       if (this.#normalize) scaleToMaximumOne(fisher);
-      memories.set(name, remember(name, fisher, adapter, this.#diagonalMemory(name), this.config));
+      memories.set(name, remember(name, fisher, adapters.get(name)!, this.#diagonalMemory(name), this.config));
     }
     for (const [name, memory] of memories) {
       this.#setDiagonal(name, memory);
       this.functionInfo.delete(name);
     }
     this.#isNormalized ||= this.#normalize;
-    this.#examples = data.length;
+    this.#examples = examples;
   }
 
-  #rememberFunctions(adapters: ReadonlyMap<string, Adapter>, data: readonly EmbeddedExample[]): void {
-    const infos = new Map<string, FunctionInfo>();
-    // Adapters of one width saw the same inputs.
-    const moments = new Map<number, ReturnType<typeof momentOf>>();
-    for (const [name, adapter] of adapters) {
+  #rememberFunctions(towers: readonly Tower[], data: readonly EmbeddedExample[]): void {
+    const infos = new Map<Tower, FunctionInfo>();
+    // Adapters of one width may have seen the same inputs.
+    const moments = new Map<string, ReturnType<typeof momentOf>>();
+    for (const tower of towers) {
+      const { name, adapter, sides } = tower;
       checkNumber('computeFisher', `${describeAdapter(name)}.scaling`, adapter.scaling);
       const dim = adapter.loraA.length;
-      const moment = moments.get(dim) ?? momentOf(data, dim);
-      moments.set(dim, moment);
-      if (!Number.isFinite(kernels().sumOfSquares(moment))) throwNonFiniteInputs(data);
-      infos.set(name, rememberFunction(name, copyRows(moment), adapter, this.#functionMemory(name), this.config));
+      const key = [dim, ...sides].join(' ');
+      const moment = moments.get(key) ?? momentOf(inputsOf(data, sides), dim);
+      moments.set(key, moment);
+      if (!Number.isFinite(kernels().sumOfSquares(moment))) throwNonFiniteInputs(data, sides);
+      infos.set(tower, rememberFunction(name, copyRows(moment), adapter, this.#functionMemory(name), this.config));
     }
-    for (const [name, info] of infos) {
-      const { loraA, loraB } = adapters.get(name)!;
+    for (const [{ name, adapter }, info] of infos) {
       this.functionInfo.set(name, info);
       this.fisherInfo.delete(name);
       this.#constants.delete(name);
-      this.optimalParams.set(name, { loraA: copyRows(loraA), loraB: copyRows(loraB) });
+      this.optimalParams.set(name, { loraA: copyRows(adapter.loraA), loraB: copyRows(adapter.loraB) });
     }
     this.#examples = data.length;
   }
@@ -343,7 +341,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * Takes in what another manager learned of another part of the latest task's data, weighted by their numbers of
    * examples: then this one holds what it would had it seen all of it. What both learned before must be the same.
    *
-   * @param other A manager of the same configuration that saw the same adapters.
+   * @param other A manager of the same configuration that saw the same adapters, through the same sides of the pairs.
    * @throws TypeError or RangeError, with nothing changed, for another penalty, mode or number of tasks, other adapters
    *   or weights, or normalised Fishers, whose scales are lost.
    */

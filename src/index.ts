@@ -20,6 +20,7 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
 export { readJsonl } from './jsonl.js';
+export { KeepBest } from './keep-best.js';
 export { kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
 export { LoRAAdapter } from './lora-adapter.js';
 export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
@@ -28,6 +29,7 @@ export { mineHardNegatives } from './mine-hard-negatives.js';
 export { AdamW, SGD } from './optimizers.js';
 export { Retriever } from './retriever.js';
 export { NgramEmbedder } from './text/ngram-embedder.js';
+export { splitPairs } from './text/split-pairs.js';
 
 // Types of options, results, state and data.
 
@@ -48,11 +50,13 @@ export type {
   Tokenizer,
 } from './data-preprocessor/options.js';
 export type { FisherInfo, OptimalParams } from './ewc-manager/diagonal.js';
-export type { ExampleGradients } from './ewc-manager/fisher.js';
+export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
+export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function-penalty.js';
 export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
 export type { EWCState } from './ewc-manager/state.js';
-export type { EWCEvents, EWCStats, FisherOptions } from './ewc-manager.js';
+export type { Through } from './ewc-manager/through.js';
+export type { EWCEvents, EWCStats } from './ewc-manager.js';
 export type { ChainOptions, CheckpointStrategy } from './gradient-checkpointer/options.js';
 export type {
   Chain,
@@ -70,6 +74,7 @@ export type {
   MemoryEstimate,
 } from './gradient-checkpointer.js';
 export type { ReadJsonlOptions } from './jsonl.js';
+export type { KeepBestOptions, KeepBestState } from './keep-best.js';
 export type { KernelBackend } from './kernel-backend.js';
 export type { AdapterConfig } from './lora-adapter/peft.js';
 export type { LoRAAdapterOptions, LoRAGradients, LoRATrace, SavedAdapter } from './lora-adapter.js';
@@ -95,6 +100,7 @@ export type { Interval } from './retriever/bootstrap.js';
 export type { RelevantCandidates } from './retriever/relevant.js';
 export type { EvaluateOptions, RetrievalEvaluation, RetrievalMetrics, SearchResult } from './retriever.js';
 export type { NgramEmbedderOptions, NgramEmbedderState } from './text/ngram-embedder.js';
+export type { PairSplit, SplitPairsOptions, SplitPart, SplitSummary, TextPair } from './text/split-pairs.js';
 export type {
   Adapter,
   AdapterGradients,

@@ -21,6 +21,8 @@ export interface TrainingExample {
   output: string;
   /** Weight of the example; 1 when absent. */
   quality?: number;
+  /** Texts that are wrong answers to this input, as many as every other example has. */
+  negatives?: readonly string[];
   /** Anything of the caller's; passed through. */
   metadata?: unknown;
 }
@@ -31,6 +33,10 @@ export interface EmbeddedExample {
   inputEmb: Vector;
   /** Embedding of the expected output. */
   outputEmb: Vector;
+  /** Embedding of a negative that belongs to this example; of the type of `outputEmb`. */
+  negativeEmb?: Vector;
+  /** Embeddings of several; not beside `negativeEmb`. */
+  negativeEmbs?: readonly Vector[];
   /** Weight of the example; 1 when absent. */
   quality?: number;
 }
@@ -47,6 +53,10 @@ export interface ProcessedExample extends EmbeddedExample {
   outputEmb: Float32Array;
   /** Embedding of a negative that belongs to this example, where the caller added one. */
   negativeEmb?: Float32Array;
+  /** Negatives of the raw example. */
+  negatives?: readonly string[];
+  /** Their embeddings, or what the caller added. */
+  negativeEmbs?: readonly Float32Array[];
   /** Weight of the example. */
   quality: number;
   /** Tokens of `input`, at most `maxLength`. */
@@ -65,7 +75,10 @@ export interface Batch<E extends EmbeddedExample = ProcessedExample> {
   anchors: E['inputEmb'][];
   /** Their output embeddings. */
   positives: E['outputEmb'][];
-  /** One mined negative an anchor, or `null` when nothing is mined. */
+  /**
+   * The examples' own negatives, k rows per anchor in turn, or one mined negative per anchor; `null` when there are
+   * neither.
+   */
   negatives: E['outputEmb'][] | null;
   /** Number of examples. */
   size: number;

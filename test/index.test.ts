@@ -14,6 +14,7 @@ describe('the barrel', () => {
     ];
     const added = [
       'AdamW',
+      'KeepBest',
       'LoRAAdapter',
       'NgramEmbedder',
       'ReduceLROnPlateau',
@@ -26,6 +27,7 @@ describe('the barrel', () => {
       'readJsonl',
       'releaseKernelMemory',
       'sequence',
+      'splitPairs',
       'useKernelBackend',
     ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());

@@ -13,16 +13,6 @@ export interface Shard {
   pad?: 'repeat' | 'none';
 }
 
-/** Fisher–Yates, from the end, as the original shuffles. */
-export function shuffle(indices: number[], random: Random): void {
-  for (let i = indices.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    const swapped = indices[i]!;
-    indices[i] = indices[j]!;
-    indices[j] = swapped;
-  }
-}
-
 /** As many indices as there are weights, drawn with replacement in proportion to them. */
 export function drawWeighted(weights: ArrayLike<number>, random: Random): number[] {
   const sums = new Float64Array(weights.length);

@@ -1,5 +1,5 @@
 import type { Pace } from '../internal/pace.js';
-import { checkNumber, checkObject, wrongType } from '../internal/validate.js';
+import { checkArray, checkNumber, checkObject, wrongType } from '../internal/validate.js';
 import type { TrainingExample } from '../types.js';
 import type { ExampleSource } from './options.js';
 
@@ -15,6 +15,11 @@ export function checkSource(call: string, examples: unknown): void {
 export function lengthOf(examples: ExampleSource): number | undefined {
   if (Array.isArray(examples)) return examples.length;
   return examples instanceof Set ? examples.size : undefined;
+}
+
+/** All texts of an example that are embedded. */
+export function textsOf({ input, output, negatives }: TrainingExample): readonly string[] {
+  return negatives ? [input, output, ...negatives] : [input, output];
 }
 
 /**
@@ -88,5 +93,11 @@ function checkExample(call: string, example: unknown, index: number): void {
   }
   if (example['quality'] !== undefined && example['quality'] !== null) {
     checkNumber(call, `${name}.quality`, example['quality']);
+  }
+  const { negatives } = example;
+  if (negatives === undefined || negatives === null) return;
+  checkArray(call, `${name}.negatives`, negatives);
+  for (const [i, text] of negatives.entries()) {
+    if (typeof text !== 'string') throw wrongType(call, `${name}.negatives[${i}]`, 'a string', text);
   }
 }

@@ -3,7 +3,7 @@ import { describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import { flatten, float64Matrix } from '../kernels/matrix.js';
 import { dotInOrder } from '../kernels/vector.js';
-import type { Adapter, AdapterGradients, EmbeddedExample, MutableVector, Rows } from '../types.js';
+import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
 import { blend } from './diagonal.js';
 import { DECAY, type EWCConfig, modeOf } from './options.js';
 import type { AdapterPenalty } from './penalty.js';
@@ -45,13 +45,11 @@ interface Factors {
 const BLOCK = 2048;
 
 /** Mean of xᵀx over the inputs. */
-export function momentOf(data: readonly EmbeddedExample[], dim: number): readonly Float64Array[] {
+export function momentOf(inputs: Rows, dim: number): readonly Float64Array[] {
   const moment = float64Matrix(dim, dim);
-  for (let start = 0; start < data.length; start += BLOCK) {
-    const inputs = data
-      .slice(start, start + BLOCK)
-      .map(({ inputEmb }) => (inputEmb.length === dim ? inputEmb : inputEmb.slice(0, dim)));
-    blend(moment, kernels().product(inputs, inputs, true), (sum, value) => sum + value / data.length);
+  for (let start = 0; start < inputs.length; start += BLOCK) {
+    const block = inputs.slice(start, start + BLOCK).map(row => (row.length === dim ? row : row.slice(0, dim)));
+    blend(moment, kernels().product(block, block, true), (sum, value) => sum + value / inputs.length);
   }
   return moment;
 }

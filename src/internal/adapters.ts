@@ -86,14 +86,16 @@ export function checkGradients(
   call: string,
   gradients: ReadonlyMap<string, AdapterGradients>,
   adapters: ReadonlyMap<string, Adapter>,
+  label = 'grads',
 ): void {
-  checkMap(call, 'grads', gradients);
+  checkMap(call, label, gradients);
   for (const [name, gradient] of gradients) {
     const adapter = adapters.get(name);
-    if (adapter === undefined) throw new RangeError(`${call}: grads has ${describe(name)}, which is no adapter`);
-    checkObject(call, `grads.get(${describe(name)})`, gradient);
-    checkSameShape(call, `grads.get(${describe(name)}).gradA`, gradient.gradA, adapter.loraA);
-    checkSameShape(call, `grads.get(${describe(name)}).gradB`, gradient.gradB, adapter.loraB);
+    if (adapter === undefined) throw new RangeError(`${call}: ${label} has ${describe(name)}, which is no adapter`);
+    const entry = `${label}.get(${describe(name)})`;
+    checkObject(call, entry, gradient);
+    checkSameShape(call, `${entry}.gradA`, gradient.gradA, adapter.loraA);
+    checkSameShape(call, `${entry}.gradB`, gradient.gradB, adapter.loraB);
   }
 }
 

@@ -36,6 +36,16 @@ export function gaussian(random: Random): number {
   return radius * Math.cos(2 * Math.PI * random());
 }
 
+/** Fisher–Yates, from the end, as the original shuffles. */
+export function shuffle(indices: number[], random: Random): void {
+  for (let i = indices.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    const swapped = indices[i]!;
+    indices[i] = indices[j]!;
+    indices[j] = swapped;
+  }
+}
+
 /** The finaliser of MurmurHash3: every bit of the value moves every bit of the result. */
 export function mix(value: number): number {
   let h = value | 0;
