@@ -223,8 +223,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   }
 
   /**
-   * Tokens and embeddings of one example. An override may return null to leave the example out. With an embedder
-   * function it must keep the texts, as only those have been embedded.
+   * Tokens and embeddings of one example. An override may return null to leave the example out. With the caller's
+   * embedder it must keep the texts, as only those have been embedded.
    */
   async _processExample(example: TrainingExample): Promise<ProcessedExample | null> {
     return this.#processNow(example);

@@ -4,6 +4,7 @@ import { logarithm } from './logarithm.js';
 export const BUCKETS = 1 << 19;
 export const MOST_DOCUMENTS = 0xffffffff;
 
+const LEAST_RARITY = 1 / 4;
 /** Greater counts share a level with their neighbours, within a thousandth of each other. */
 const EXACT_COUNTS = 2048;
 const LEVELS_PER_OCTAVE = EXACT_COUNTS / 2;
@@ -43,11 +44,13 @@ export class DocumentFrequencies {
 }
 
 /**
- * The smoothed inverse document frequency 1 + ln((1 + documents) / (1 + count)), as scikit-learn has it, to the power
- * of 3/4: 1 finds more as long as nothing is trained, 1/2 after training. `**` is not exactly specified, so roots.
+ * The inverse document frequency ln((1 + documents) / (1 + count)), and a little so that what is in every text still
+ * weighs something, to the power of 3/4. Measured on four sets of pairs: a power of 1 finds more as long as nothing is
+ * trained, 1/2 after training, and 3/4 about as much as the better one of them in both cases; adding 1, as scikit-learn
+ * does, finds less untrained and no more after training. `**` is not exactly specified, so roots.
  */
 function weightOf(count: number, documents: number): number {
-  const rarity = 1 + logarithm((1 + documents) / (1 + count));
+  const rarity = LEAST_RARITY + logarithm((1 + documents) / (1 + count));
   return Math.sqrt(rarity * Math.sqrt(rarity));
 }
 

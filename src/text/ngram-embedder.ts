@@ -21,7 +21,7 @@ const ENTRY_MASK = 2 ** ENTRY_BITS - 1;
 /** With more, the product of entry bits and `dim` would be rounded. */
 const MOST_ENTRIES = 2 ** 20;
 /** Rows of one call share buffers of this many: a row that is kept holds on to as many others. */
-const ROWS_PER_BUFFER = 64;
+const ROWS_PER_BUFFER = 16;
 
 const terms = new TermCounts();
 /** Term weights of small counts. */
@@ -79,6 +79,8 @@ export class NgramEmbedder {
   #frequencies: DocumentFrequencies | undefined;
   /** The row at hand in float64; zeros between calls. */
   readonly #sums: Float64Array;
+  /** Which of its entries a feature falls on. */
+  readonly #touched: Uint8Array;
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
@@ -87,11 +89,12 @@ export class NgramEmbedder {
     const { dim } = withDefaults('NgramEmbedder', { dim: 1024 }, options);
     this.dim = checkNumber('NgramEmbedder', 'dim', dim, { integer: true, min: 1, max: MOST_ENTRIES });
     this.#sums = new Float64Array(dim);
+    this.#touched = new Uint8Array(dim);
   }
 
   /**
    * Learns in how many texts each feature occurs. From then on a feature that occurs in df of n texts weighs
-   * (1 + ln((1 + n) / (1 + df)))^(3/4) times as much as without. A second fit replaces the first.
+   * (1/4 + ln((1 + n) / (1 + df)))^(3/4) times as much as without. A second fit replaces the first.
    *
    * What is learned takes at most 1.2 MiB, whatever the number of texts, and `fit` 2 MiB more while it runs: features
    * are told apart by 19 bits of their hash, and counts above 2048 are rounded down by at most a thousandth. Other work
@@ -142,7 +145,7 @@ export class NgramEmbedder {
   /**
    * Embeds texts, each by itself.
    *
-   * @returns One row of `dim` floats per text, of unit length or zero. Up to 64 neighbouring rows are views of one
+   * @returns One row of `dim` floats per text, of unit length or zero. Up to 16 neighbouring rows are views of one
    *   buffer.
    * @throws TypeError when `texts` is not an array of strings.
    */
@@ -171,24 +174,28 @@ export class NgramEmbedder {
     const { hashes, counts, size } = terms;
     const frequencies = this.#frequencies;
     const sums = this.#sums;
+    const touched = this.#touched;
+    let entries = 0;
     const entriesPerHash = this.dim / 2 ** ENTRY_BITS;
     for (let i = 0; i < size; i++) {
       const hash = hashes[i]!;
       const weight = termWeight(counts[i]!) * (isWord(hash) ? WORD_WEIGHT : 1) * (frequencies?.weightOf(hash) ?? 1);
       const entry = (((hash >>> 1) & ENTRY_MASK) * entriesPerHash) | 0;
       sums[entry]! += hash & 1 ? weight : -weight;
-      hashes[i] = entry;
+      if (touched[entry] !== 0) continue;
+      touched[entry] = 1;
+      // Over the hashes, of which at least as many have been read.
+      hashes[entries++] = entry;
     }
     let squares = 0;
-    for (let i = 0; i < size; i++) {
-      const entry = hashes[i]!;
-      if (row[offset + entry] !== 0) continue;
-      row[offset + entry] = 1;
-      squares += sums[entry]! * sums[entry]!;
-    }
+    for (let k = 0; k < entries; k++) squares += sums[hashes[k]!]! * sums[hashes[k]!]!;
     const scale = squares === 0 ? 0 : 1 / Math.sqrt(squares);
-    for (let i = 0; i < size; i++) row[offset + hashes[i]!] = sums[hashes[i]!]! * scale;
-    for (let i = 0; i < size; i++) sums[hashes[i]!] = 0;
+    for (let k = 0; k < entries; k++) {
+      const entry = hashes[k]!;
+      row[offset + entry] = sums[entry]! * scale;
+      sums[entry] = 0;
+      touched[entry] = 0;
+    }
   }
 
   /**

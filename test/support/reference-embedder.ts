@@ -36,7 +36,7 @@ export function referenceRow(text: string, dim: number, fittedOn?: readonly stri
   const row = new Array<number>(dim).fill(0);
   for (const [feature, count] of counts) {
     const frequency = buckets?.filter(each => each.has(bucketOf(feature))).length ?? 0;
-    const rarity = buckets ? 1 + Math.log((1 + buckets.length) / (1 + frequency)) : 1;
+    const rarity = buckets ? 1 / 4 + Math.log((1 + buckets.length) / (1 + frequency)) : 1;
     const weight = (1 + Math.log(count)) * rarity ** 0.75 * (feature.startsWith('w') ? 2 : 1);
     const hash = hashOf(feature);
     row[Math.floor(((Math.floor(hash / 2) % 2 ** 30) / 2 ** 30) * dim)]! += hash % 2 === 1 ? weight : -weight;
