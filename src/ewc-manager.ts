@@ -25,11 +25,12 @@ import { checkMergeable, mergeDiagonal, mergeFunction } from './ewc-manager/merg
 import { mseGradients } from './ewc-manager/mse-gradients.js';
 import {
   checkOptionsOf,
-  DEFAULT_LAMBDA,
   defaultLambda,
   type EWCConfig,
   type EWCOptions,
+  functionLambda,
   modeOf,
+  ownGradientsLambda,
 } from './ewc-manager/options.js';
 import type { AdapterPenalty } from './ewc-manager/penalty.js';
 import { type EWCState, exportState, parseState } from './ewc-manager/state.js';
@@ -107,7 +108,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   readonly #normalize: boolean;
   /** Whether what is remembered has been normalised. */
   #isNormalized = false;
-  #isDefaultLambda: boolean;
+  /** The default of `config.lambda` that was set last; undefined where the caller named one. */
+  #defaultLambda: number | undefined;
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
@@ -118,7 +120,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.config = withDefaults('EWCManager', { lambda, sampleSize: 200, normalize: true, online: false }, config);
     checkOptionsOf('EWCManager', '', { ...this.config });
     this.#normalize = config?.normalize === true;
-    this.#isDefaultLambda = config?.lambda === undefined;
+    if (config?.lambda === undefined) this.#defaultLambda = lambda;
   }
 
   /**
@@ -162,7 +164,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       this.#rememberFishers(fishers, adapters, data.length);
       remembered = fishers.size;
     }
-    if (isOwn && this.#isDefaultLambda) this.config.lambda = DEFAULT_LAMBDA.ownGradients;
+    if (isFunction) this.#setDefaultLambda(functionLambda(this.optimalParams.values()));
+    else if (isOwn) this.#setDefaultLambda(ownGradientsLambda(this.optimalParams.values()));
     this.stats.tasksLearned++;
     this.emit('fisher:complete', { adapters: remembered });
   }
@@ -397,7 +400,16 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.#examples = 0;
     this.#isNormalized = false;
     this.stats.tasksLearned = 0;
-    if (this.#isDefaultLambda) this.config.lambda = defaultLambda(this.config);
+    this.#setDefaultLambda(defaultLambda(this.config));
+  }
+
+  /** Nothing where the caller named a strength, or wrote one to the configuration. */
+  #setDefaultLambda(lambda: number): void {
+    if (this.#isDefaultLambda) this.config.lambda = this.#defaultLambda = lambda;
+  }
+
+  get #isDefaultLambda(): boolean {
+    return this.config.lambda === this.#defaultLambda;
   }
 
   /** A deep copy of the state as plain arrays and numbers, ready for JSON. */
@@ -437,7 +449,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     const isWhole = state.isVersioned || fisherInfo.size > 0;
     this.config = { ...(isWhole ? own : this.config), ...config };
     this.#isNormalized = state.isNormalized;
-    if (config.lambda !== undefined) this.#isDefaultLambda = state.isDefaultLambda;
+    if (config.lambda !== undefined) this.#defaultLambda = state.isDefaultLambda ? config.lambda : undefined;
     if (stats) this.stats = stats;
   }
 }

@@ -409,11 +409,13 @@ describe('the default λ', () => {
     gradB: [[1, 1]],
   });
 
+  /** A 128th of the number of its parameters. */
+  const ofOwnLoss = 4 / 128;
+
   it('fits the penalty, and the gradients it is made of; one that was given stays', () => {
     expect(new EWCManager().config.lambda).toBe(2000);
-    expect(new EWCManager({ penalty: 'function' }).config.lambda).toBe(800);
     for (const [options, expected] of [
-      [{}, 45],
+      [{}, ofOwnLoss],
       [{ lambda: 7 }, 7],
     ] as const) {
       const ewc = new EWCManager(options);
@@ -429,12 +431,46 @@ describe('the default λ', () => {
     resumed.import(JSON.parse(JSON.stringify(unbroken.export())));
     for (const ewc of [unbroken, resumed]) {
       ewc.computeFisher(mapOf(adapter), data, { gradients });
-      expect(ewc.config.lambda).toBe(45);
+      expect(ewc.config.lambda).toBe(ofOwnLoss);
     }
     const restored = new EWCManager();
     restored.import(JSON.parse(JSON.stringify(trained({ lambda: 5 }, [{ adapter, examples: data }]).export())));
     restored.computeFisher(mapOf(adapter), data, { gradients });
     expect(restored.config.lambda).toBe(5);
+    const written = new EWCManager({ penalty: 'function' });
+    written.config.lambda = 3;
+    written.computeFisher(mapOf(adapter), data);
+    expect(written.config.lambda).toBe(3);
+  });
+
+  it('of the function penalty is 2.5 times the width, so that the changes of a row’s entries add up', () => {
+    expect(new EWCManager({ penalty: 'function' }).config.lambda).toBe(960);
+    const ewc = new EWCManager({ penalty: 'function' });
+    const wide = { loraA: [[1], [2]], loraB: [[3, 4, 5, 6]], scaling: 1 };
+    ewc.computeFisher(
+      new Map([
+        ['narrow', adapter],
+        ['wide', wide],
+      ]),
+      data,
+    );
+    expect(ewc.config.lambda).toBe(10);
+    ewc.reset();
+    expect(ewc.config.lambda).toBe(960);
+  });
+
+  it('of own gradients counts the parameters of all adapters that are remembered', () => {
+    const ewc = new EWCManager();
+    const rows = (count: number, width: number): number[][] =>
+      Array.from({ length: count }, () => new Array<number>(width).fill(1));
+    const adapters = new Map([
+      ['query', { loraA: rows(5, 2), loraB: rows(2, 7), scaling: 1 }],
+      ['answer', { loraA: rows(3, 1), loraB: rows(1, 4), scaling: 1 }],
+    ]);
+    ewc.computeFisher(adapters, [{ inputEmb: [1, 2, 3, 4, 5], outputEmb: [1] }], {
+      gradients: (_, each) => ({ gradA: each.loraA, gradB: each.loraB }),
+    });
+    expect(ewc.config.lambda).toBe((5 * 2 + 2 * 7 + 3 + 4) / 128);
   });
 
   it('is refused gradients that it would not read', () => {

@@ -328,7 +328,9 @@ describe('adapterGradients', () => {
       },
     });
     expect(seen).toEqual(data);
-    expect(ewc.config.lambda).toBe(45);
+    expect(ewc.config.lambda).toBe(
+      [query, answer].reduce((sum, each) => sum + each.rank * (each.dim + each.outDim), 0) / 128,
+    );
     const plain = (adapter: LoRAAdapter): Plain => adapter.toJSON();
     for (const [name, adapter, loss] of [
       ['query', plain(query), (each: Adapter, example: EmbeddedExample) => lossOf(each, answer, example)],

@@ -1,74 +1,83 @@
 import { EWCManager, LoRAAdapter, LossComputer } from 'microlora-training-utils';
-import { findAll, metricsOf } from './search.mjs';
-import { TEMPERATURE, train } from './training.mjs';
+import { metricsOf } from './held-out.mjs';
+import { evaluate, TEMPERATURE, THROUGH, train } from './recipe.mjs';
+import { progressOn } from './report.mjs';
 
-/** Negatives of each example's own loss: what a batch of 64 shows it. */
+/** Negatives of each example's own loss. */
 const NEGATIVES = 63;
 
 /**
- * Lets an adapter that has learned one task learn another, once plainly and once with each penalty, all three from the
- * same start.
+ * Lets adapters that have learned one task learn another, once plainly and once with each penalty, all three from the
+ * same start and by the same recipe.
  *
- * @param first The task it has learned, `{ name, training, heldOut, candidates }`.
- * @param second The task it is to learn.
- * @param learned The adapter.
+ * @param first The task they have learned.
+ * @param second The task they are to learn, embedded by the first one's embedder.
+ * @param learned The adapters.
  * @param settings `{ epochs, seed }`.
  * @param screen Where progress is written to.
+ * @returns The scores, and the adapters that learned with the function penalty.
  */
 export function learnOn(first, second, learned, settings, screen) {
-  const adapters = new Map([['query', learned]]);
-  const diagonal = new EWCManager({ seed: settings.seed });
-  diagonal.computeFisher(adapters, first.training, { gradients: contrastiveGradients(first.training) });
-  const outputs = new EWCManager({ penalty: 'function' });
-  outputs.computeFisher(adapters, first.training);
-
   const start = scoresOf(learned, first, second);
   const runs = [
     ['plainly', undefined],
-    [`diagonal penalty, lambda ${diagonal.config.lambda}`, diagonal],
-    [`function penalty, lambda ${outputs.config.lambda}`, outputs],
+    ['with the diagonal penalty', diagonalPenalty(first, learned, settings)],
+    ['with the function penalty', functionPenalty(first, learned)],
   ].map(([name, ewc]) => {
-    screen.write(`\n${second.name} after ${first.name}, ${name}\n`);
-    const adapter = LoRAAdapter.from(learned);
-    train(adapter, second.training, settings, screen, ewc);
-    return { name, ...scoresOf(adapter, first, second) };
+    const strength = ewc ? `, lambda ${ewc.config.lambda}` : '';
+    screen.write(`\nThe second set after the first, ${name}${strength}\n\n`);
+    const adapters = new Map(Array.from(learned, ([side, adapter]) => [side, LoRAAdapter.from(adapter)]));
+    train(adapters, second, settings, progressOn(screen, settings.epochs), ewc);
+    return { name, lambda: ewc?.config.lambda ?? 0, adapters, ...scoresOf(adapters, first, second) };
   });
-  const [plain] = runs;
   const gainOf = ({ second: { recallAt10 } }) => recallAt10 - start.second.recallAt10;
-  return {
+  const plainGain = gainOf(runs[0]);
+  const report = {
     first: first.name,
     second: second.name,
     untrained: scoresOf(undefined, first, second),
     start,
-    runs: runs.map(run => ({
+    runs: runs.map(({ adapters: _, ...run }) => ({
       ...run,
       cost: start.first.recallAt1 - run.first.recallAt1,
-      keptGain: gainOf(plain) > 0 ? gainOf(run) / gainOf(plain) : null,
+      keptGain: plainGain > 0 ? gainOf(run) / plainGain : null,
     })),
   };
+  return { report, adapters: runs.at(-1).adapters };
 }
 
-/** Scores on the held-out queries of both tasks, of an adapter or of the bare embeddings. */
-function scoresOf(adapter, ...tasks) {
-  const [first, second] = tasks.map(({ heldOut, candidates }) => {
-    const queries = heldOut.map(example => example.inputEmb);
-    return metricsOf(findAll(adapter ? adapter.forward(queries) : queries, heldOut, candidates));
-  });
+/** Scores on the held-out queries of both tasks, of adapters or of the bare embeddings. */
+function scoresOf(adapters, ...tasks) {
+  const [first, second] = tasks.map(({ heldOut }) => metricsOf(evaluate(heldOut, adapters)));
   return { first, second };
 }
 
-/** The gradients of one example's InfoNCE against answers from all over the data, the same ones for every example. */
-function contrastiveGradients(examples) {
-  const stride = Math.max(1, Math.floor(examples.length / (2 * NEGATIVES)));
-  const pool = examples.filter((_, i) => i % stride === 0);
-  return (example, adapter) => {
-    const negatives = pool.filter(({ output }) => output !== example.output).slice(0, NEGATIVES);
-    const { gradients } = LossComputer.contrastive(
-      adapter.forward([example.inputEmb]),
-      [example.outputEmb],
-      negatives.map(({ outputEmb }) => outputEmb),
-      { temperature: TEMPERATURE, gradients: true },
-    );
-    return adapter.backward(gradients);
-  };
+/** Holds the outputs for the first task's inputs and answers where they are. */
+function functionPenalty({ training }, adapters) {
+  const ewc = new EWCManager({ penalty: 'function' });
+  ewc.computeFisher(adapters, training, { through: THROUGH });
+  return ewc;
+}
+
+/**
+ * Holds parameters where they are, by the squared gradients of InfoNCE on examples that the adapters were not trained
+ * on: on those that they fit, gradients have all but vanished.
+ */
+function diagonalPenalty({ training, validation }, adapters, { seed }) {
+  const stride = Math.max(1, Math.floor(training.length / (2 * NEGATIVES)));
+  const pool = training.filter((_, i) => i % stride === 0);
+  const ewc = new EWCManager({ seed });
+  ewc.computeFisher(adapters, validation, {
+    adapterGradients: ({ inputEmb, output, outputEmb }) => {
+      const negatives = pool.filter(other => other.output !== output).slice(0, NEGATIVES);
+      const { adapterGradients } = LossComputer.contrastive(
+        [inputEmb],
+        [outputEmb],
+        negatives.map(negative => negative.outputEmb),
+        { adapters, through: THROUGH, temperature: TEMPERATURE, gradients: true },
+      );
+      return adapterGradients;
+    },
+  });
+  return ewc;
 }

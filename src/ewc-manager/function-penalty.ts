@@ -81,11 +81,19 @@ export function functionPenalty(memory: FunctionMemory, adapter: Adapter): Adapt
   const { loraA, loraB, scaling } = adapter;
   const outDim = loraB[0]!.length;
   const addGradient = ({ gradA, gradB }: AdapterGradients, scale: number): void => {
-    // ∂/∂W = 2(S·D - R); W = s·A·B.
-    const gradW = pull(memory, differenceOf(adapter, memory));
+    // ∂/∂W = 2(S·D - R); W = s·A·B and D = left·right. Nothing of D's size is multiplied but S, and R where there is one.
+    const { moment, residual } = memory;
+    const { left, right } = differenceOf(adapter, memory);
     const factor = (2 * scale * scaling) / outDim;
-    blend(gradA, kernels().product(gradW, transposed(loraB), false), (sum, gradient) => sum + factor * gradient);
-    blend(gradB, kernels().product(loraA, gradW, true), (sum, gradient) => sum + factor * gradient);
+    const add = (target: readonly MutableVector[], product: Product, sign: number): void =>
+      blend(target, product, (sum, gradient) => sum + sign * factor * gradient);
+    const pulledLeft = kernels().product(moment, left, false);
+    const toB = transposed(loraB);
+    add(gradA, product({ left: pulledLeft, right: product({ left: right, right: toB }) }), 1);
+    add(gradB, product({ left: kernels().product(loraA, pulledLeft, true), right }), 1);
+    if (!residual) return;
+    add(gradA, product({ left: residual, right: toB }), -1);
+    add(gradB, kernels().product(loraA, residual, true), -1);
   };
   const penaltyOf = (weights: Weights): number => valueAt(memory, differenceOf(weights, memory)) / outDim;
 

@@ -1,11 +1,14 @@
 import { checkNumber, checkOneOf, checkSeed } from '../internal/validate.js';
+import type { OptimalParams } from './diagonal.js';
 
 export interface EWCOptions {
   /**
-   * Strength of the penalty, 0 or more. Default 2000, as the original's; 800 for the function penalty, and 45 for the
-   * diagonal one as soon as `computeFisher` is given gradients of the caller's own loss: measured to keep an earlier
-   * task while the next is learned with InfoNCE at temperature 0.07 and AdamW. For MSE training the function penalty
-   * wants about 1.
+   * Strength of the penalty, 0 or more. Default 2000, as the original's. Two defaults follow from the adapters that are
+   * remembered, and are set by `computeFisher`: 2.5 × `outDim` for the function penalty (960 at 384, 2560 at 1024), and
+   * a 128th of the number of parameters for the diagonal one with gradients of the caller's own loss (48 for one
+   * adapter of 384 × 8, 4096 for two of 1024 × 128). Both were measured to keep an earlier task while the next is
+   * learned with InfoNCE at temperature 0.07 and AdamW; the diagonal one with gradients of examples that the adapters
+   * were not trained on, as those of fitted examples vanish. For MSE training the function penalty wants about 1.
    */
   lambda?: number;
   /** Most examples used for the Fisher; of more data this many are drawn, with replacement. Default 200. */
@@ -52,8 +55,10 @@ const PENALTIES = ['diagonal', 'function'] as const;
 /** What `'online'` keeps by default. */
 export const DECAY = 0.9;
 
-/** The strengths in force where the caller names none. */
-export const DEFAULT_LAMBDA = { diagonal: 2000, ownGradients: 45, function: 800 } as const;
+/** The strengths in force where the caller names none: those of the penalties, and what two of them are made of. */
+export const DEFAULT_LAMBDA = { diagonal: 2000, functionPerColumn: 2.5, ownGradientsPerParameter: 1 / 128 } as const;
+/** The width of the original's embeddings: that of the default until adapters are remembered. */
+const DEFAULT_WIDTH = 384;
 
 /**
  * Checks the options that are there, but for `normalize` and `online`: the original takes any value for true or false.
@@ -70,8 +75,27 @@ export function checkOptionsOf(call: string, prefix: string, config: Record<stri
   if (penalty !== undefined) checkOneOf(call, `${prefix}penalty`, penalty, PENALTIES);
 }
 
+/** The default strength before anything is remembered. */
 export function defaultLambda({ penalty }: Pick<EWCOptions, 'penalty'>): number {
-  return penalty === 'function' ? DEFAULT_LAMBDA.function : DEFAULT_LAMBDA.diagonal;
+  return penalty === 'function' ? DEFAULT_LAMBDA.functionPerColumn * DEFAULT_WIDTH : DEFAULT_LAMBDA.diagonal;
+}
+
+/**
+ * The default strength of the function penalty, a mean over `outDim` columns: rows of unit length change in their sum.
+ */
+export function functionLambda(remembered: Iterable<OptimalParams>): number {
+  const widths = Array.from(remembered, ({ loraB }) => loraB[0]!.length);
+  return DEFAULT_LAMBDA.functionPerColumn * Math.max(...widths);
+}
+
+/**
+ * The default strength of the diagonal penalty with gradients of the caller's own loss. Adam moves every parameter by
+ * about the rate, all together for one end: the loss then changes by the square of their sum, which the diagonal, a sum
+ * of squares, falls short of by their number.
+ */
+export function ownGradientsLambda(remembered: Iterable<OptimalParams>): number {
+  const counts = Array.from(remembered, ({ loraA, loraB }) => loraB.length * (loraA.length + loraB[0]!.length));
+  return DEFAULT_LAMBDA.ownGradientsPerParameter * counts.reduce((sum, count) => sum + count, 0);
 }
 
 /** The mode in force. */
