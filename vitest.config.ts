@@ -25,6 +25,7 @@ const numeric = [
   'scan',
   'per-row-losses',
   'own-negatives',
+  'training-faq',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];
