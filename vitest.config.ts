@@ -25,6 +25,7 @@ const numeric = [
   'retriever-bad-input',
   'scan',
   'per-row-losses',
+  'training-faq',
   'training-resume',
 ];
 const setupFiles = ['test/support/properties.ts'];

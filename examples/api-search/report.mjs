@@ -20,15 +20,15 @@ Each held-out query ranks the ${count(heldOut.answers)} different answers of hel
 
 /** What a set of pairs came to. */
 export function reportOf({ keptEpoch, textIndex, untrained, trained, examples }) {
-  const cell = (value, [low, high], text) => `${text(value)} (${text(low)}–${text(high)})`.padStart(18);
+  const cell = (value, [low, high], text) => `${text(value)} (${text(low)}–${text(high)})`.padStart(19);
   const row = (label, { recallAt1, recallAt10, mrr, intervals }) =>
-    `  ${label.padEnd(22)}${cell(recallAt1, intervals.recallAt1, percent)}${cell(recallAt10, intervals.recallAt10, percent)}${cell(mrr, intervals.mrr, value => value.toFixed(2))}`;
+    `  ${label.padEnd(20)}${cell(recallAt1, intervals.recallAt1, percent)}${cell(recallAt10, intervals.recallAt10, percent)}${cell(mrr, intervals.mrr, value => value.toFixed(2))}`;
   return `${[
     keptEpoch === 0
       ? '  No epoch found the validation queries’ answers better: all stays untrained.'
       : `  Kept: epoch ${keptEpoch}, the best at the validation queries.`,
     '',
-    `  ${''.padEnd(22)}${['recall@1', 'recall@10', 'MRR'].map(title => title.padStart(18)).join('')}`,
+    `  ${''.padEnd(20)}${['recall@1', 'recall@10', 'MRR'].map(title => title.padStart(19)).join('')}`,
     row('MiniSearch', textIndex),
     row('untrained embedding', untrained),
     row('trained embedding', trained),
