@@ -2,6 +2,7 @@ import { budgetPlanner } from './gradient-checkpointer/budget-plan.js';
 import { runChain } from './gradient-checkpointer/chain.js';
 import { splitGradients } from './gradient-checkpointer/gradients.js';
 import { type ChainOptions, checkChainOptions } from './gradient-checkpointer/options.js';
+import { shallowCopy } from './gradient-checkpointer/shallow-copy.js';
 import type { Chain, ChainStep, InputGradient } from './gradient-checkpointer/types.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
@@ -266,12 +267,13 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
     this.#isFull = false;
   }
 
-  /** A copy of an array, a typed array or a plain object, one level deep; anything else as it is. */
+  /**
+   * A copy one level deep of whatever has contents: arrays, typed arrays and buffers, Maps, Sets, and the own enumerable
+   * properties of any other object, of its class. What is no object, and promises, stay as they are. Private fields
+   * (`#name`) are not copied.
+   */
   _shallowCopy<T>(obj: T): T {
-    if (Array.isArray(obj)) return [...obj] as T;
-    if (ArrayBuffer.isView(obj) && !(obj instanceof DataView)) return (obj as unknown as Float32Array).slice() as T;
-    const prototype: unknown = typeof obj === 'object' && obj !== null ? Object.getPrototypeOf(obj) : undefined;
-    return prototype === Object.prototype || prototype === null ? { ...obj } : obj;
+    return shallowCopy(obj);
   }
 
   /**
