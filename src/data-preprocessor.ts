@@ -306,13 +306,14 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     return this.#ngramEmbedder!;
   }
 
-  /** Up to `augmentationFactor - 1` variations of one example, of slightly lower quality. */
+  /** Up to `augmentationFactor - 1` variations of one example, of slightly lower quality, with its metadata. */
   async _augmentExample(example: TrainingExample): Promise<TrainingExample[]> {
-    const { output, negatives } = example;
+    const { output, negatives, metadata } = example;
     const quality = qualityOf(example);
     const variations: TrainingExample[] = [];
+    const rest = { ...(negatives && { negatives }), ...(metadata !== undefined && { metadata }) };
     const add = (input: string, factor: number): void => {
-      variations.push({ input, output, quality: quality * factor, ...(negatives && { negatives }) });
+      variations.push({ input, output, quality: quality * factor, ...rest });
     };
     if (this.#random() < 0.5) add(this._synonymReplace(example.input), 0.9);
     if (this.#random() < 0.3) add(this._randomInsert(example.input), 0.85);
