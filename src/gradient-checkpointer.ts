@@ -6,7 +6,7 @@ import { shallowCopy } from './gradient-checkpointer/shallow-copy.js';
 import type { Chain, ChainStep, InputGradient } from './gradient-checkpointer/types.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkFunction, checkNumber, wrongType } from './internal/validate.js';
+import { checkFunction, checkNumber, describe, wrongType } from './internal/validate.js';
 
 export interface GradientCheckpointerOptions extends ChainOptions {
   /** When false, `checkpoint` only calls the function, and `chain` keeps every state. Default true. */
@@ -251,7 +251,11 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
    */
   recompute(segmentIdx: number): Activation {
     const call = Number.isInteger(segmentIdx) ? this.forwardFns[segmentIdx] : undefined;
-    if (!call) throw new RangeError(`Cannot recompute segment ${String(segmentIdx)}`);
+    if (!call) {
+      // The original's words; texts without quotes.
+      const segment = typeof segmentIdx === 'string' ? segmentIdx : describe(segmentIdx);
+      throw new RangeError(`Cannot recompute segment ${segment}`);
+    }
     const kept = this.checkpoints[segmentIdx];
     if (kept) return kept;
     const output = call.fn(this._shallowCopy(call.input));
