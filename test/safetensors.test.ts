@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Adapter, type AdapterConfig, LoRAAdapter } from '../src/index.js';
@@ -183,6 +184,23 @@ describe('a damaged file', () => {
 
   it.each<[string, Uint8Array, AdapterConfig?]>([
     ['bytes must have at least 8 entries, got 7', new Uint8Array(7)],
+    ['bytes are no safetensors file, but seem to be JSON; LoRAAdapter.from', Buffer.from('{}')],
+    ['bytes are no safetensors file, but seem to be JSON; LoRAAdapter.from', Buffer.from(' \n[{"loraA": [[1]]}]')],
+    ['bytes are no safetensors file, but seem to be an HTML page', Buffer.from('<!doctype html><title>404</title>')],
+    [
+      "bytes are no safetensors file, but seem to be Python's pickle",
+      Buffer.of(0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9),
+    ],
+    [
+      "bytes are no safetensors file, but seem to be a zip archive, or PyTorch's",
+      Buffer.from('PK\u0003\u0004 and so on'),
+    ],
+    ['bytes are no safetensors file, but seem to be gzip; decompress it with zlib.gunzipSync', gzipSync(file('{}'))],
+    [
+      'bytes are no safetensors file, but seem to be a pointer of Git LFS; run git lfs pull',
+      Buffer.from('version https://git-lfs.github.com/spec/v1'),
+    ],
+    ['bytes are no safetensors file, but seem to be UTF-16', Buffer.from('\uFEFF{"loraA": 1}', 'utf16le')],
     ['the header length must be at most 3, got 4', file('{}', '00', 4n)],
     ['the header length must be at most 3, got 18446744073709552000', file('{}', '00', 2n ** 64n - 1n)],
     ["the header must have '{' at character 0, got its end", file('')],

@@ -1,5 +1,5 @@
 import type { Pace } from '../internal/pace.js';
-import { checkArray, checkNumber, checkObject, wrongType } from '../internal/validate.js';
+import { checkArray, checkNumber, checkObject, describe, wrongType } from '../internal/validate.js';
 import type { TrainingExample } from '../types.js';
 import type { ExampleSource } from './options.js';
 
@@ -8,6 +8,12 @@ export function checkSource(call: string, examples: unknown): void {
     typeof examples === 'object' &&
     examples !== null &&
     (Symbol.iterator in examples || Symbol.asyncIterator in examples);
+  if (typeof examples === 'string') {
+    const got = describe(examples);
+    throw new TypeError(
+      `${call}: examples must be an array or an (async) iterable, got ${got}; read a file with readJsonl`,
+    );
+  }
   if (!isIterable) throw wrongType(call, 'examples', 'an array or an (async) iterable', examples);
 }
 
@@ -92,6 +98,11 @@ async function close(iterator: Iterator<unknown> | AsyncIterator<unknown>, pace:
 /** Checks one example. @param index Its number in the source; undefined for one that stands alone. */
 export function checkExample(call: string, example: unknown, index?: number): void {
   const name = index === undefined ? 'example' : `examples[${index}]`;
+  // What a stream of a file gives.
+  if (typeof example === 'string' || ArrayBuffer.isView(example)) {
+    const got = describe(example);
+    throw new TypeError(`${call}: ${name} must be an object, got ${got}; read the records of a file with readJsonl`);
+  }
   checkObject(call, name, example);
   for (const field of ['input', 'output']) {
     if (typeof example[field] !== 'string') throw wrongType(call, `${name}.${field}`, 'a string', example[field]);

@@ -239,8 +239,13 @@ export function indexOfOtherWidth(rows: Rows, width: number): number {
 }
 
 export function checkIterable(call: string, name: string, value: unknown): void {
-  const isIterable = typeof value === 'object' && value !== null && Symbol.iterator in value;
-  if (!isIterable) throw wrongType(call, name, 'an array or another iterable', value);
+  const isObject = typeof value === 'object' && value !== null;
+  if (isObject && Symbol.iterator in value) return;
+  const error = wrongType(call, name, 'an array or another iterable', value);
+  // A Promise or a stream of what would do.
+  if (isObject && 'then' in value) error.message += '; await it first';
+  else if (isObject && Symbol.asyncIterator in value) error.message += '; collect what it gives in an array first';
+  throw error;
 }
 
 export function checkSameCount(call: string, name: string, count: number, otherName: string, otherCount: number): void {

@@ -1,3 +1,4 @@
+import { seemsToBe } from '../internal/seems.js';
 import { checkCount, checkOneOf, wrongType, wrongValue } from '../internal/validate.js';
 import { float32Matrix } from '../kernels/matrix.js';
 import type { Bytes, Float32Row, Rows } from '../types.js';
@@ -68,14 +69,29 @@ export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: R
 /** Reads a header that may come from anywhere; nothing is allocated for entries. */
 export function readHeader(bytes: Uint8Array): Header {
   if (!(bytes instanceof Uint8Array)) throw wrongType(CALL, 'bytes', 'a Uint8Array', bytes);
-  if (bytes.length < LENGTH_SIZE) {
-    throw new RangeError(`${CALL}: bytes must have at least ${LENGTH_SIZE} entries, got ${bytes.length}`);
-  }
-  const length = viewOf(bytes).getBigUint64(0, true);
-  const most = Math.min(bytes.length - LENGTH_SIZE, LARGEST_HEADER);
-  if (length > most) throw wrongValue(CALL, 'the header length', `at most ${most}`, Number(length));
-  const start = LENGTH_SIZE + Number(length);
+  const start = LENGTH_SIZE + headerLength(bytes);
   return parseHeader(textOf(bytes.subarray(LENGTH_SIZE, start)), start, bytes.length);
+}
+
+/** The length of the header, or what the file seems to be instead. */
+function headerLength(bytes: Uint8Array): number {
+  const length = bytes.length < LENGTH_SIZE ? undefined : viewOf(bytes).getBigUint64(0, true);
+  const most = Math.min(bytes.length - LENGTH_SIZE, LARGEST_HEADER);
+  if (length !== undefined && length <= most) return Number(length);
+  const advice = otherFormat(bytes);
+  if (advice !== undefined) throw new RangeError(`${CALL}: bytes are no safetensors file, but seem to be ${advice}`);
+  if (length !== undefined) throw wrongValue(CALL, 'the header length', `at most ${most}`, Number(length));
+  throw new RangeError(`${CALL}: bytes must have at least ${LENGTH_SIZE} entries, got ${bytes.length}`);
+}
+
+function otherFormat(bytes: Uint8Array): string | undefined {
+  const start = String.fromCharCode(...bytes.subarray(0, 64)).trimStart();
+  if (start.startsWith('{') || start.startsWith('[')) {
+    return 'JSON; LoRAAdapter.from reads a saved adapter, and adapter_config.json is the second argument here';
+  }
+  if (start.startsWith('<')) return 'an HTML page; the download gave that instead of the file';
+  if (bytes[0] === 0x80 && bytes[1]! >= 2 && bytes[1]! <= 5) return "Python's pickle; save the tensors as safetensors";
+  return seemsToBe(bytes);
 }
 
 /** The transpose of a matrix of the file. */
