@@ -45,7 +45,8 @@ export interface DataPreprocessorOptions {
   /**
    * `'hash'`, the original's and the default, tells texts apart and no more. `'ngram'` gives similar texts similar rows
    * without a model: it is an `NgramEmbedder` of `embeddingDim` that has not been fitted. A function, or the `embed`
-   * method of an object, is called with up to `embedBatchSize` distinct texts that are not cached.
+   * method of an object, is called with up to `embedBatchSize` distinct texts that are not cached. Call `clearCache()`
+   * after a change of the embedder, such as another `fit`.
    */
   embedder?: 'hash' | 'ngram' | Embedder | EmbedderObject;
   /** Most texts in one call of an embedder of the caller's. Default 64. */
@@ -102,6 +103,8 @@ export function callersEmbedder(embedder: DataPreprocessorConfig['embedder']): E
 }
 
 function checkEmbedder(call: string, embedder: unknown): void {
+  if (typeof embedder === 'function' && /^class\b/.test(Function.prototype.toString.call(embedder)))
+    throw new TypeError(`${call}: embedder is the class ${embedder.name}; pass an instance of it`);
   if (typeof embedder === 'function' || embedder === 'hash' || embedder === 'ngram') return;
   if (typeof embedder === 'object' && embedder !== null && 'embed' in embedder) {
     checkFunction(call, 'embedder.embed', embedder.embed);
