@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { checkObject, checkOneOf, wrongType } from './internal/validate.js';
+import { checkOneOf, checkOptions, wrongType } from './internal/validate.js';
 import type { TrainingExample } from './types.js';
 
 export interface ReadJsonlOptions {
@@ -32,7 +32,7 @@ export function readJsonl<T extends object = TrainingExample>(
   source: string | URL | AsyncIterable<Uint8Array | string>,
   options: ReadJsonlOptions = {},
 ): AsyncGenerator<T, void, undefined> {
-  checkObject('readJsonl', 'options', options);
+  checkOptions('readJsonl', options);
   const onError = checkOneOf('readJsonl', 'onError', options.onError ?? 'throw', ['throw', 'skip']);
   const isPath = typeof source === 'string' || source instanceof URL;
   const isStream = typeof source === 'object' && source !== null && Symbol.asyncIterator in source;

@@ -3,7 +3,7 @@ import {
   checkCount,
   checkFunction,
   checkNumber,
-  checkObject,
+  checkOptions,
   describe,
   wrongType,
   wrongValue,
@@ -116,8 +116,8 @@ function checkEmbedder(call: string, embedder: unknown): void {
     : wrongType(call, 'embedder', expected, embedder);
 }
 
-export function checkProcessOptions(call: string, options: unknown): void {
-  checkObject(call, 'options', options);
+export function checkProcessOptions(call: 'process' | 'stream', options: unknown): void {
+  checkOptions(call, options);
   const { signal, onProgress } = options as ProcessOptions;
   // Not by its class: other realms and test environments have their own.
   const isSignal = typeof signal === 'object' && signal !== null && 'aborted' in signal && 'addEventListener' in signal;

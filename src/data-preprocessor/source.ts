@@ -23,8 +23,8 @@ export function textsOf({ input, output, negatives }: TrainingExample): readonly
 }
 
 /**
- * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, the examples of
- * other sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
+ * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, and each chunk again,
+ * as it may change meanwhile; the examples of other sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
  */
 export async function* chunksOf(
   call: string,
@@ -38,7 +38,11 @@ export async function* chunksOf(
     checkExample(call, examples[i], i);
     if (i % 1024 === 1023 && pace.isDue()) await pace.pause();
   }
-  for (let start = 0; start < examples.length; start += size) yield examples.slice(start, start + size);
+  for (let start = 0; start < examples.length; start += size) {
+    const chunk = examples.slice(start, start + size);
+    for (let i = 0; i < chunk.length; i++) checkExample(call, chunk[i], start + i);
+    yield chunk;
+  }
 }
 
 /** `for await` would wait at every example of a sync source, and on an abort for a `next()` that may never come. */
@@ -85,8 +89,9 @@ async function close(iterator: Iterator<unknown> | AsyncIterator<unknown>, pace:
   else await closing;
 }
 
-function checkExample(call: string, example: unknown, index: number): void {
-  const name = `examples[${index}]`;
+/** Checks one example. @param index Its number in the source; undefined for one that stands alone. */
+export function checkExample(call: string, example: unknown, index?: number): void {
+  const name = index === undefined ? 'example' : `examples[${index}]`;
   checkObject(call, name, example);
   for (const field of ['input', 'output']) {
     if (typeof example[field] !== 'string') throw wrongType(call, `${name}.${field}`, 'a string', example[field]);
