@@ -31,15 +31,21 @@ const LONG_TEXT = 1000;
 /**
  * Turns raw (input, output) pairs into examples with tokens and embeddings.
  *
+ * The defaults are the original's. They suit tests and the comparison with it, not search: the embedder `'hash'` gives
+ * similar texts unrelated rows, so that training on them does not carry over to new texts. For search pass a fitted
+ * `NgramEmbedder`, or a sentence model, as `embedder`. The tokens are numbers of words of this preprocessor, which losses
+ * do not read and no model knows.
+ *
  * Subclasses may override `_embed`, `_tokenize`, `_augmentExample` and `_processExample`.
  *
  * @example
  * ```js
- * import { DataPreprocessor } from 'microlora-training-utils';
+ * import { DataPreprocessor, NgramEmbedder } from 'microlora-training-utils';
  *
- * const preprocessor = new DataPreprocessor({ embedder: 'ngram' });
- * const [example] = await preprocessor.process([{ input: 'Hello', output: 'World' }]);
- * console.log(example.inputEmb.length, example.inputTokens); // 384 [ 0, 32 ]
+ * const pairs = [{ input: 'Hello', output: 'World' }];
+ * const embedder = await new NgramEmbedder().fit(pairs.flatMap(({ input, output }) => [input, output]));
+ * const [example] = await new DataPreprocessor({ embedder }).process(pairs);
+ * console.log(example.inputEmb.length, example.inputTokens); // 1024 [ 0, 32 ]
  * ```
  */
 export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {

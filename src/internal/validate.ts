@@ -304,7 +304,8 @@ export function describe(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
   const name = (Object.getPrototypeOf(value) as object | null)?.constructor?.name;
-  return !name || name === 'Object' ? 'an object' : `a ${name}`;
+  if (!name || name === 'Object') return 'an object';
+  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
 }
 
 function expectation({ min, max, above, below, integer, infinity }: NumberRule): string {
