@@ -21,6 +21,7 @@ import {
 import { runContinual } from './continual.mjs';
 import { measure, measureAsync, peakWhile } from './measure.mjs';
 import * as plain from './plain.mjs';
+import { runSafetensors } from './safetensors.mjs';
 import { runEmbedding } from './text.mjs';
 
 setFlagsFromString('--expose-gc');
@@ -456,6 +457,8 @@ function* manyExamples(count) {
 }
 
 if ('embed'.includes(only)) await runEmbedding();
+
+if ('safetensors'.includes(only)) runSafetensors();
 
 if ('continual'.includes(only)) {
   useKernelBackend('simd');

@@ -13,12 +13,13 @@ import {
   type ProcessOptions,
 } from './data-preprocessor/options.js';
 import { Run } from './data-preprocessor/run.js';
-import { chunksOf, lengthOf, textsOf } from './data-preprocessor/source.js';
+import { checkExample, chunksOf, lengthOf, textsOf } from './data-preprocessor/source.js';
 import { WordTokenizer } from './data-preprocessor/word-tokenizer.js';
 import { withDefaults } from './internal/options.js';
+import type { Pace } from './internal/pace.js';
 import { type Random, randomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkSeed } from './internal/validate.js';
+import { checkIterable, checkSeed } from './internal/validate.js';
 import { NgramEmbedder } from './text/ngram-embedder.js';
 import type { ProcessedExample, TrainingExample } from './types.js';
 
@@ -30,15 +31,21 @@ const LONG_TEXT = 1000;
 /**
  * Turns raw (input, output) pairs into examples with tokens and embeddings.
  *
+ * The defaults are the original's. They suit tests and the comparison with it, not search: the embedder `'hash'` gives
+ * similar texts unrelated rows, so that training on them does not carry over to new texts. For search pass a fitted
+ * `NgramEmbedder`, or a sentence model, as `embedder`. The tokens are numbers of words of this preprocessor, which losses
+ * do not read and no model knows.
+ *
  * Subclasses may override `_embed`, `_tokenize`, `_augmentExample` and `_processExample`.
  *
  * @example
  * ```js
- * import { DataPreprocessor } from 'microlora-training-utils';
+ * import { DataPreprocessor, NgramEmbedder } from 'microlora-training-utils';
  *
- * const preprocessor = new DataPreprocessor({ embedder: 'ngram' });
- * const [example] = await preprocessor.process([{ input: 'Hello', output: 'World' }]);
- * console.log(example.inputEmb.length, example.inputTokens); // 384 [ 0, 32 ]
+ * const pairs = [{ input: 'Hello', output: 'World' }];
+ * const embedder = await new NgramEmbedder().fit(pairs.flatMap(({ input, output }) => [input, output]));
+ * const [example] = await new DataPreprocessor({ embedder }).process(pairs);
+ * console.log(example.inputEmb.length, example.inputTokens); // 1024 [ 0, 32 ]
  * ```
  */
 export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
@@ -173,7 +180,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
       // It wants its texts in batches, so all variations are made first.
       variations = [];
       for (const example of kept) {
-        variations.push(this.config.augmentation ? await run.pace.untilAborted(this._augmentExample(example)) : []);
+        variations.push(this.config.augmentation ? await this.#variationsOf(example, run.pace) : []);
       }
       const texts = new Set([...kept, ...variations.flat()].flatMap(textsOf));
       embedded = await embedAhead(embedder, texts, this.embeddingCache, this.config, run);
@@ -211,7 +218,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
       // An await where none is needed would take as long as a cached example.
       add(isOverridden ? await finish(example) : this.#processNow(example), 'processed');
       if (this.config.augmentation) {
-        for (const variation of variations?.[i] ?? (await pace.untilAborted(this._augmentExample(example)))) {
+        for (const variation of variations?.[i] ?? (await this.#variationsOf(example, pace))) {
           add(isOverridden ? await finish(variation) : this.#processNow(variation), 'augmented');
         }
       }
@@ -220,6 +227,17 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
       if (isLookedAt && pace.isDue()) await pace.pause();
     }
     return processed;
+  }
+
+  /** What `_augmentExample` gives, checked, as an override may have made it. */
+  async #variationsOf(example: TrainingExample, pace: Pace): Promise<TrainingExample[]> {
+    const call = '_augmentExample';
+    const variations: unknown = await pace.untilAborted(this._augmentExample(example));
+    checkIterable(call, 'the result', variations);
+    return Array.from(variations as Iterable<TrainingExample>, variation => {
+      checkExample(call, variation);
+      return variation;
+    });
   }
 
   /**
@@ -231,6 +249,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   }
 
   #processNow(example: TrainingExample): ProcessedExample {
+    // Checked when it was read, but an embedder or an override may have been waited for since.
+    checkExample('_processExample', example);
     const inputTokens = this.#truncate(this._tokenize(example.input));
     const outputTokens = this.#truncate(this._tokenize(example.output));
     const inputEmb = this._embed(example.input);
@@ -306,13 +326,14 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     return this.#ngramEmbedder!;
   }
 
-  /** Up to `augmentationFactor - 1` variations of one example, of slightly lower quality. */
+  /** Up to `augmentationFactor - 1` variations of one example, of slightly lower quality, with its metadata. */
   async _augmentExample(example: TrainingExample): Promise<TrainingExample[]> {
-    const { output, negatives } = example;
+    const { output, negatives, metadata } = example;
     const quality = qualityOf(example);
     const variations: TrainingExample[] = [];
+    const rest = { ...(negatives && { negatives }), ...(metadata !== undefined && { metadata }) };
     const add = (input: string, factor: number): void => {
-      variations.push({ input, output, quality: quality * factor, ...(negatives && { negatives }) });
+      variations.push({ input, output, quality: quality * factor, ...rest });
     };
     if (this.#random() < 0.5) add(this._synonymReplace(example.input), 0.9);
     if (this.#random() < 0.3) add(this._randomInsert(example.input), 0.85);

@@ -2,10 +2,11 @@ import { budgetPlanner } from './gradient-checkpointer/budget-plan.js';
 import { runChain } from './gradient-checkpointer/chain.js';
 import { splitGradients } from './gradient-checkpointer/gradients.js';
 import { type ChainOptions, checkChainOptions } from './gradient-checkpointer/options.js';
+import { shallowCopy } from './gradient-checkpointer/shallow-copy.js';
 import type { Chain, ChainStep, InputGradient } from './gradient-checkpointer/types.js';
 import { withDefaults } from './internal/options.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkFunction, checkNumber, wrongType } from './internal/validate.js';
+import { checkFunction, checkNumber, describe, wrongType } from './internal/validate.js';
 
 export interface GradientCheckpointerOptions extends ChainOptions {
   /** When false, `checkpoint` only calls the function, and `chain` keeps every state. Default true. */
@@ -250,7 +251,11 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
    */
   recompute(segmentIdx: number): Activation {
     const call = Number.isInteger(segmentIdx) ? this.forwardFns[segmentIdx] : undefined;
-    if (!call) throw new RangeError(`Cannot recompute segment ${String(segmentIdx)}`);
+    if (!call) {
+      // The original's words; texts without quotes.
+      const segment = typeof segmentIdx === 'string' ? segmentIdx : describe(segmentIdx);
+      throw new RangeError(`Cannot recompute segment ${segment}`);
+    }
     const kept = this.checkpoints[segmentIdx];
     if (kept) return kept;
     const output = call.fn(this._shallowCopy(call.input));
@@ -266,12 +271,13 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
     this.#isFull = false;
   }
 
-  /** A copy of an array, a typed array or a plain object, one level deep; anything else as it is. */
+  /**
+   * A copy one level deep of whatever has contents: arrays, typed arrays and buffers, Maps, Sets, and the own enumerable
+   * properties of any other object, of its class. What is no object, and promises, stay as they are. Private fields
+   * (`#name`) are not copied.
+   */
   _shallowCopy<T>(obj: T): T {
-    if (Array.isArray(obj)) return [...obj] as T;
-    if (ArrayBuffer.isView(obj) && !(obj instanceof DataView)) return (obj as unknown as Float32Array).slice() as T;
-    const prototype: unknown = typeof obj === 'object' && obj !== null ? Object.getPrototypeOf(obj) : undefined;
-    return prototype === Object.prototype || prototype === null ? { ...obj } : obj;
+    return shallowCopy(obj);
   }
 
   /**

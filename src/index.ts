@@ -75,7 +75,7 @@ export type {
 export type { ReadJsonlOptions } from './jsonl.js';
 export type { KeepBestOptions, KeepBestState } from './keep-best.js';
 export type { KernelBackend } from './kernel-backend.js';
-export type { AdapterConfig } from './lora-adapter/peft.js';
+export type { AdapterConfig } from './lora-adapter/peft-config.js';
 export type { LoRAAdapterOptions, LoRAGradients, LoRATrace, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
 export type { ContrastiveOptions } from './loss-computer/contrastive.js';

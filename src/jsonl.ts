@@ -1,9 +1,13 @@
 import { createReadStream } from 'node:fs';
-import { checkObject, checkOneOf, wrongType } from './internal/validate.js';
+import { checkOneOf, checkOptions, wrongType } from './internal/validate.js';
+import { unpacked } from './jsonl/unpacked.js';
 import type { TrainingExample } from './types.js';
 
 export interface ReadJsonlOptions {
-  /** What a line that is no JSON object does: end the reading with an error, or be left out. Default `'throw'`. */
+  /**
+   * What a line that is no JSON object does: end the reading with an error, or be skipped. A source of which every line
+   * would be skipped is an error all the same. Default `'throw'`.
+   */
   onError?: 'throw' | 'skip';
 }
 
@@ -11,13 +15,14 @@ const NEWLINE = 0x0a;
 
 /**
  * Reads records from a JSON Lines file, one at a time, whatever its size. A byte-order mark, CRLF and blank lines are
- * allowed.
+ * allowed. What starts as gzip does is decompressed, whatever its name.
  *
  * @typeParam T The records' type; not checked here, `DataPreprocessor.process` checks its fields.
- * @param source A path, or a stream of bytes or text such as `process.stdin`.
+ * @param source A path; a stream of bytes or text such as `process.stdin`; or an interface of `node:readline`.
  * @returns An async generator of the records. The file is closed when the loop over it ends, early too.
- * @throws TypeError at the call for a wrong argument; while reading, what the stream throws, and for a line that is not
- *   UTF-8, not JSON or not an object a RangeError with the line's number.
+ * @throws TypeError at the call for a wrong argument; while reading, what the stream throws; for a line that is not
+ *   UTF-8, not JSON or not an object a RangeError with the line's number; and for UTF-16, archives and other formats a
+ *   RangeError that says what the source seems to be.
  *
  * @example
  * ```js
@@ -32,7 +37,7 @@ export function readJsonl<T extends object = TrainingExample>(
   source: string | URL | AsyncIterable<Uint8Array | string>,
   options: ReadJsonlOptions = {},
 ): AsyncGenerator<T, void, undefined> {
-  checkObject('readJsonl', 'options', options);
+  checkOptions('readJsonl', options);
   const onError = checkOneOf('readJsonl', 'onError', options.onError ?? 'throw', ['throw', 'skip']);
   const isPath = typeof source === 'string' || source instanceof URL;
   const isStream = typeof source === 'object' && source !== null && Symbol.asyncIterator in source;
@@ -48,7 +53,10 @@ async function* records<T>(
   const label = isPath ? ` of ${String(source)}` : '';
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let number = 0;
-  for await (const line of linesOf(isPath ? createReadStream(source) : source)) {
+  let isAnyRead = false;
+  let firstError: RangeError | undefined;
+  const stream = isPath ? createReadStream(source) : source;
+  for await (const line of isReadline(stream) ? encoded(stream) : linesOf(unpacked(stream, label))) {
     number++;
     let record: unknown;
     try {
@@ -57,11 +65,26 @@ async function* records<T>(
       record = JSON.parse(text);
       if (typeof record !== 'object' || record === null || Array.isArray(record)) throw new TypeError('not an object');
     } catch (cause) {
+      const message = `readJsonl: line ${number}${label}: ${(cause as Error).message}`;
+      const isArray = number === 1 && Buffer.from(line).toString().trimStart().startsWith('[');
+      const advice = isArray ? '; a file that is one JSON array is read with JSON.parse' : '';
+      firstError ??= new RangeError(message + advice, { cause });
       if (onError === 'skip') continue;
-      throw new RangeError(`readJsonl: line ${number}${label}: ${(cause as Error).message}`, { cause });
+      throw firstError;
     }
+    isAnyRead = true;
     yield record as T;
   }
+  if (firstError && !isAnyRead) throw firstError;
+}
+
+function isReadline(source: object): source is AsyncIterable<string> {
+  return 'setPrompt' in source && 'line' in source;
+}
+
+/** An interface of `node:readline` has cut its lines itself. */
+async function* encoded(lines: AsyncIterable<string>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const line of lines) yield Buffer.from(line);
 }
 
 /**

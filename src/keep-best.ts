@@ -31,7 +31,7 @@ export interface KeepBestState {
   /** Which metric it was, from 0, null before the first. */
   bestStep: number | null;
   /** The weights it was measured with, by adapter; null before the first. */
-  adapters: Record<string, { loraA: number[][]; loraB: number[][] }> | null;
+  adapters: Record<string, { loraA: number[][]; loraB: number[][]; scaling: number }> | null;
 }
 
 /** One copy of an adapter's weights. */
@@ -79,6 +79,7 @@ export class KeepBest {
   readonly #matrices: ReadonlyMap<string, Pick<Adapter, 'loraA' | 'loraB'>>;
   /** Their shapes then, as rank and outDim of plain arrays may change. */
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
+  readonly #scalings: ReadonlyMap<string, number>;
   readonly #mode: 'max' | 'min';
   readonly #patience: number;
   #steps = 0;
@@ -100,6 +101,7 @@ export class KeepBest {
     this.#adapters = adapters;
     this.#matrices = new Map(Array.from(adapters, ([name, { loraA, loraB }]) => [name, { loraA, loraB }]));
     this.#shapes = new Map(Array.from(adapters, ([name, adapter]) => [name, shapeOf(adapter)]));
+    this.#scalings = new Map(Array.from(adapters, ([name, { scaling }]) => [name, scaling]));
     this.#mode = mode;
     this.#patience = patience;
   }
@@ -172,7 +174,8 @@ export class KeepBest {
    */
   stateDict(): KeepBestState {
     const weights = this.#best?.weights;
-    const adapters = weights && Object.fromEntries(Array.from(weights, ([name, each]) => [name, nested(each)]));
+    const saved = ([name, each]: [string, Weights]) => [name, { ...nested(each), scaling: this.#scalings.get(name)! }];
+    const adapters = weights && Object.fromEntries(Array.from(weights, saved));
     const { best, bestStep } = this;
     return { mode: this.#mode, steps: this.#steps, best, bestStep, adapters: adapters ?? null };
   }
@@ -182,7 +185,7 @@ export class KeepBest {
    * own states too, or call {@link restore}.
    *
    * @throws TypeError or RangeError, with nothing changed, for what `stateDict` cannot have given, another `mode`,
-   *   other adapters or other shapes.
+   *   other adapters, other shapes or another scaling.
    */
   loadStateDict(state: KeepBestState): void {
     const call = `${CALL}.loadStateDict`;
@@ -215,7 +218,13 @@ export class KeepBest {
         checkObject(call, label, saved);
         const copy = (matrix: (typeof MATRICES)[number], like: readonly MutableVector[]): FloatMatrix =>
           checkedCopy(call, `${label}.${matrix}`, saved[matrix], like);
-        return [name, { loraA: copy('loraA', loraA), loraB: copy('loraB', loraB) }];
+        const weights = { loraA: copy('loraA', loraA), loraB: copy('loraB', loraB) };
+        const scaling = this.#scalings.get(name);
+        if (saved['scaling'] !== scaling)
+          throw new RangeError(
+            `${call}: ${label}.scaling is ${describe(saved['scaling'])}, the adapter's is ${scaling}`,
+          );
+        return [name, weights];
       }),
     );
   }

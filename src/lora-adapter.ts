@@ -14,7 +14,8 @@ import {
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
-import { type AdapterConfig, readAdapters, writeAdapters } from './lora-adapter/peft.js';
+import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
+import type { AdapterConfig } from './lora-adapter/peft-config.js';
 import type { Adapter, AdapterGradients, Bytes, Float32Row, Rows } from './types.js';
 
 export interface LoRAAdapterOptions {
@@ -129,7 +130,7 @@ export class LoRAAdapter implements Adapter {
    * lists and numbers as JSON), and `scaling_pattern` for scalings that are no quotient by the rank. float32 weights
    * and scalings survive exactly; float64 weights are rounded.
    *
-   * @param adapters Adapters by name, at least one; `number[][]` matrices work too.
+   * @param adapters Adapters by name, from one to 50,000; `number[][]` matrices work too.
    * @throws TypeError or RangeError when a matrix is missing, ragged or not finite in float32, or a name is no text.
    *
    * @example
@@ -150,14 +151,16 @@ export class LoRAAdapter implements Adapter {
    * with LoRA on linear layers and nothing else, in F32, F16 or BF16. The bytes may come from anywhere.
    *
    * @param bytes The whole file.
-   * @param config What PEFT's `adapter_config.json` holds; it takes the place of the file's metadata. Patterns must be
-   *   plain names: they are not run as regular expressions.
-   * @throws RangeError when the file is not exactly a header of at most 100 MB and the matrices it tells of, in its
-   *   order; when it holds anything but pairs of matrices that fit each other and the ranks of the configuration, or an
-   *   entry that is not finite; and when neither metadata nor `config` has `lora_alpha`. TypeError for arguments of
-   *   another type.
+   * @param config What PEFT's `adapter_config.json` holds, as its text or parsed; it takes the place of the file's
+   *   metadata. Pass the text where keys of a pattern look like integers: `JSON.parse` puts these first, and the first
+   *   key that fits counts. Patterns must be plain names: they are not run as regular expressions.
+   * @throws RangeError when the file is not exactly a header of at most 100 MB, 100,000 tensors and 10,000 keys of
+   *   metadata, and the matrices it tells of, in its order; when it holds anything but pairs of matrices that fit each
+   *   other and the ranks of the configuration, or an entry that is not finite; when a key of a pattern fits no adapter
+   *   or the order of those that fit is lost; when file or `config` tell of DoRA or another variant of LoRA; and when
+   *   neither metadata nor `config` has `lora_alpha`. TypeError for arguments of another type.
    */
-  static fromSafetensors(bytes: Uint8Array, config?: AdapterConfig): Map<string, LoRAAdapter> {
+  static fromSafetensors(bytes: Uint8Array, config?: AdapterConfig | string): Map<string, LoRAAdapter> {
     return new Map(Array.from(readAdapters(bytes, config), ([name, plain]) => [name, LoRAAdapter.from(plain)]));
   }
 

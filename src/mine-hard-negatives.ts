@@ -44,7 +44,7 @@ const CALL = 'mineHardNegatives';
 /**
  * For each query candidates that are similar to it but not relevant, to train against: the most similar first, of equal
  * cosine the lower index first. Never a relevant candidate, and never one whose row equals that of a relevant one, up to
- * its length. Where fewer than `count` are allowed and in the range, the query gets as many as there are, maybe none.
+ * its length and to float32 rounding. Where fewer than `count` are allowed and in the range, the query gets as many as there are, maybe none.
  *
  * @param queries Rows, one per query.
  * @param candidates The whole corpus: rows, or a `Retriever` that holds them.

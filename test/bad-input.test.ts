@@ -1003,12 +1003,12 @@ const lora = (values: object): Map<string, Adapter> => new Map([['query', untype
 
 const portable: Row[] = [
   [
-    'AdamW: adapters.get("query").loraA[1] must be a Float32Array, Float64Array or number[], got a Uint8Array',
+    'AdamW: adapters.get("query").loraA[1] must be a Float32Array, Float64Array or number[], got an Uint8Array',
     TypeError,
     () => new AdamW(lora({ loraA: [[1], Uint8Array.of(2)] })),
   ],
   [
-    'SGD: adapters.get("query").loraB[0] must be a Float32Array, Float64Array or number[], got a Int32Array',
+    'SGD: adapters.get("query").loraB[0] must be a Float32Array, Float64Array or number[], got an Int32Array',
     TypeError,
     () => new SGD(lora({ loraB: [Int32Array.of(1, 2)] })),
   ],
@@ -1064,7 +1064,7 @@ const portable: Row[] = [
     () => LoRAAdapter.toSafetensors(lora({ loraB: [[1, 1e39]] })),
   ],
   [
-    'fromSafetensors: bytes must be a Uint8Array, got a ArrayBuffer',
+    'fromSafetensors: bytes must be a Uint8Array, got an ArrayBuffer',
     TypeError,
     () => LoRAAdapter.fromSafetensors(untyped(new ArrayBuffer(8))),
   ],

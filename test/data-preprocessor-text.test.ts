@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { DataPreprocessor, type ProcessedExample, type TrainingExample } from '../src/index.js';
+import {
+  DataPreprocessor,
+  type DataPreprocessorOptions,
+  NgramEmbedder,
+  type ProcessedExample,
+  Retriever,
+  type TrainingExample,
+} from '../src/index.js';
+import { questionPairs } from './support/question-pairs.js';
 
 describe('tokenizer', () => {
   it('makes the tokens, cut to maxLength, in place of the vocabulary', async () => {
@@ -16,7 +24,7 @@ describe('tokenizer', () => {
   const bad: [string, unknown][] = [
     ['tokenizer: of "abc": the result must be an array, got undefined', undefined],
     ['tokenizer: of "abc": the result must be an array, got a Promise', Promise.resolve([1])],
-    ['tokenizer: of "abc": the result must be an array, got a Uint32Array', Uint32Array.of(1)],
+    ['tokenizer: of "abc": the result must be an array, got an Uint32Array', Uint32Array.of(1)],
     ['tokenizer: of "abc": token 1 must be an integer of at least 0, got -1', [1, -1]],
     ['tokenizer: of "abc": token 0 must be an integer of at least 0, got 0.5', [0.5]],
     ['tokenizer: of "abc": token 0 must be an integer of at least 0, got "1"', ['1']],
@@ -151,4 +159,24 @@ it('heeds a patched prototype', async () => {
   expect(spy).toHaveBeenCalledExactlyOnceWith({ input: 'a', output: 'b' });
   spy.mockRestore();
   expect(await new DataPreprocessor().process([{ input: 'a', output: 'b' }])).toHaveLength(1);
+});
+
+it('embeds for search with n-grams, and by default does not, as its comment says', async () => {
+  const mrrOf = async (pairs: readonly TrainingExample[], options: DataPreprocessorOptions): Promise<number> => {
+    const rows = await new DataPreprocessor(options).process(pairs);
+    const retriever = new Retriever(rows.map(({ outputEmb }) => outputEmb));
+    return retriever.evaluate(
+      rows.map(({ inputEmb }) => inputEmb),
+      rows.map((_, i) => i),
+    ).mrr;
+  };
+  for (const language of ['English', 'Chinese', 'Japanese']) {
+    const pairs = questionPairs[language]!.map(([input, output]) => ({ input, output }));
+    // The mean reciprocal rank of a draw.
+    const chance = pairs.reduce((sum, _, i) => sum + 1 / (i + 1), 0) / pairs.length;
+    const embedder = await new NgramEmbedder().fit(pairs.flatMap(({ input, output }) => [input, output]));
+    expect(await mrrOf(pairs, {}), language).toBeLessThan(chance + 0.25);
+    expect(await mrrOf(pairs, { embedder: 'ngram' })).toBeGreaterThan(chance + 0.4);
+    expect(await mrrOf(pairs, { embedder })).toBeGreaterThan(chance + 0.4);
+  }
 });

@@ -41,7 +41,9 @@ describe('the original’s answers', () => {
           inputEmb: Array.from(each.inputEmb),
           outputEmb: Array.from(each.outputEmb),
         }));
-        expect(JSON.parse(JSON.stringify(plain))).toEqual(golden.processed);
+        // The original's variations lose the metadata of their example.
+        const expected = golden.processed.map((row, i) => ({ ...row, metadata: row.metadata ?? plain[i]?.metadata }));
+        expect(JSON.parse(JSON.stringify(plain))).toEqual(JSON.parse(JSON.stringify(expected)));
         expect(processed.every(each => each.inputEmb instanceof Float32Array)).toBe(true);
         expect(events).toEqual(golden.events);
         expect(preprocessor.getStats()).toEqual(golden.stats);
@@ -383,6 +385,25 @@ describe('seed', () => {
     expect(await inputs(1)).toEqual(await inputs(1));
     expect(await inputs(1)).not.toEqual(await inputs(2));
   });
+});
+
+describe('metadata', () => {
+  it.each([{}, { embedder: (texts: readonly string[]) => texts.map(() => [1]) }])(
+    'stays with every variation of an example',
+    async options => {
+      const examples = Array.from({ length: 50 }, (_, id) => ({ input: `write ${id}`, output: 'x', metadata: { id } }));
+      const preprocessor = new DataPreprocessor({ augmentation: true, augmentationFactor: 4, seed: 1, ...options });
+      const rows = await preprocessor.process([...examples, { input: 'write', output: 'y' }]);
+      expect(preprocessor.stats.augmented).toBeGreaterThan(20);
+      const last = rows.findIndex(({ output }) => output === 'y');
+      for (const row of rows.slice(0, last)) {
+        const { id } = row.metadata as { id: number };
+        expect(row.metadata).toBe(examples[id]!.metadata);
+        expect(row.input.toLowerCase()).toContain(String(id));
+      }
+      for (const row of rows.slice(last)) expect(row.metadata).toBeUndefined();
+    },
+  );
 });
 
 async function* asyncFrom<T>(values: readonly T[]): AsyncGenerator<T> {

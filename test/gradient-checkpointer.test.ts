@@ -62,14 +62,56 @@ describe('GradientCheckpointer', () => {
     for (let i = 0; i < 3; i++) expect(checkpointer.recompute(0).output).toBe(6);
   });
 
-  it('copies arrays, typed arrays and objects one level deep, and nothing else', () => {
+  it('recomputes the same from whatever kind of input a function writes to', () => {
+    class Box {
+      value = 1;
+      get double(): number {
+        return 2 * this.value;
+      }
+      set double(value: number) {
+        this.value = value / 2;
+      }
+    }
+    class Named extends Map<string, number> {}
+    const bumpFirst = (row: { [index: number]: number }): number => {
+      row[0]! += 10;
+      return row[0]!;
+    };
+    const cases: [input: unknown, fn: (input: never) => unknown][] = [
+      [[1], bumpFirst],
+      [{ 0: 1 }, bumpFirst],
+      [Buffer.of(1, 2), bumpFirst],
+      [Uint8ClampedArray.of(1), bumpFirst],
+      [Object.assign(Object.create(null), { 0: 1 }), bumpFirst],
+      [new Box(), (box: Box) => (box.double += 10)],
+      [new Date(1), (date: Date) => date.setTime(date.getTime() + 10)],
+      [new Set([1]), (set: Set<number>) => set.add(set.size + 10).size],
+      [new Named([['a', 1]]), (map: Named) => map.set('a', map.get('a')! + 10).get('a')],
+      [new ArrayBuffer(1), (buffer: ArrayBuffer) => bumpFirst(new Uint8Array(buffer))],
+      [
+        new DataView(new ArrayBuffer(2), 1),
+        (view: DataView) => view.setInt8(0, view.getInt8(0) + 10) ?? view.getInt8(0),
+      ],
+      [Object.assign(new Error('x'), { 0: 1 }), bumpFirst],
+      [runInNewContext('new Map([["a", 1]])'), (map: Named) => map.set('a', map.get('a')! + 10).get('a')],
+    ];
+    for (const [input, fn] of cases) {
+      const checkpointer = new GradientCheckpointer({ maxStoredActivations: 0 });
+      const output = checkpointer.checkpoint(fn, input as never);
+      for (let i = 0; i < 2; i++) expect(checkpointer.recompute(0).output).toBe(output);
+      expect(Object.getPrototypeOf(checkpointer.recompute(0).input)).toBe(Object.getPrototypeOf(input));
+    }
+  });
+
+  it('copies one level deep, and what has no contents not at all', () => {
     const checkpointer = new GradientCheckpointer();
-    for (const value of [[1, 2], Float32Array.of(1), Float64Array.of(1), Int32Array.of(1), { a: 1 }]) {
+    for (const value of [[1, 2], Float32Array.of(1), Int32Array.of(1), { a: 1 }, new Map(), Buffer.of(1)]) {
       const copy = checkpointer._shallowCopy<unknown>(value);
       expect(copy).toEqual(value);
       expect(copy).not.toBe(value);
     }
-    for (const value of [1, 'a', null, undefined, new Map(), new Date()])
+    const pending = Promise.resolve();
+    for (const value of [1, 'a', null, undefined, pending, new WeakMap(), new WeakRef({}), /a/, Object(1), () => 1])
       expect(checkpointer._shallowCopy(value)).toBe(value);
   });
 

@@ -1,11 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readJsonl } from '../src/index.js';
+import { BatchGenerator, DataPreprocessor, readJsonl, splitPairs } from '../src/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'jsonl-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -83,6 +86,105 @@ describe('readJsonl', () => {
       break;
     }
     expect(stream.destroyed).toBe(true);
+  });
+});
+
+describe('what is no JSON Lines', () => {
+  const lines = '{"input":"a","output":"ü"}\n{"input":"b","output":"2"}\n';
+  const records = [
+    { input: 'a', output: 'ü' },
+    { input: 'b', output: '2' },
+  ];
+
+  it('is decompressed where it is gzip, whatever its name and wherever it is cut', async () => {
+    const twoMembers = Buffer.concat([gzipSync(lines.slice(0, 30)), gzipSync(lines.slice(30))]);
+    for (const packed of [gzipSync(lines), twoMembers]) {
+      for (const name of ['pairs.jsonl.gz', 'misnamed.jsonl']) {
+        writeFileSync(join(folder, name), packed);
+        expect(await all(readJsonl(join(folder, name)))).toEqual(records);
+      }
+      for (const size of [1, 2, 3, 7]) {
+        const chunks = Array.from({ length: Math.ceil(packed.length / size) }, (_, i) =>
+          packed.subarray(i * size, (i + 1) * size),
+        );
+        expect(await all(readJsonl(Readable.from(chunks)))).toEqual(records);
+      }
+    }
+  });
+
+  it('is closed where a loop over gzip ends early, and tells where gzip is cut off or the stream fails', async () => {
+    const packed = gzipSync(lines);
+    for await (const record of readJsonl(Readable.from([packed, packed]))) {
+      expect(record).toEqual(records[0]);
+      break;
+    }
+    const file = createReadStream(join(folder, 'pairs.jsonl.gz'));
+    for await (const _ of readJsonl(file)) break;
+    expect(file.destroyed).toBe(true);
+    await expect(all(readJsonl(Readable.from([packed.subarray(0, 30)])))).rejects.toThrow('unexpected end of file');
+    const failing = async function* (): AsyncGenerator<Uint8Array> {
+      yield packed.subarray(0, 30);
+      throw new Error('disk on fire');
+    };
+    await expect(all(readJsonl(failing()))).rejects.toThrow('disk on fire');
+  });
+
+  it.each([
+    ['UTF-16; save it as UTF-8', Buffer.from(`\uFEFF${lines}`, 'utf16le')],
+    ['UTF-16; save it as UTF-8', Buffer.from(lines, 'utf16le')],
+    ['UTF-16; save it as UTF-8', Buffer.from(`\uFEFF${lines}`, 'utf16le').swap16()],
+    ['UTF-16; save it as UTF-8', Buffer.from(lines, 'utf16le').swap16()],
+    ['a zip archive', Buffer.from('PK\u0003\u0004and so on')],
+    ['zstd; decompress it first', Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 1, 2)],
+    ['Parquet', Buffer.from('PAR1 and so on')],
+    ['a pointer of Git LFS', Buffer.from('version https://git-lfs.github.com/spec/v1\n')],
+  ])('is named: %s', async (words, bytes) => {
+    writeFileSync(path, bytes);
+    for (const onError of ['throw', 'skip'] as const) {
+      const reading = all(readJsonl(path, { onError }));
+      await expect(reading).rejects.toThrow(`readJsonl: source of ${path} seems to be ${words}`);
+      for (const size of [1, 3, 50]) {
+        const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
+          bytes.subarray(i * size, (i + 1) * size),
+        );
+        await expect(all(readJsonl(Readable.from(chunks), { onError }))).rejects.toThrow(`source seems to be ${words}`);
+      }
+    }
+  });
+
+  it('is read from UTF-16 through a stream that decodes it', async () => {
+    writeFileSync(path, Buffer.from(`\uFEFF${lines}`, 'utf16le'));
+    expect(await all(readJsonl(createReadStream(path, 'utf16le')))).toEqual(records);
+  });
+
+  it('is an error of its first line where not one line can be read, also with skip', async () => {
+    const array = JSON.stringify(records, null, 2);
+    for (const onError of ['throw', 'skip'] as const) {
+      await expect(all(readJsonl(Readable.from([array]), { onError }))).rejects.toThrow(/line 1: .*one JSON array/);
+      await expect(all(readJsonl(Readable.from([`[${array}`]), { onError }))).rejects.toBeInstanceOf(RangeError);
+      expect(await all(readJsonl(Readable.from(['\n \n']), { onError }))).toEqual([]);
+    }
+  });
+
+  it('may be the lines of a readline interface or of a FileHandle', async () => {
+    writeFileSync(path, lines);
+    expect(await all(readJsonl(createInterface({ input: createReadStream(path) })))).toEqual(records);
+    const handle = await open(path);
+    expect(await all(readJsonl(handle.readLines()))).toEqual(records);
+    const bad = createInterface({ input: Readable.from(['{"a":1}\n\nx\n']) });
+    await expect(all(readJsonl(bad))).rejects.toThrow('readJsonl: line 3: ');
+  });
+
+  it('is no source of examples either', async () => {
+    writeFileSync(path, lines);
+    const words = 'process: examples[0] must be an object, got a Buffer; read the records of a file with readJsonl';
+    await expect(new DataPreprocessor().process(createReadStream(path) as never)).rejects.toThrow(words);
+    const text = /examples\[0\] must be an object, got "[\s\S]*"; read the records of a file with readJsonl/;
+    await expect(new DataPreprocessor().process(createReadStream(path, 'utf8') as never)).rejects.toThrow(text);
+    await expect(new DataPreprocessor().process(path as never)).rejects.toThrow('read a file with readJsonl');
+    expect(await new DataPreprocessor().process(readJsonl(path))).toHaveLength(2);
+    expect(() => splitPairs(readJsonl(path) as never)).toThrow('collect what it gives in an array first');
+    expect(() => new BatchGenerator(Promise.resolve([]) as never)).toThrow('got a Promise; await it first');
   });
 });
 

@@ -248,6 +248,16 @@ describe('KeepBest refuses', () => {
     expect(adapter).toEqual(before);
   });
 
+  it('loads no state of another scaling', () => {
+    const keepOf = (scaling: number): KeepBest =>
+      new KeepBest(new Map([['a', { loraA: [[1]], loraB: [[1]], scaling }]]));
+    const saved = keepOf(2);
+    saved.step(1);
+    expect(() => keepOf(3).loadStateDict(saved.stateDict())).toThrow(
+      'KeepBest.loadStateDict: state.adapters["a"].scaling is 2, the adapter\'s is 3',
+    );
+  });
+
   it('wants names that JSON keeps', () => {
     const adapters = new Map([[1, { loraA: [[1]], loraB: [[1]], scaling: 1 }]]) as unknown as Map<string, Adapter>;
     expect(() => new KeepBest(adapters)).toThrow('KeepBest: the name of an adapter must be a string, got 1');

@@ -194,4 +194,14 @@ describe('mineHardNegatives', () => {
     mineHardNegatives(corpus.queries, corpus.candidates, corpus.relevant, { count: 5 });
     expect(corpus).toEqual(before);
   });
+
+  it('takes no float32 copy of a relevant row, at whatever length', () => {
+    const random = mulberry32(3);
+    for (let run = 0; run < 50; run++) {
+      const row = Float32Array.from({ length: 5 }, () => random() - 0.5);
+      const factor = 0.1 + 10 * random();
+      const copy = row.map(value => value * factor);
+      expect(mineHardNegatives([row], [row, copy], [0])).toEqual([new Int32Array(0)]);
+    }
+  });
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { NgramEmbedder, type NgramEmbedderState } from '../src/index.js';
+import { DataPreprocessor, NgramEmbedder, type NgramEmbedderState } from '../src/index.js';
 import { BUCKETS, DocumentFrequencies } from '../src/text/document-frequencies.js';
 import { countFeatures } from '../src/text/features.js';
 import { logarithm } from '../src/text/logarithm.js';
@@ -328,6 +328,32 @@ describe('bad input', () => {
   it.each(cases)('%s', (message, kind, call) => {
     expect(call).toThrow(expect.objectContaining({ message }));
     expect(call).toThrow(kind as ErrorConstructor);
+  });
+
+  it('keeps what the call learned that began last', async () => {
+    const embedder = new NgramEmbedder({ dim: 64 });
+    const many = Array.from({ length: 20_000 }, (_, i) => `text ${i}`);
+    const [first, second] = [embedder.fit(many), embedder.fit(['one', 'two'])];
+    await Promise.all([first, second]);
+    expect(embedder.stateDict().documents).toBe(2);
+    const slow = embedder.fit(many);
+    embedder.loadStateDict((await new NgramEmbedder({ dim: 64 }).fit(['one'])).stateDict());
+    await slow;
+    expect(embedder.stateDict().documents).toBe(1);
+  });
+
+  it('reads marks and invisible characters without end', () => {
+    const embedder = new NgramEmbedder({ dim: 64 });
+    const [plain, marked] = embedder.embed([`a${'\u0301'.repeat(30)}`, `a${'\u0301'.repeat(6_000_000)}`]);
+    expect(marked).toEqual(plain);
+  });
+
+  it('says so when its method is passed without it', () => {
+    const { embed } = new NgramEmbedder();
+    expect(() => embed(['text'])).toThrow('NgramEmbedder.embed: this is no NgramEmbedder; pass the embedder itself');
+    expect(() => new DataPreprocessor({ embedder: NgramEmbedder as never })).toThrow(
+      'DataPreprocessor: embedder is the class NgramEmbedder; pass an instance of it',
+    );
   });
 
   it('embeds no texts to no rows', () => {

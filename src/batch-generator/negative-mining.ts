@@ -1,5 +1,12 @@
 import type { Random } from '../internal/random.js';
-import { checkBoolean, checkNumber, checkObject, checkOneOf, throwNonFinite } from '../internal/validate.js';
+import {
+  checkBoolean,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  throwNonFinite,
+} from '../internal/validate.js';
 import { COSINE_ERROR, type CosineRows } from '../kernels/kernels.js';
 import { firstHighest } from '../kernels/vector.js';
 import type { Rows, Vector } from '../types.js';
@@ -30,6 +37,7 @@ export interface NegativeMining {
 
 export function checkNegativeMining(call: string, mining: unknown): void {
   checkObject(call, 'negativeMining', mining);
+  checkOptions(call, mining, 'negativeMining', 'negativeMining');
   checkOneOf(call, 'negativeMining.strategy', mining['strategy'], ['hardest', 'semi-hard', 'random']);
   const { maxSimilarity, relativeMargin, excludeDuplicates } = mining;
   if (excludeDuplicates !== undefined) checkBoolean(call, 'negativeMining.excludeDuplicates', excludeDuplicates);

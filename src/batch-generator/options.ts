@@ -1,4 +1,12 @@
-import { checkCount, checkNumber, checkObject, checkOneOf, checkSeed, checkWeights } from '../internal/validate.js';
+import {
+  checkCount,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  checkSeed,
+  checkWeights,
+} from '../internal/validate.js';
 import { checkNegativeMining, type NegativeMining } from './negative-mining.js';
 import type { Shard } from './order.js';
 
@@ -63,6 +71,7 @@ export function checkConfig(config: BatchGeneratorConfig): void {
 function checkShard({ shard, seed, shuffle, sampleWeights }: BatchGeneratorConfig): void {
   const call = 'BatchGenerator';
   checkObject(call, 'shard', shard);
+  checkOptions(call, shard, 'shard', 'shard');
   const worldSize = checkCount(call, 'shard.worldSize', shard.worldSize);
   checkNumber(call, 'shard.rank', shard.rank, { integer: true, min: 0, max: worldSize - 1 });
   if (shard.pad !== undefined) checkOneOf(call, 'shard.pad', shard.pad, ['repeat', 'none']);

@@ -1,4 +1,5 @@
 import { crypto } from '../internal/crypto.js';
+import { jsonOf, shortened } from '../internal/json.js';
 import { checkArray, checkCount, checkNumber, checkObject } from '../internal/validate.js';
 import type { BatchGeneratorConfig } from './options.js';
 
@@ -53,8 +54,9 @@ export function parseState(
   }
   checkObject(CALL, 'state.config', state['config']);
   for (const option of new Set([...Object.keys(config), ...Object.keys(state['config'])])) {
-    const [theirs, ours] = [JSON.stringify(state['config'][option]), JSON.stringify(config[option])];
-    if (theirs !== ours) throw new RangeError(`${CALL}: state has ${option} ${theirs}, this generator has ${ours}`);
+    const [theirs, ours] = [jsonOf(state['config'][option]), jsonOf(config[option])];
+    if (theirs !== ours)
+      throw new RangeError(`${CALL}: state has ${option} ${shortened(theirs)}, this generator has ${ours}`);
   }
   const epoch = checkNumber(CALL, 'state.epoch', state['epoch'], {
     integer: true,

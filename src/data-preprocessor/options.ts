@@ -3,7 +3,7 @@ import {
   checkCount,
   checkFunction,
   checkNumber,
-  checkObject,
+  checkOptions,
   describe,
   wrongType,
   wrongValue,
@@ -29,13 +29,19 @@ export type ExampleSource = Iterable<TrainingExample> | AsyncIterable<TrainingEx
 export interface DataPreprocessorOptions {
   /** Most tokens kept of a text. Default 512. */
   maxLength?: number;
-  /** Length of the embeddings. Default 384; with an embedder of the caller's, that of the first rows handed out. */
+  /**
+   * Length of the embeddings. Default 384, at which `'ngram'` finds a little less than at 1024, the default of an
+   * `NgramEmbedder`. With an embedder of the caller's, that of the first rows handed out.
+   */
   embeddingDim?: number;
-  /** Whether to add variations of each example. Default false. */
+  /**
+   * Whether to add variations of each example: a synonym, a filler word, another case, all for English. Default false.
+   * An `NgramEmbedder` reads lower case, so a change of case alone gives it the same row again.
+   */
   augmentation?: boolean;
-  /** At most `augmentationFactor - 1` variations an example. Default 2. */
+  /** At most `augmentationFactor - 1` variations per example. Default 2. */
   augmentationFactor?: number;
-  /** Examples of lower quality are left out. Default 0. */
+  /** Examples of lower quality are skipped. Default 0: all that are not negative are kept. */
   qualityThreshold?: number;
   /**
    * Whether embeddings get unit length. Default true; with an embedder of the caller's false: its rows are kept as they
@@ -43,14 +49,20 @@ export interface DataPreprocessorOptions {
    */
   normalizeEmbeddings?: boolean;
   /**
-   * `'hash'`, the original's and the default, tells texts apart and no more. `'ngram'` gives similar texts similar rows
-   * without a model: it is an `NgramEmbedder` of `embeddingDim` that has not been fitted. A function, or the `embed`
-   * method of an object, is called with up to `embedBatchSize` distinct texts that are not cached.
+   * `'hash'`, the original's and the default, tells texts apart and no more: it is for tests, and for the original's
+   * numbers. Similar texts get unrelated rows, so that nothing trained on them carries over to new texts. `'ngram'` gives
+   * similar texts similar rows without a model: it is an `NgramEmbedder` of `embeddingDim` that has not been fitted, good
+   * for a first try. A fitted one, passed here, finds more, and a sentence model more still where questions share no
+   * words with their answers. A function, or the `embed` method of an object, is called with up to `embedBatchSize`
+   * distinct texts that are not cached. Call `clearCache()` after a change of the embedder, such as another `fit`.
    */
   embedder?: 'hash' | 'ngram' | Embedder | EmbedderObject;
   /** Most texts in one call of an embedder of the caller's. Default 64. */
   embedBatchSize?: number;
-  /** Makes the tokens of a text, each time anew; the vocabulary then stays empty. Default: the original's words. */
+  /**
+   * Makes the tokens of a text, each time anew; the vocabulary then stays empty. Default: the original's words by number,
+   * in the order in which they come up. They tell how long a text is; a model needs its own tokenizer.
+   */
   tokenizer?: Tokenizer;
   /**
    * Whether an example with the input and output of an earlier one of the same call is left out; one that was left out
@@ -102,6 +114,8 @@ export function callersEmbedder(embedder: DataPreprocessorConfig['embedder']): E
 }
 
 function checkEmbedder(call: string, embedder: unknown): void {
+  if (typeof embedder === 'function' && /^class\b/.test(Function.prototype.toString.call(embedder)))
+    throw new TypeError(`${call}: embedder is the class ${embedder.name}; pass an instance of it`);
   if (typeof embedder === 'function' || embedder === 'hash' || embedder === 'ngram') return;
   if (typeof embedder === 'object' && embedder !== null && 'embed' in embedder) {
     checkFunction(call, 'embedder.embed', embedder.embed);
@@ -113,8 +127,8 @@ function checkEmbedder(call: string, embedder: unknown): void {
     : wrongType(call, 'embedder', expected, embedder);
 }
 
-export function checkProcessOptions(call: string, options: unknown): void {
-  checkObject(call, 'options', options);
+export function checkProcessOptions(call: 'process' | 'stream', options: unknown): void {
+  checkOptions(call, options);
   const { signal, onProgress } = options as ProcessOptions;
   // Not by its class: other realms and test environments have their own.
   const isSignal = typeof signal === 'object' && signal !== null && 'aborted' in signal && 'addEventListener' in signal;

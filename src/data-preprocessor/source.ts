@@ -1,5 +1,5 @@
 import type { Pace } from '../internal/pace.js';
-import { checkArray, checkNumber, checkObject, wrongType } from '../internal/validate.js';
+import { checkArray, checkNumber, checkObject, describe, wrongType } from '../internal/validate.js';
 import type { TrainingExample } from '../types.js';
 import type { ExampleSource } from './options.js';
 
@@ -8,6 +8,12 @@ export function checkSource(call: string, examples: unknown): void {
     typeof examples === 'object' &&
     examples !== null &&
     (Symbol.iterator in examples || Symbol.asyncIterator in examples);
+  if (typeof examples === 'string') {
+    const got = describe(examples);
+    throw new TypeError(
+      `${call}: examples must be an array or an (async) iterable, got ${got}; read a file with readJsonl`,
+    );
+  }
   if (!isIterable) throw wrongType(call, 'examples', 'an array or an (async) iterable', examples);
 }
 
@@ -23,8 +29,8 @@ export function textsOf({ input, output, negatives }: TrainingExample): readonly
 }
 
 /**
- * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, the examples of
- * other sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
+ * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, and each chunk again,
+ * as it may change meanwhile; the examples of other sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
  */
 export async function* chunksOf(
   call: string,
@@ -38,7 +44,11 @@ export async function* chunksOf(
     checkExample(call, examples[i], i);
     if (i % 1024 === 1023 && pace.isDue()) await pace.pause();
   }
-  for (let start = 0; start < examples.length; start += size) yield examples.slice(start, start + size);
+  for (let start = 0; start < examples.length; start += size) {
+    const chunk = examples.slice(start, start + size);
+    for (let i = 0; i < chunk.length; i++) checkExample(call, chunk[i], start + i);
+    yield chunk;
+  }
 }
 
 /** `for await` would wait at every example of a sync source, and on an abort for a `next()` that may never come. */
@@ -85,8 +95,14 @@ async function close(iterator: Iterator<unknown> | AsyncIterator<unknown>, pace:
   else await closing;
 }
 
-function checkExample(call: string, example: unknown, index: number): void {
-  const name = `examples[${index}]`;
+/** Checks one example. @param index Its number in the source; undefined for one that stands alone. */
+export function checkExample(call: string, example: unknown, index?: number): void {
+  const name = index === undefined ? 'example' : `examples[${index}]`;
+  // What a stream of a file gives.
+  if (typeof example === 'string' || ArrayBuffer.isView(example)) {
+    const got = describe(example);
+    throw new TypeError(`${call}: ${name} must be an object, got ${got}; read the records of a file with readJsonl`);
+  }
   checkObject(call, name, example);
   for (const field of ['input', 'output']) {
     if (typeof example[field] !== 'string') throw wrongType(call, `${name}.${field}`, 'a string', example[field]);

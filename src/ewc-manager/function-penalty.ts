@@ -81,7 +81,7 @@ export function functionPenalty(memory: FunctionMemory, adapter: Adapter): Adapt
   const { loraA, loraB, scaling } = adapter;
   const outDim = loraB[0]!.length;
   const addGradient = ({ gradA, gradB }: AdapterGradients, scale: number): void => {
-    // ∂/∂W = 2(S·D - R); W = s·A·B and D = left·right. Nothing of D's size is multiplied but S, and R where there is one.
+    // ∂/∂W = 2(S·D - R); W = s·A·B and D = left·right. Of matrices of D's size only S and R take part.
     const { moment, residual } = memory;
     const { left, right } = differenceOf(adapter, memory);
     const factor = (2 * scale * scaling) / outDim;

@@ -1,5 +1,13 @@
 import type { EWCStats } from '../ewc-manager.js';
-import { checkBoolean, checkCount, checkFiniteRows, checkNumber, checkObject, inWords } from '../internal/validate.js';
+import {
+  checkBoolean,
+  checkCount,
+  checkFiniteRows,
+  checkNumber,
+  checkObject,
+  describe,
+  inWords,
+} from '../internal/validate.js';
 import { float64Matrix, toNestedArrays } from '../kernels/matrix.js';
 import type { Rows } from '../types.js';
 import type { FisherInfo, OptimalParams } from './diagonal.js';
@@ -84,7 +92,7 @@ export function parseState(
 ): State & { isVersioned: boolean; config: Partial<EWCConfig>; stats: EWCStats | undefined } {
   checkObject(CALL, 'data', data);
   if (data['version'] !== undefined && data['version'] !== VERSION)
-    throw new RangeError(`${CALL}: version ${String(data['version'])} is not known, only ${VERSION}`);
+    throw new RangeError(`${CALL}: version ${describe(data['version'])} is not known, only ${VERSION}`);
   const optima = new Map(entriesOf('optimalParams', data['optimalParams']));
   const fisherInfo = new Map<string, FisherInfo>();
   const functionInfo = new Map<string, FunctionInfo>();

@@ -1,40 +1,58 @@
+import { shortened } from '../internal/json.js';
 import { mix } from '../internal/random.js';
 import { isVector, wrongType } from '../internal/validate.js';
 import type { Vector } from '../types.js';
 
 const KINDS = 'a typed array, a number, or an array or plain object of these';
+/** Levels of arrays and objects in each other. Every level is a call on the stack, which holds about 10,000. */
+const MOST_LEVELS = 1000;
 
 /**
  * Bytes of a state: those of its typed arrays, and 8 for each number outside of one. What occurs in it twice counts
  * twice.
  *
- * @throws TypeError where the state holds anything else.
+ * @throws TypeError where the state holds anything else, RangeError where it holds itself or over 1,000 levels.
  */
 export function bytesOf(call: string, name: string, state: unknown): number {
-  const bytes = sizeOf(state);
-  if (Number.isNaN(bytes)) throwOther(call, name, state);
+  const bytes = sizeOf(state, 0);
+  if (Number.isNaN(bytes)) throwOther(call, name, state, new Set());
   return bytes;
 }
 
 /**
- * NaN where the state holds anything else: names are made only for the message, as they took a sixth of a small step's
- * time.
+ * NaN where the state holds anything else or too many levels: names are made only for the message, as they took a sixth
+ * of a small step's time.
  */
-function sizeOf(state: unknown): number {
+function sizeOf(state: unknown, level: number): number {
   if (typeof state === 'number') return 8;
   if (isTypedArray(state)) return state.byteLength;
+  if (level > MOST_LEVELS) return Number.NaN;
   let bytes = 0;
-  if (Array.isArray(state)) for (let i = 0; i < state.length; i++) bytes += sizeOf(state[i]);
-  else if (isPlainObject(state)) for (const key of Object.keys(state)) bytes += sizeOf(state[key]);
-  else return Number.NaN;
+  // Ends at the first NaN: an array that holds itself twice would take for ever.
+  if (Array.isArray(state)) {
+    for (let i = 0; i < state.length && !Number.isNaN(bytes); i++) bytes += sizeOf(state[i], level + 1);
+    return bytes;
+  }
+  if (!isPlainObject(state)) return Number.NaN;
+  for (const key of Object.keys(state)) {
+    bytes += sizeOf(state[key], level + 1);
+    if (Number.isNaN(bytes)) break;
+  }
   return bytes;
 }
 
-function throwOther(call: string, name: string, state: unknown): void {
-  if (!Number.isNaN(sizeOf(state))) return;
-  if (Array.isArray(state)) for (let i = 0; i < state.length; i++) throwOther(call, `${name}[${i}]`, state[i]);
-  else if (isPlainObject(state)) for (const key of Object.keys(state)) throwOther(call, `${name}.${key}`, state[key]);
-  throw wrongType(call, name, KINDS, state);
+/** @param around The arrays and objects that hold the state. */
+function throwOther(call: string, name: string, state: unknown, around: Set<unknown>): void {
+  if (typeof state === 'number' || isTypedArray(state)) return;
+  if (!Array.isArray(state) && !isPlainObject(state)) throw wrongType(call, name, KINDS, state);
+  if (around.has(state)) throw new RangeError(`${call}: ${shortened(name)} holds itself`);
+  if (around.size > MOST_LEVELS) {
+    throw new RangeError(`${call}: ${shortened(name)} is more than ${MOST_LEVELS} levels deep`);
+  }
+  around.add(state);
+  if (Array.isArray(state)) for (let i = 0; i < state.length; i++) throwOther(call, `${name}[${i}]`, state[i], around);
+  else for (const key of Object.keys(state)) throwOther(call, `${name}.${key}`, state[key], around);
+  around.delete(state);
 }
 
 const number = new Float64Array(1);
@@ -60,7 +78,10 @@ export function fingerprint(state: unknown, values: boolean): number {
       hash ^= hash >>> 15;
     }
   };
-  const visit = (value: unknown): void => {
+  const visit = (value: unknown, level: number): void => {
+    // A state was checked when it came, but may have been written to since.
+    if (level > MOST_LEVELS + 1)
+      throw new RangeError('chain: a state was changed, and holds itself or too many levels');
     if (typeof value === 'number') {
       add(1);
       number[0] = value;
@@ -72,7 +93,7 @@ export function fingerprint(state: unknown, values: boolean): number {
     } else if (Array.isArray(value)) {
       add(2);
       add(value.length);
-      for (const entry of value) visit(entry);
+      for (const entry of value) visit(entry, level + 1);
     } else {
       const object = value as Record<string, unknown>;
       const keys = Object.keys(object);
@@ -80,11 +101,11 @@ export function fingerprint(state: unknown, values: boolean): number {
       add(keys.length);
       for (const key of keys) {
         addText(key);
-        visit(object[key]);
+        visit(object[key], level + 1);
       }
     }
   };
-  visit(state);
+  visit(state, 0);
   return mix(hash);
 }
 

@@ -1,17 +1,18 @@
-import { checkObject } from './validate.js';
+import type { OptionsOwner } from './option-names.js';
+import { checkOptions } from './validate.js';
 
 /**
  * Defaults overlaid with the options that were given; `undefined` counts as not given, and so does a seed of `null`.
  *
- * @throws TypeError when `options` is neither an object nor absent.
+ * @throws TypeError when `options` is neither an object nor absent, or has a name that the call does not know.
  */
 export function withDefaults<Defaults extends object, Options extends object>(
-  call: string,
+  call: OptionsOwner,
   defaults: Defaults,
   options: Options | null | undefined,
 ): Defaults & Options {
   if (options === undefined || options === null) return { ...defaults } as Defaults & Options;
-  checkObject(call, 'options', options);
+  checkOptions(call, options);
   const given = Object.entries(options).filter(
     ([name, value]) => value !== undefined && !(name === 'seed' && value === null),
   );

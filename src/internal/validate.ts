@@ -1,6 +1,8 @@
 import { bufferOf } from '../kernels/matrix.js';
 import { specialize } from '../kernels/specialize.js';
 import type { Rows, Vector } from '../types.js';
+import { type OptionsOwner, optionNames } from './option-names.js';
+import { unknownOption } from './unknown-option.js';
 
 /**
  * Checks for the public boundary. Every message reads `<call>: <argument> <what is wrong>, got <value>`;
@@ -44,9 +46,24 @@ export function checkSeed(call: string, seed: unknown, name = 'seed'): number | 
   return checkNumber(call, name, seed, { integer: true, min: 0, max: 0xffffffff });
 }
 
-/** The options of a call: an object, maybe of a class, but nothing else. */
-export function checkOptions(call: string, options: unknown): void {
-  if (typeof options !== 'object' || options === null) throw wrongType(call, 'options', 'an object', options);
+/**
+ * The options of a call, or of an option of its: an object, maybe of a class, of known names; flags are true or false.
+ *
+ * @param owner Whose options they are. Default: the call's own.
+ */
+export function checkOptions(call: OptionsOwner, options: unknown): void;
+export function checkOptions(call: string, options: unknown, label: string, owner: OptionsOwner): void;
+export function checkOptions(call: string, options: unknown, label = 'options', owner = call as OptionsOwner): void {
+  checkObject(call, label, options);
+  const names = optionNames(owner);
+  for (const name in options) {
+    const isFlag = names.get(name);
+    if (isFlag === undefined) {
+      if (Object.hasOwn(options, name)) unknownOption(owner, call, label, name);
+    } else if (isFlag && options[name] !== undefined) {
+      checkBoolean(call, label === 'options' ? name : `${label}.${name}`, options[name]);
+    }
+  }
 }
 
 export function checkBoolean(call: string, name: string, value: unknown): void {
@@ -222,8 +239,13 @@ export function indexOfOtherWidth(rows: Rows, width: number): number {
 }
 
 export function checkIterable(call: string, name: string, value: unknown): void {
-  const isIterable = typeof value === 'object' && value !== null && Symbol.iterator in value;
-  if (!isIterable) throw wrongType(call, name, 'an array or another iterable', value);
+  const isObject = typeof value === 'object' && value !== null;
+  if (isObject && Symbol.iterator in value) return;
+  const error = wrongType(call, name, 'an array or another iterable', value);
+  // A Promise or a stream of what would do.
+  if (isObject && 'then' in value) error.message += '; await it first';
+  else if (isObject && Symbol.asyncIterator in value) error.message += '; collect what it gives in an array first';
+  throw error;
 }
 
 export function checkSameCount(call: string, name: string, count: number, otherName: string, otherCount: number): void {
@@ -289,7 +311,8 @@ export function describe(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value);
   if (Array.isArray(value)) return `an array of ${value.length}`;
   const name = (Object.getPrototypeOf(value) as object | null)?.constructor?.name;
-  return !name || name === 'Object' ? 'an object' : `a ${name}`;
+  if (!name || name === 'Object') return 'an object';
+  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
 }
 
 function expectation({ min, max, above, below, integer, infinity }: NumberRule): string {

@@ -73,11 +73,16 @@ export function dotOf({ width, data }: UnitRows, i: number, { panels }: PackedRo
   return s0 + s1;
 }
 
-/** Whether two candidates point the same way: their rows are equal once scaled to length 1. */
+/** Rows that were float32 at two lengths differ by this share of an entry once scaled to one length. */
+const ROUNDING = 2 ** -22;
+
+/** Whether two candidates point the same way: their rows are equal once scaled to length 1, up to rounding. */
 export function areParallel({ width, panels }: PackedRows, i: number, j: number): boolean {
   let a = placeOf(i, width);
   let b = placeOf(j, width);
-  for (let k = 0; k < width; k++, a += PANEL, b += PANEL) if (panels[a] !== panels[b]) return false;
+  for (let k = 0; k < width; k++, a += PANEL, b += PANEL) {
+    if (Math.abs(panels[a]! - panels[b]!) > ROUNDING * Math.abs(panels[a]!)) return false;
+  }
   return true;
 }
 

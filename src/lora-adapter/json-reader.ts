@@ -5,6 +5,9 @@ const LONGEST_NUMBER = 32;
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/;
 const NO_SPACE = /[^ \t\n\r]/g;
+const WORD = /^(?:true|false|null)/;
+/** Deeper values are an error, so that no text overflows the stack. */
+const DEEPEST = 64;
 
 /**
  * Reads JSON of a known shape, value by value. Text from anywhere costs no more than what its reader asks for: unlike
@@ -39,7 +42,20 @@ export class JsonReader {
     this.#expect('}');
   }
 
-  /** An array of exactly two numbers, which is all that a matrix needs. */
+  /** An array of at most `most` numbers; `name` is for a message. */
+  numbers(name: string, most: number): number[] {
+    this.#expect('[');
+    const numbers: number[] = [];
+    if (this.#takes(']')) return numbers;
+    do {
+      if (numbers.length === most) throw new RangeError(`${this.#call}: ${name} has more than ${most} numbers`);
+      numbers.push(this.number());
+    } while (this.#takes(','));
+    this.#expect(']');
+    return numbers;
+  }
+
+  /** An array of exactly two numbers. */
   pair(): [number, number] {
     this.#expect('[');
     const first = this.number();
@@ -75,10 +91,46 @@ export class JsonReader {
     return Number(digits);
   }
 
+  /** Reads past a null, if one is next. */
+  null(): boolean {
+    this.#skipSpace();
+    if (!this.#text.startsWith('null', this.#position)) return false;
+    this.#position += 'null'.length;
+    return true;
+  }
+
+  /** Reads past a value of any kind; returns its text. */
+  skip(depth = 0): string {
+    if (depth > DEEPEST) this.#fail(`a value of at most ${DEEPEST} levels`);
+    this.#skipSpace();
+    const start = this.#position;
+    const first = this.#text[start];
+    if (first === '"') this.string();
+    else if (first === '{') this.object(() => this.skip(depth + 1));
+    else if (first === '[') this.#skipArray(depth);
+    else this.#skipPlain();
+    return this.#text.slice(start, this.#position);
+  }
+
   /** Only white space may be left. */
   end(): void {
     this.#skipSpace();
     if (this.#position < this.#text.length) this.#fail('its end');
+  }
+
+  #skipArray(depth: number): void {
+    this.#expect('[');
+    if (this.#takes(']')) return;
+    do this.skip(depth + 1);
+    while (this.#takes(','));
+    this.#expect(']');
+  }
+
+  #skipPlain(): void {
+    const [word] = WORD.exec(this.#text.slice(this.#position, this.#position + LONGEST_NUMBER)) ?? [];
+    if (word !== undefined) this.#position += word.length;
+    else if (/[-\d]/.test(this.#text[this.#position] ?? '')) this.number();
+    else this.#fail('a value');
   }
 
   #takes(character: string): boolean {

@@ -1,3 +1,4 @@
+import { seemsToBe } from '../internal/seems.js';
 import { checkCount, checkOneOf, wrongType, wrongValue } from '../internal/validate.js';
 import { float32Matrix } from '../kernels/matrix.js';
 import type { Bytes, Float32Row, Rows } from '../types.js';
@@ -33,8 +34,14 @@ const DTYPES = {
 
 const CALL = 'fromSafetensors';
 const LENGTH_SIZE = 8;
-/** The limit of the reference implementation. */
+/** The limit of the reference implementation, in bytes. */
 const LARGEST_HEADER = 100_000_000;
+/** As many as a LoRA has on every expert of a large model; a header of 100 MB could tell of a million. */
+export const MOST_TENSORS = 100_000;
+/** Programs write some dozens. */
+const MOST_METADATA = 10_000;
+/** PyTorch's. */
+const MOST_DIMENSIONS = 64;
 const METADATA = '__metadata__';
 
 /** A file with the transpose of every matrix, in float32. */
@@ -48,6 +55,11 @@ export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: R
     header[key] = { dtype: 'F32', shape, data_offsets: [begin, end] };
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
+  if (text.length > LARGEST_HEADER) {
+    throw new RangeError(
+      `toSafetensors: the header must have at most ${LARGEST_HEADER} bytes, the names make it ${text.length}`,
+    );
+  }
   // Spaces at the end of the header align the entries.
   const start = LENGTH_SIZE + Math.ceil(text.length / 8) * 8;
   const bytes = new Uint8Array(start + end);
@@ -65,17 +77,44 @@ export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: R
   return bytes;
 }
 
-/** Reads a header that may come from anywhere; nothing is allocated for entries. */
-export function readHeader(bytes: Uint8Array): Header {
+/**
+ * Reads a header that may come from anywhere; nothing is allocated for entries.
+ *
+ * @param checkKey Called with the key of each tensor before the tensor is read; may throw.
+ */
+export function readHeader(bytes: Uint8Array, checkKey: (key: string) => void): Header {
   if (!(bytes instanceof Uint8Array)) throw wrongType(CALL, 'bytes', 'a Uint8Array', bytes);
-  if (bytes.length < LENGTH_SIZE) {
-    throw new RangeError(`${CALL}: bytes must have at least ${LENGTH_SIZE} entries, got ${bytes.length}`);
-  }
-  const length = viewOf(bytes).getBigUint64(0, true);
+  const start = LENGTH_SIZE + headerLength(bytes);
+  return parseHeader(textOf(bytes.subarray(LENGTH_SIZE, start)), start, bytes.length, checkKey);
+}
+
+/** The length of the header, or what the file seems to be instead. */
+function headerLength(bytes: Uint8Array): number {
+  const length = bytes.length < LENGTH_SIZE ? undefined : viewOf(bytes).getBigUint64(0, true);
   const most = Math.min(bytes.length - LENGTH_SIZE, LARGEST_HEADER);
-  if (length > most) throw wrongValue(CALL, 'the header length', `at most ${most}`, Number(length));
-  const start = LENGTH_SIZE + Number(length);
-  return parseHeader(textOf(bytes.subarray(LENGTH_SIZE, start)), start, bytes.length);
+  if (length !== undefined && length <= most) return Number(length);
+  const advice = otherFormat(bytes);
+  if (advice !== undefined) throw new RangeError(`${CALL}: bytes are no safetensors file, but seem to be ${advice}`);
+  if (length !== undefined) throw wrongValue(CALL, 'the header length', `at most ${most}`, Number(length));
+  throw new RangeError(`${CALL}: bytes must have at least ${LENGTH_SIZE} entries, got ${bytes.length}`);
+}
+
+function otherFormat(bytes: Uint8Array): string | undefined {
+  // A file that was cut off has a good length, of which the upper bytes are 0.
+  if (bytes.length < LENGTH_SIZE || bytes.subarray(LENGTH_SIZE / 2, LENGTH_SIZE).some(byte => byte !== 0)) {
+    const start = String.fromCharCode(...bytes.subarray(0, 64)).trimStart();
+    if (/^[{[]/.test(start)) {
+      return 'JSON; LoRAAdapter.from reads a saved adapter, and adapter_config.json is the second argument here';
+    }
+    if (start.startsWith('<')) return 'an HTML page; the download gave that instead of the file';
+    if (isPickle(bytes)) return "Python's pickle; save the tensors as safetensors";
+  }
+  return seemsToBe(bytes);
+}
+
+/** As protocols 2 to 5 start. */
+function isPickle([first, protocol]: Uint8Array): boolean {
+  return first === 0x80 && protocol !== undefined && protocol >= 2 && protocol <= 5;
 }
 
 /** The transpose of a matrix of the file. */
@@ -101,15 +140,23 @@ export function labelOf(key: string): string {
   return key.length > 120 ? `${key.slice(0, 120)}…` : key;
 }
 
-function parseHeader(text: string, start: number, fileLength: number): Header {
+function parseHeader(text: string, start: number, fileLength: number, checkKey: (key: string) => void): Header {
   const metadata = new Map<string, string>();
   const tensors: ({ key: string } & ReturnType<typeof readTensor>)[] = [];
   const reader = new JsonReader(CALL, 'the header', text);
   reader.object(key => {
     if (key === METADATA) {
-      reader.object(name => metadata.set(name, reader.string()));
+      reader.object(name => {
+        if (metadata.size === MOST_METADATA) {
+          throw new RangeError(`${CALL}: ${METADATA} has more than ${MOST_METADATA} keys`);
+        }
+        metadata.set(name, reader.string());
+      });
       return;
     }
+    if (tensors.length === MOST_TENSORS)
+      throw new RangeError(`${CALL}: the file has more than ${MOST_TENSORS} tensors`);
+    checkKey(key);
     tensors.push({ key, ...readTensor(reader, labelOf(key)) });
   });
   reader.end();
@@ -147,10 +194,7 @@ function readTensor(
     if (field === 'dtype') {
       dtype = checkOneOf(CALL, `${label}.dtype`, reader.string(), Object.keys(DTYPES) as Dtype[]);
     } else if (field === 'shape') {
-      shape = reader.pair();
-      shape.forEach((size, i) => {
-        checkCount(CALL, `${label}.shape[${i}]`, size);
-      });
+      shape = readShape(reader, `${label}.shape`);
     } else if (field === 'data_offsets') offsets = reader.pair();
     else throw new RangeError(`${CALL}: ${label} has the field ${labelOf(field)}, which no tensor has`);
   });
@@ -158,6 +202,17 @@ function readTensor(
     throw new RangeError(`${CALL}: ${label} must have dtype, shape and data_offsets`);
   }
   return { dtype, shape, offsets };
+}
+
+function readShape(reader: JsonReader, label: string): [number, number] {
+  const sizes = reader.numbers(label, MOST_DIMENSIONS);
+  const [height, width] = sizes;
+  if (sizes.length !== 2) {
+    throw new RangeError(
+      `${CALL}: ${label} must be that of a matrix, as LoRA on linear layers has, got [${sizes.join(', ')}]`,
+    );
+  }
+  return [checkCount(CALL, `${label}[0]`, height), checkCount(CALL, `${label}[1]`, width)];
 }
 
 function textOf(bytes: Uint8Array): string {

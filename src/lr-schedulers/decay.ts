@@ -14,11 +14,13 @@ export interface PolynomialOptions {
   endLR?: number;
 }
 
-export function constant(baseLR: number, _step?: number, _totalSteps?: number, _opts?: object): number {
+export function constant(baseLR: number, _step?: number, _totalSteps?: number, opts?: object): number {
+  withDefaults('constant', {}, opts);
   return checkRate('constant', 'baseLR', baseLR);
 }
 
-export function linear(baseLR: number, step: number, totalSteps: number, _opts?: object): number {
+export function linear(baseLR: number, step: number, totalSteps: number, opts?: object): number {
+  withDefaults('linear', {}, opts);
   checkRate('linear', 'baseLR', baseLR);
   return baseLR * (1 - progressOf('linear', step, totalSteps));
 }

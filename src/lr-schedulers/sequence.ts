@@ -1,4 +1,4 @@
-import { checkArray, checkFunction, checkNumber, checkObject } from '../internal/validate.js';
+import { checkArray, checkFunction, checkNumber, checkObject, checkOptions } from '../internal/validate.js';
 import { checkRate, checkStep, type Schedule } from './schedule.js';
 
 /** One schedule of a sequence. */
@@ -50,6 +50,7 @@ export function sequence<const Parts extends readonly Schedule[]>(
 
 function checkPart(call: string, name: string, part: unknown): Readonly<SequencePart> {
   checkObject(call, name, part);
+  checkOptions(call, part, name, 'sequence');
   const { schedule, steps, opts } = part as unknown as SequencePart;
   checkFunction(call, `${name}.schedule`, schedule);
   checkNumber(call, `${name}.steps`, steps, { min: 0 });

@@ -5,6 +5,7 @@ import {
   checkTrainable,
   describeAdapter,
 } from '../internal/adapters.js';
+import { jsonOf, shortened } from '../internal/json.js';
 import { checkFiniteRows, checkNumber, checkObject, checkOneOf, describe } from '../internal/validate.js';
 import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
 import type { MomentsKind, OptimizerState, SavedMoments } from './moments.js';
@@ -119,8 +120,9 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     checkObject(call, 'state.options', options);
     const own = this.options as Record<string, unknown>;
     for (const option of new Set([...Object.keys(own), ...Object.keys(options)])) {
-      const [theirs, ours] = [JSON.stringify(options[option]), JSON.stringify(own[option])];
-      if (theirs !== ours) throw new RangeError(`${call}: state has ${option} ${theirs}, this optimizer has ${ours}`);
+      const [theirs, ours] = [jsonOf(options[option]), jsonOf(own[option])];
+      if (theirs !== ours)
+        throw new RangeError(`${call}: state has ${option} ${shortened(theirs)}, this optimizer has ${ours}`);
     }
   }
 

@@ -17,9 +17,12 @@ const PAGE_SIZE = 256;
 /** Scratch for longer texts is not kept. */
 const LONGEST_KEPT = 1 << 16;
 
-const IGNORABLE = /\p{Default_Ignorable_Code_Point}+/gu;
-/** Normalisation sorts the marks of one character in quadratic time. No script has a use for so many. */
-const EXCESS_MARKS = /(\p{M}{30})\p{M}+/gu;
+const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu;
+/**
+ * Normalisation sorts the marks of one character in quadratic time. No script has a use for so many. Of a run without end
+ * the regular expression would fill the stack.
+ */
+const EXCESS_MARKS = /(\p{M}{30})\p{M}{1,1000}/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}\p{M}]/u;
 const UNSPACED_SCRIPT = /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}]/u;
 
@@ -41,7 +44,7 @@ export class Characters {
   read(text: string): void {
     this.#reserve(text.length);
     if (!this.#readAscii(text)) {
-      this.#readAny(text.replace(IGNORABLE, '').replace(EXCESS_MARKS, '$1').normalize('NFKC'));
+      this.#readAny(withoutExcessMarks(text.replace(IGNORABLE, '')).normalize('NFKC'));
     }
     this.points[this.length + 1] = 0;
     this.kinds[this.length + 1] = GAP;
@@ -89,6 +92,11 @@ export class Characters {
     this.points = new Int32Array(2 * length + 2);
     this.kinds = new Uint8Array(2 * length + 2);
   }
+}
+
+function withoutExcessMarks(text: string): string {
+  const fewer = text.replace(EXCESS_MARKS, '$1');
+  return fewer.length === text.length ? text : withoutExcessMarks(fewer);
 }
 
 function entryOf(point: number): number {

@@ -49,11 +49,12 @@ export interface NgramEmbedderState {
  * (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning").
  *
  * The features of a text are
- * - its words: runs of letters, marks and digits, split at case changes and where letters meet digits. A word of several
- *   parts is a feature beside them: "addEventListener" gives that, "add", "event" and "listener". Words count double;
+ * - its words: runs of letters, their marks and digits, split at case changes and where letters meet digits. A word of
+ *   several parts is a feature beside them: "addEventListener" gives that, "add", "event" and "listener". Words count
+ *   double;
  * - its runs of punctuation and symbols, so that `==` is not `!=`;
- * - the character 3- to 5-grams of both, each padded with a space on either side (as fastText and scikit-learn's
- *   `char_wb` do);
+ * - the character 3- to 5-grams of these parts and runs, each padded with a space on either side (as fastText and
+ *   scikit-learn's `char_wb` do);
  * - the 1- to 3-grams of each run of Han, kana, Thai, Lao, Khmer and Myanmar, which are written without spaces.
  *
  * Text is read in NFKC and lower case, without default-ignorable code points such as zero-width joiners. A feature that
@@ -77,6 +78,8 @@ export class NgramEmbedder {
   readonly dim: number;
 
   #frequencies: DocumentFrequencies | undefined;
+  /** Counts `fit` and `loadStateDict`: the call that began last decides. */
+  #calls = 0;
   /** The row at hand in float64; zeros between calls. */
   readonly #sums: Float64Array;
   /** Which of its entries a feature falls on. */
@@ -94,7 +97,8 @@ export class NgramEmbedder {
 
   /**
    * Learns in how many texts each feature occurs. From then on a feature that occurs in df of n texts weighs
-   * (1/4 + ln((1 + n) / (1 + df)))^(3/4) times as much as without. A second fit replaces the first.
+   * (1/4 + ln((1 + n) / (1 + df)))^(3/4) times as much as without. A second fit replaces the first; of
+   * calls of `fit` and `loadStateDict` that run at the same time, the one that began last counts.
    *
    * What is learned takes at most 1.2 MiB, whatever the number of texts, and `fit` 2 MiB more while it runs: features
    * are told apart by 19 bits of their hash, and counts above 2048 are rounded down by at most a thousandth. Other work
@@ -108,6 +112,7 @@ export class NgramEmbedder {
   async fit(texts: Iterable<string> | AsyncIterable<string>): Promise<this> {
     const call = 'NgramEmbedder.fit';
     checkSource(call, texts);
+    const self = ++this.#calls;
     const pace = new Pace(undefined);
     const counts = new Uint32Array(BUCKETS);
     let documents = 0;
@@ -138,7 +143,7 @@ export class NgramEmbedder {
       }
     }
     if (documents === 0) throw new RangeError(`${call}: texts is empty`);
-    this.#frequencies = new DocumentFrequencies(documents, counts);
+    if (self === this.#calls) this.#frequencies = new DocumentFrequencies(documents, counts);
     return this;
   }
 
@@ -151,6 +156,8 @@ export class NgramEmbedder {
    */
   embed(texts: readonly string[]): Float32Row[] {
     const call = 'NgramEmbedder.embed';
+    if (!(this instanceof NgramEmbedder))
+      throw new TypeError(`${call}: this is no NgramEmbedder; pass the embedder itself`);
     checkArray(call, 'texts', texts);
     for (let i = 0; i < texts.length; i++) {
       if (typeof texts[i] !== 'string') throw wrongType(call, `texts[${i}]`, 'a string', texts[i]);
@@ -217,7 +224,7 @@ export class NgramEmbedder {
    *
    * @param state What `stateDict` returned, also after a round trip through JSON.
    * @throws TypeError or RangeError, with nothing changed, when the state is of another `dim` or of another version of
-   *   the features, or is damaged.
+   *   the features, or has counts that `stateDict` cannot have packed. Not every damage shows.
    */
   loadStateDict(state: NgramEmbedderState): void {
     const call = 'NgramEmbedder.loadStateDict';
@@ -231,6 +238,7 @@ export class NgramEmbedder {
     if (typeof frequencies !== 'string') throw wrongType(call, 'state.frequencies', 'a string', frequencies);
     const counts = unpackCounts(frequencies, BUCKETS, most);
     if (!counts) throw wrongValue(call, 'state.frequencies', 'counts as stateDict packs them', frequencies);
+    this.#calls++;
     this.#frequencies = most === 0 ? undefined : new DocumentFrequencies(most, counts);
   }
 }

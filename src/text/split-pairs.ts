@@ -75,8 +75,8 @@ type Part = (typeof PARTS)[number];
  *
  * Examples with an equal input (by `'input'`) or output (by `'output'`) form a group, and a group is in one part. By
  * `'either'` a group is all that equal inputs and outputs connect, also through other examples. Texts are equal if they
- * are so after Unicode's NFKC, without invisible code points, in lower case and with each run of white space as one
- * space: texts that differ no further have nearly equal embeddings.
+ * are so after Unicode's NFKC, without invisible code points, in lower case, with each run of white space as one
+ * space and without any at the ends: texts that differ no further have nearly equal embeddings.
  *
  * The shares are of examples. Groups come in random order; each goes to validation, or else to test, if that still
  * lacks as many examples as the group has, and to train otherwise. At the end a part takes the smallest group of train

@@ -54,6 +54,16 @@ export function copyConsumerTo(folder: string): Promise<void> {
   return cp(join(HERE, 'consumer'), folder, { recursive: true });
 }
 
+/** Installs the bundlers beside a package; `bundle(bundler, entry, output)` then makes one CommonJS file. */
+export async function installBundlers({
+  folder,
+}: InstalledPackage): Promise<(bundler: string, entry: string, output: string) => Promise<string>> {
+  const bundlers = join(folder, 'bundlers');
+  await cp(join(HERE, 'bundlers'), bundlers, { recursive: true });
+  await run('npm', ['install', '--no-audit', '--no-fund'], bundlers);
+  return (...args) => run(process.execPath, ['bundle.mjs', ...args], bundlers);
+}
+
 /** Commits the project as it stands, but for what is installed or built, to a new git repository. */
 export async function commitProjectTo(repository: string): Promise<void> {
   const leftOut = new Set(['.git', 'node_modules', 'dist', 'coverage']);

@@ -1,4 +1,4 @@
-import { cp, readFile } from 'node:fs/promises';
+import { cp, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { publint } from 'publint';
@@ -8,6 +8,7 @@ import {
   commitProjectTo,
   copyConsumerTo,
   type InstalledPackage,
+  installBundlers,
   installPackage,
   ROOT,
   removePackage,
@@ -151,4 +152,31 @@ describe('a program', () => {
     expect(trained.node).toContain(version);
     expect(trained.losses).toEqual(losses.map(loss => expect.closeTo(loss, 3)));
   }
+});
+
+describe('a bundle as one CommonJS file', () => {
+  let bundle: Awaited<ReturnType<typeof installBundlers>>;
+  let unbundled: string;
+  beforeAll(async () => {
+    bundle = await installBundlers(pkg);
+    await compile('typescript', '--noCheck', '--module', 'nodenext');
+    unbundled = await run(process.execPath, ['out/hashes.js'], pkg.consumer);
+    expect(JSON.parse(unbundled)).toMatchObject({ total: 9, kernels: 'simd' });
+  });
+
+  test.each(['esbuild', 'rollup', 'webpack'])('by %s hashes and computes what the package does', async bundler => {
+    // Away from the package, which it must not need.
+    const folder = join(pkg.folder, `by-${bundler}`);
+    await mkdir(folder);
+    await bundle(bundler, join(pkg.consumer, 'out', 'hashes.js'), join(folder, 'hashes.cjs'));
+    expect(await readFile(join(folder, 'hashes.cjs'), 'utf8')).not.toContain("'microlora-training-utils'");
+    expect(await run(process.execPath, ['hashes.cjs'], folder)).toBe(unbundled);
+    expect(await run(process.execPath, ['--jitless', 'hashes.cjs'], folder)).toContain('"kernels":"scalar"');
+  });
+
+  test.each([18, 24])('runs on Node %i', async version => {
+    const folder = join(pkg.folder, 'by-esbuild');
+    const node = ['--yes', '--package', `node@${version}`, 'node'];
+    expect(await run('npx', [...node, 'hashes.cjs'], folder)).toBe(unbundled);
+  });
 });

@@ -1,0 +1,54 @@
+import { isLenient, type OptionsOwner, optionNames } from './option-names.js';
+
+/** What was warned of, so that a loop does not warn again. */
+const warned = new Set<string>();
+
+/**
+ * An option that a call does not have: a warning, once for each name, where the original let it pass, else an error.
+ *
+ * @param label What holds the option, where it is not the call's own options.
+ * @throws TypeError that suggests the nearest name.
+ */
+export function unknownOption(owner: OptionsOwner, call: string, label: string, name: string): void {
+  const known = [...optionNames(owner).keys()];
+  const nearest = nearestOf(name, known);
+  const all = known.length === 0 ? 'there are none.' : `expected ${known.join(', ')}`;
+  const advice = nearest === undefined ? all : `did you mean ${nearest}?`;
+  const message = `${call}: ${label === 'options' ? '' : `${label} has the `}unknown option ${shown(name)}; ${advice}`;
+  if (!isLenient(owner)) throw new TypeError(message);
+  const key = `${owner}.${name}`;
+  if (warned.has(key) || typeof process === 'undefined' || typeof process.emitWarning !== 'function') return;
+  warned.add(key);
+  process.emitWarning(`${message} It has no effect here.`, 'UnknownOptionWarning');
+}
+
+function shown(name: string): string {
+  return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name);
+}
+
+/** The known name that takes the fewest letters added or removed, if those are fewer than 7 in 10 of both names. */
+function nearestOf(name: string, known: readonly string[]): string | undefined {
+  if (name.length > 40) return undefined;
+  let nearest: string | undefined;
+  let least = Infinity;
+  for (const candidate of known) {
+    const edits = editsBetween(name.toLowerCase(), candidate.toLowerCase());
+    if (edits >= least || edits >= 0.7 * (name.length + candidate.length)) continue;
+    nearest = candidate;
+    least = edits;
+  }
+  return nearest;
+}
+
+/** Letters to add or remove on the way from one word to the other. */
+function editsBetween(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(a[i - 1] === b[j - 1] ? row[j - 1]! : 1 + Math.min(row[j]!, next[j - 1]!));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
