@@ -383,7 +383,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *   or weights, other sides of the pairs, or normalised Fishers, whose scales are lost.
    */
   merge(other: EWCManager): void {
-    if (!(other instanceof EWCManager)) throw wrongType('merge', 'other', 'an EWCManager', other);
+    if (!isManager(other)) throw wrongType('merge', 'other', 'an EWCManager', other);
     if (other === this) throw new RangeError('merge: other is this manager itself');
     checkMergeable(this, other);
     if (this.#isNormalized || other.#isNormalized)
@@ -503,6 +503,11 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
 /** Below it every entry, and its sum with another, is within float32. */
 const LARGEST_SQUARES = 1e76;
+
+/** Here, as a class that names itself in its body gets another name in the bundle. */
+function isManager(value: unknown): value is EWCManager {
+  return value instanceof EWCManager;
+}
 
 /** To tell whether it was overridden, on the prototype too. */
 const originalGradients = EWCManager.prototype._computeGradients;
