@@ -16,6 +16,7 @@ import { withDefaults } from './internal/options.js';
 import { mix, randomFor, shuffle } from './internal/random.js';
 import { checkCount, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
+import { withJson } from './kernels/matrix.js';
 import { areEqual, cosineInOrder, cosineOf } from './kernels/vector.js';
 import type { Batch, EmbeddedExample, ProcessedExample, Rows, Vector } from './types.js';
 
@@ -168,6 +169,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
             ? this.#mineNegatives(anchors, positives, indices, negativeMining)
             : null;
     this.currentIndex = end;
+    for (const rows of [anchors, positives, negatives]) if (rows && Object.isExtensible(rows)) withJson(rows);
     return { done: false, value: { examples, anchors, positives, negatives, size } };
   }
 

@@ -2,7 +2,9 @@ import {
   type DiagonalMemory,
   diagonalPenalty,
   type FisherInfo,
+  type FisherRows,
   type OptimalParams,
+  type ParameterRows,
   remember,
 } from './ewc-manager/diagonal.js';
 import {
@@ -40,6 +42,7 @@ import {
   checkAdapters,
   checkFiniteGradients,
   checkGradients,
+  checkSameShape,
   checkTrainable,
   describeAdapter,
   throwNonFiniteAdapter,
@@ -58,7 +61,7 @@ import {
   wrongType,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { copyRows, float32Matrix, float64Matrix } from './kernels/matrix.js';
+import { bufferOf, copyRows, editableRows, float32Matrix, float64Matrix } from './kernels/matrix.js';
 import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, Rows } from './types.js';
 
 export interface EWCStats {
@@ -103,9 +106,12 @@ export type EWCEvents = {
 export class EWCManager extends TypedEmitter<EWCEvents> {
   /** The configuration in force. What is written to it counts from the next call; `normalize` is read only when made. */
   config: EWCConfig;
-  /** Fisher values by adapter, of the diagonal penalty. */
+  /**
+   * Fisher values by adapter, of the diagonal penalty. Matrices are used as the original's nested arrays are: entries and
+   * rows may be written, `flat` gives numbers, and JSON is nested arrays. Rows are `Float64Array`s.
+   */
   fisherInfo = new Map<string, FisherInfo>();
-  /** Protected parameters by adapter. */
+  /** Protected parameters by adapter, as {@link fisherInfo}; rows are of float32 where the adapter's are. */
   optimalParams = new Map<string, OptimalParams>();
   /** What the function penalty keeps, by adapter. */
   functionInfo = new Map<string, FunctionInfo>();
@@ -193,7 +199,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   }
 
   #rememberFishers(
-    fishers: ReadonlyMap<string, FisherInfo>,
+    fishers: ReadonlyMap<string, FisherRows>,
     adapters: ReadonlyMap<string, Adapter>,
     examples: number,
   ): void {
@@ -228,7 +234,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       this.functionInfo.set(name, info);
       this.fisherInfo.delete(name);
       this.#constants.delete(name);
-      this.optimalParams.set(name, { loraA: copyRows(adapter.loraA), loraB: copyRows(adapter.loraB) });
+      this.#setOptimal(name, { loraA: copyRows(adapter.loraA), loraB: copyRows(adapter.loraB) });
     }
     this.#examples = data.length;
   }
@@ -351,6 +357,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       if (!optimal || !(diagonal || byFunction)) continue;
       checkRememberedShape(call, `${describeAdapter(name)}.loraA`, adapter.loraA, optimal.loraA);
       checkRememberedShape(call, `${describeAdapter(name)}.loraB`, adapter.loraB, optimal.loraB);
+      const memories = { optimalParams: optimal, ...(diagonal && { fisherInfo: diagonal.fisher }) };
+      for (const [map, matrices] of Object.entries(memories)) checkEdited(call, map, name, matrices, adapter);
       if (byFunction) checkNumber(call, `${describeAdapter(name)}.scaling`, adapter.scaling);
       const penalty = byFunction ? functionPenalty(byFunction, adapter) : diagonalPenalty(diagonal!, adapter);
       remembered.push({ name, adapter, penalty });
@@ -369,9 +377,14 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   }
 
   #setDiagonal(name: string, { fisher, optimal, constant }: DiagonalMemory): void {
-    this.fisherInfo.set(name, fisher);
-    this.optimalParams.set(name, optimal);
+    const { fisherA, fisherB } = fisher;
+    this.fisherInfo.set(name, { fisherA: editableRows(fisherA), fisherB: editableRows(fisherB) });
+    this.#setOptimal(name, optimal);
     this.#constants.set(name, constant);
+  }
+
+  #setOptimal(name: string, { loraA, loraB }: ParameterRows): void {
+    this.optimalParams.set(name, { loraA: editableRows(loraA), loraB: editableRows(loraB) });
   }
 
   /**
@@ -485,8 +498,14 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   import(data: unknown): void {
     const state = parseState(data);
     const { fisherInfo, optimalParams, functionInfo, constants, sides, examples, config, stats } = state;
-    this.fisherInfo = fisherInfo;
-    this.optimalParams = optimalParams;
+    this.fisherInfo = new Map(
+      Array.from(fisherInfo, ([name, { fisherA, fisherB }]) => [
+        name,
+        { fisherA: editableRows(fisherA), fisherB: editableRows(fisherB) },
+      ]),
+    );
+    this.optimalParams = new Map();
+    for (const [name, optimal] of optimalParams) this.#setOptimal(name, optimal);
     this.functionInfo = functionInfo;
     this.#constants = constants;
     this.#sides = sides;
@@ -516,6 +535,16 @@ interface Remembered {
   name: string;
   adapter: Adapter;
   penalty: AdapterPenalty;
+}
+
+/** Checks matrices that the caller put in place of what was remembered, or put rows in. */
+function checkEdited(call: string, map: string, name: string, matrices: object, { loraA, loraB }: Adapter): void {
+  for (const [matrix, rows] of Object.entries(matrices) as [string, Rows][]) {
+    if (bufferOf(rows)) continue;
+    const label = `${map}.get(${describe(name)}).${matrix}`;
+    checkSameShape(call, label, rows, matrix.endsWith('A') ? loraA : loraB);
+    checkFiniteRows(call, label, rows);
+  }
 }
 
 function checkRememberedShape(call: string, name: string, rows: Rows, remembered: Rows): void {

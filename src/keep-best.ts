@@ -2,6 +2,7 @@ import {
   checkAdapter,
   checkAdapters,
   checkedCopy,
+  checkSameRank,
   checkTrainable,
   describeAdapter,
   shapeOf,
@@ -220,6 +221,7 @@ export class KeepBest {
         const label = `state.adapters[${describe(name)}]`;
         const saved = adapters[name];
         checkObject(call, label, saved);
+        checkSameRank(call, label, saved['loraA'], saved['loraB'], loraB.length);
         const copy = (matrix: (typeof MATRICES)[number], like: readonly MutableVector[]): FloatMatrix =>
           checkedCopy(call, `${label}.${matrix}`, saved[matrix], like);
         const weights = { loraA: copy('loraA', loraA), loraB: copy('loraB', loraB) };

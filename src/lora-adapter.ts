@@ -1,5 +1,6 @@
 import type { ChainStep } from './gradient-checkpointer/types.js';
-import { checkAdapter, checkedCopy } from './internal/adapters.js';
+import { checkAdapter, checkedCopy, checkSameRank } from './internal/adapters.js';
+import { rowsOfJson } from './internal/json-rows.js';
 import { withDefaults } from './internal/options.js';
 import { gaussian, randomFor } from './internal/random.js';
 import {
@@ -107,19 +108,22 @@ export class LoRAAdapter implements Adapter {
   }
 
   /**
-   * A copy of an adapter: MicroLoRA's, what {@link toJSON} made, or another `LoRAAdapter`.
+   * A copy of an adapter: MicroLoRA's, what {@link toJSON} made, or another `LoRAAdapter`. Of a parsed file, rows may be
+   * arrays, or objects with keys `"0"`, `"1"` … as `JSON.stringify` writes `Float32Array`s.
    *
    * @throws TypeError or RangeError when a matrix is missing, ragged or not finite, or the two do not fit each other.
    */
   static from(plain: Adapter | SavedAdapter): LoRAAdapter {
     const call = 'LoRAAdapter.from';
-    checkAdapter(call, 'adapter', plain);
-    const { loraA, loraB } = plain;
-    const scaling = checkNumber(call, 'adapter.scaling', plain.scaling);
+    checkObject(call, 'adapter', plain);
+    const given = { loraA: rowsOfJson(plain.loraA), loraB: rowsOfJson(plain.loraB), scaling: plain.scaling };
+    checkAdapter(call, 'adapter', given);
+    const { loraA, loraB } = given;
+    const scaling = checkNumber(call, 'adapter.scaling', given.scaling);
     const rank = loraB.length;
     const adapter = create({ dim: loraA.length, outDim: loraB[0]!.length, rank, alpha: 1, seed: 0 });
     (adapter as { scaling: number }).scaling = scaling;
-    adapter.#load(call, 'adapter', plain);
+    adapter.#load(call, 'adapter', given);
     return adapter;
   }
 
@@ -291,14 +295,17 @@ export class LoRAAdapter implements Adapter {
   }
 
   /**
-   * Takes over saved weights in place, so that an optimizer goes on with them.
+   * Takes over saved weights in place, so that an optimizer goes on with them. Any adapter's of the same shape and
+   * scaling are taken: weights do not tell which adapter they were, nor for which embedder. `loadStateDict` of an
+   * optimizer tells whether its state belongs to them.
    *
-   * @throws TypeError or RangeError, with nothing changed, when a matrix has another shape than the adapter's or an
-   *   entry that is not finite, or the scaling differs.
+   * @throws TypeError or RangeError, with nothing changed, when the rank, a matrix's shape or the scaling is not the
+   *   adapter's, or an entry is not finite.
    */
   loadStateDict(state: SavedAdapter): void {
     const call = 'LoRAAdapter.loadStateDict';
     checkObject(call, 'state', state);
+    checkSameRank(call, 'state', state.loraA, state.loraB, this.rank);
     if (checkNumber(call, 'state.scaling', state.scaling) !== this.scaling) {
       throw new RangeError(`${call}: state.scaling is ${state.scaling}, this adapter has ${this.scaling}`);
     }

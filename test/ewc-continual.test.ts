@@ -10,6 +10,7 @@ import {
   kernelBackend,
   LoRAAdapter,
   LossComputer,
+  type Rows,
 } from '../src/index.js';
 import { arbitraryRows, expectGradient } from './laws/gradients.js';
 import { expectClose, expectCloseToLargest } from './support/close.js';
@@ -777,5 +778,117 @@ describe('merge refuses', () => {
     expect(() => ewc.merge(ewc)).toThrow('merge: other is this manager itself');
     ewc.merge(new EWCManager());
     expect(ewc.stats.tasksLearned).toBe(0);
+  });
+});
+
+describe('what is remembered is used as the original’s nested arrays are', () => {
+  const random = mulberry32(21);
+  const adapter = (): LoRAAdapter => {
+    const made = new LoRAAdapter({ dim: 4, rank: 2, seed: 3 });
+    for (const row of made.loraB) for (let j = 0; j < 4; j++) row[j] = random() - 0.5;
+    return made;
+  };
+  const adapters = new Map([['a', adapter()]]);
+  const data = Array.from({ length: 5 }, () => ({
+    inputEmb: Array.from({ length: 4 }, random),
+    outputEmb: Array.from({ length: 4 }, random),
+  }));
+  const changed = adapter();
+  changed.loraA[1]![0]! += 0.5;
+  changed.loraA[1]![1]! -= 0.5;
+  const other = new Map([['a', changed]]);
+  const learned = (options: EWCOptions = {}): EWCManager => {
+    const ewc = new EWCManager(options);
+    ewc.computeFisher(adapters, data);
+    return ewc;
+  };
+  const nested = (rows: Rows): number[][] => rows.map(row => Array.from(row));
+
+  it('JSON and flat', () => {
+    for (const options of [{}, { mode: 'sum' }, { penalty: 'function' }] as const) {
+      const ewc = learned(options);
+      const { fisherInfo, optimalParams } = ewc.export();
+      expect(JSON.parse(JSON.stringify(Object.fromEntries(ewc.fisherInfo)))).toEqual(fisherInfo);
+      expect(JSON.parse(JSON.stringify(Object.fromEntries(ewc.optimalParams)))).toEqual(optimalParams);
+      const { loraA, loraB } = ewc.optimalParams.get('a')!;
+      expect(loraA.flat()).toEqual(optimalParams['a']!.loraA.flat());
+      expect([loraB.flat(0), loraB.flat(1), loraB.flat(9)]).toEqual([0, 1, 9].map(n => nested(loraB).flat(n)));
+      const { moment } = ewc.functionInfo.get('a') ?? {};
+      if (moment) expect(JSON.parse(JSON.stringify(moment))).toEqual(nested(moment));
+      expect(JSON.parse(JSON.stringify([...ewc.penaltyGradient(other)]))).toEqual(
+        Array.from(ewc.penaltyGradient(other), ([name, { gradA, gradB }]) => [
+          name,
+          { gradA: nested(gradA), gradB: nested(gradB) },
+        ]),
+      );
+    }
+  });
+
+  it('entries and rows that are written count from then on', () => {
+    const changes: ((ewc: EWCManager) => void)[] = [
+      ewc => {
+        ewc.fisherInfo.get('a')!.fisherA[1]![1] = 5;
+      },
+      ewc => {
+        ewc.fisherInfo.get('a')!.fisherA[1] = [7, 8];
+        ewc.fisherInfo.get('a')!.fisherA[1]![0] = 9;
+      },
+      ewc => {
+        ewc.optimalParams.get('a')!.loraB[0] = Float32Array.of(1, 2, 3, 4);
+      },
+      ewc => {
+        ewc.fisherInfo.get('a')!.fisherB = [
+          [1, 2, 3, 4],
+          [5, 6, 7, 8],
+        ];
+      },
+    ];
+    for (const change of changes) {
+      const ewc = learned({ lambda: 2 });
+      const before = ewc.computePenalty(other);
+      change(ewc);
+      const [{ fisherA, fisherB }, optimal] = [ewc.fisherInfo.get('a')!, ewc.optimalParams.get('a')!];
+      let expected = 0;
+      const add = (importance: Rows, values: Rows, anchor: Rows): void => {
+        importance.forEach((row, i) => {
+          for (let j = 0; j < row.length; j++) expected += row[j]! * (values[i]![j]! - anchor[i]![j]!) ** 2;
+        });
+      };
+      add(fisherA, other.get('a')!.loraA, optimal.loraA);
+      add(fisherB, other.get('a')!.loraB, optimal.loraB);
+      expectClose(ewc.computePenalty(other), expected, 1e-9);
+      expect(Math.abs(ewc.computePenalty(other) - before)).toBeGreaterThan(1e-3);
+      const restored = new EWCManager();
+      restored.import(JSON.parse(JSON.stringify(ewc.export())));
+      expectClose(restored.computePenalty(other), expected, 1e-9);
+    }
+  });
+
+  it.each<[string, (ewc: EWCManager) => void]>([
+    ['fisherInfo.get("a").fisherA[1] has 1 entry, expected 2', ewc => (ewc.fisherInfo.get('a')!.fisherA[1] = [1])],
+    ['fisherInfo.get("a").fisherA has 5 rows, the adapter has 4', ewc => ewc.fisherInfo.get('a')!.fisherA.push([1, 2])],
+    [
+      'optimalParams.get("a").loraA[3][0] must be finite, got NaN',
+      ewc => (ewc.optimalParams.get('a')!.loraA[3] = [Number.NaN, 1]),
+    ],
+  ])('what does not fit is refused where it is read: %s', (message, change) => {
+    const ewc = learned();
+    change(ewc);
+    expect(() => ewc.computePenalty(other)).toThrow(`computePenalty: ${message}`);
+  });
+
+  it('import reads rows that JSON has written as objects', () => {
+    const ewc = learned();
+    const asObjects = (rows: Rows): unknown => rows.map(row => ({ ...row }));
+    const { fisherInfo, optimalParams, ...rest } = ewc.export();
+    const { fisherA, fisherB } = fisherInfo['a']!;
+    const { loraA, loraB } = optimalParams['a']!;
+    const restored = new EWCManager();
+    restored.import({
+      ...rest,
+      fisherInfo: { a: { fisherA: asObjects(fisherA), fisherB: asObjects(fisherB) } },
+      optimalParams: { a: { loraA: asObjects(loraA), loraB: asObjects(loraB) } },
+    });
+    expect(restored.export()).toEqual(ewc.export());
   });
 });

@@ -285,7 +285,7 @@ describe('KeepBest refuses', () => {
       }),
     ],
     [
-      'state.adapters["query"].loraA has 2 rows, the adapter has 3',
+      'state.adapters["query"] is of rank 1, the adapter of rank 2',
       RangeError,
       state => ({ ...state, adapters: { ...state.adapters, query: state.adapters!['answer'] } }),
     ],

@@ -1,6 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Adapter, LoRAAdapter, type SavedAdapter } from '../src/index.js';
+import {
+  type Adapter,
+  type AdapterGradients,
+  BatchGenerator,
+  LoRAAdapter,
+  LossComputer,
+  type LossResult,
+  NgramEmbedder,
+  type Rows,
+  type SavedAdapter,
+} from '../src/index.js';
 import { arbitraryRows, expectGradient } from './laws/gradients.js';
 import { expectClose } from './support/close.js';
 import { withMathRandom } from './support/golden.js';
@@ -182,6 +192,111 @@ describe('saved form', () => {
   });
 });
 
+describe('JSON', () => {
+  const adapter = new LoRAAdapter({ dim: 3, outDim: 2, rank: 2, seed: 1 });
+  adapter.loraB[1]!.set([0.25, -7]);
+  const { loraA, loraB, scaling } = adapter;
+  const parsed = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+  const nested = (rows: Rows): number[][] => rows.map(row => Array.from(row));
+  /** What `JSON.stringify` makes of an array of `Float32Array`s. */
+  const asObjects = (rows: Rows): unknown => rows.map(row => ({ ...Float32Array.from(row) }));
+
+  it('of any matrix is nested arrays, and the matrix else an array as any other', () => {
+    expect(parsed({ loraA, loraB })).toEqual({ loraA: nested(loraA), loraB: nested(loraB) });
+    const rowsOf = (seed: number): Rows => nested(new LoRAAdapter({ dim: 4, rank: 3, seed }).loraA);
+    const [anchors, positives, negatives] = [rowsOf(11), rowsOf(12), rowsOf(13)];
+    const { output, backward } = adapter.trace(anchors);
+    const ofTrace = backward(output);
+    const adapters = new Map([
+      [
+        'a',
+        LoRAAdapter.from({
+          loraA: nested(loraA),
+          loraB: [
+            [1, 2, 3],
+            [4, 5, 6],
+          ],
+          scaling: 1,
+        }),
+      ],
+    ]);
+    const own = { gradients: true, wrt: ['anchors', 'positives', 'negatives'] } as const;
+    const through = { adapters, through: { anchors: 'a', positives: 'a' } };
+    const contrastive = (['explicit', 'own', 'inBatch+explicit', 'inBatch+own'] as const).flatMap(negativeMode =>
+      [{}, through].map(more =>
+        LossComputer.contrastive(anchors, positives, negatives, { ...own, ...more, negativeMode }),
+      ),
+    );
+    const losses: LossResult[] = [
+      ...contrastive,
+      LossComputer.contrastive(anchors, positives, null, { gradients: true, symmetric: true }),
+      LossComputer.crossEntropy(anchors, [0, 1, 2, 0], { gradients: true }),
+      LossComputer.mse(anchors, positives, { gradients: true }),
+      LossComputer.triplet(anchors, positives, negatives, { gradients: true }),
+      LossComputer.cosineEmbedding(anchors, positives, null, { gradients: true }),
+    ];
+    losses.push(LossComputer.combine(contrastive.map(loss => ({ loss, weight: 0.5 }))));
+    const step = adapter.asStep();
+    const { gradInput, gradParams } = step.backward(anchors, output) as {
+      gradInput: Rows;
+      gradParams: AdapterGradients;
+    };
+    const matrices = [
+      ...[output, ofTrace.gradA, ofTrace.gradB, ofTrace.gradInputs, adapter.forward(anchors), gradInput],
+      ...[step.forward(anchors), gradParams.gradA, gradParams.gradB],
+      ...losses.flatMap(({ gradients, targetGradients, negativeGradients, adapterGradients }) => [
+        ...[gradients, targetGradients, negativeGradients].filter(rows => rows !== undefined),
+        ...Array.from(adapterGradients?.values() ?? []).flatMap(({ gradA, gradB }) => [gradA, gradB]),
+      ]),
+    ];
+    const examples = anchors.map((row, i) => ({
+      inputEmb: Float32Array.from(row),
+      outputEmb: Float32Array.from(positives[i]!),
+    }));
+    for (const options of [{ hardNegatives: true }, { negativeMining: { strategy: 'random' }, seed: 1 }, {}] as const) {
+      const [batch] = new BatchGenerator(examples, options);
+      matrices.push(batch!.anchors, batch!.positives);
+      if (batch!.negatives) matrices.push(batch!.negatives);
+    }
+    matrices.push(new NgramEmbedder({ dim: 8 }).embed(['one', 'two']));
+    expect(matrices.length).toBeGreaterThan(50);
+    for (const matrix of matrices) {
+      expect(parsed(matrix)).toEqual(nested(matrix));
+      expect(Object.keys(matrix)).toEqual(Object.keys(nested(matrix)));
+      expect(structuredClone(matrix)).toEqual([...matrix]);
+    }
+  });
+
+  it('of an adapter in any form is what `from` and `loadStateDict` read', () => {
+    for (const form of [
+      adapter,
+      { loraA, loraB, scaling },
+      { loraA: nested(loraA), loraB: nested(loraB), scaling },
+      { loraA: [...loraA], loraB: [...loraB], scaling },
+      { loraA: asObjects(loraA), loraB: asObjects(loraB), scaling },
+      { loraA: { ...nested(loraA) }, loraB: { ...(asObjects(loraB) as object[]) }, scaling },
+    ]) {
+      const saved = parsed(form) as SavedAdapter;
+      expect(LoRAAdapter.from(saved)).toEqual(adapter);
+      const loaded = new LoRAAdapter({ dim: 3, outDim: 2, rank: 2, seed: 5 });
+      loaded.loadStateDict(saved);
+      expect(loaded).toEqual(adapter);
+    }
+  });
+
+  it.each<[string, unknown]>([
+    ['adapter.loraA[0] must be a Float32Array, Float64Array or number[], got an object', [{ 1: 1, 2: 2 }]],
+    ['adapter.loraA[0] must be a Float32Array, Float64Array or number[], got an object', [{}]],
+    ['adapter.loraA[0] must be a Float32Array, Float64Array or number[], got an object', [{ 0: 1, 2: 2 }]],
+    ['adapter.loraA[0][1] must be a number, got null', [{ 0: 1, 1: null }]],
+    ['adapter.loraA[1][0] must be a number, got "x"', [[1], { 0: 'x' }]],
+    ['adapter.loraA must be an array, got an object', { length: 1 }],
+  ])('of something else is refused: %s', (message, rows) => {
+    const saved = { loraA: rows, loraB: [[1, 2]], scaling: 1 } as SavedAdapter;
+    expect(() => LoRAAdapter.from(saved)).toThrow(`LoRAAdapter.from: ${message}`);
+  });
+});
+
 describe('loadStateDict', () => {
   it('takes weights over in place, and forgets the last forward', () => {
     const adapter = new LoRAAdapter({ dim: 3, rank: 2, seed: 1 });
@@ -200,6 +315,11 @@ describe('loadStateDict', () => {
     ['state must be an object, got undefined', () => undefined],
     ['state.scaling must be a finite number, got undefined', ({ loraA, loraB }) => ({ loraA, loraB })],
     ['state.scaling is 3, this adapter has 4', state => ({ ...state, scaling: 3 })],
+    [
+      'state is of rank 1, the adapter of rank 2',
+      () => new LoRAAdapter({ dim: 2, rank: 1, alpha: 4, seed: 2 }).stateDict(),
+    ],
+    ['state is of rank 4, the adapter of rank 2', () => new LoRAAdapter({ dim: 2, rank: 4, seed: 2 }).stateDict()],
     ['state.loraA has 1 row, the adapter has 2', state => ({ ...state, loraA: [[1, 1]] })],
     ['state.loraB[0] has 1 entry, expected 2', state => ({ ...state, loraB: [[1], [1]] })],
     [

@@ -11,6 +11,7 @@ import {
   type SGDOptions,
   type SGDState,
 } from '../src/index.js';
+import { fingerprintOf } from '../src/internal/fingerprint.js';
 import { expectClose } from './support/close.js';
 import { mulberry32 } from './support/golden.js';
 
@@ -240,6 +241,7 @@ describe('a state taken after any step', () => {
       adapters: {
         a: { loraA: { steps: 1, first: [[2]], second: [[2]] }, loraB: { steps: 1, first: [[-1]], second: [[0.5]] } },
       },
+      fingerprints: { a: expect.stringMatching(/^[0-9a-f]{16}$/) },
     });
     const sgd = new SGD(new Map([['a', { loraA: [[1]], loraB: [[1]], scaling: 1 }]]), { maxGradNorm: 1 });
     expect(sgd.stateDict()).toEqual({
@@ -247,6 +249,7 @@ describe('a state taken after any step', () => {
       lr: 0.01,
       options: { momentum: 0, weightDecay: 0, maxGradNorm: 1 },
       adapters: { a: { loraA: { velocity: null }, loraB: { velocity: null } } },
+      fingerprints: { a: expect.stringMatching(/^[0-9a-f]{16}$/) },
     });
   });
 
@@ -260,6 +263,114 @@ describe('a state taken after any step', () => {
     optimizer.loadStateDict(state);
     state.adapters['a']!.loraA.first[0]![0] = 8;
     expect(optimizer.stateDict().adapters['a']!.loraA.first[0]![0]).toBe(9);
+  });
+});
+
+describe('fingerprints', () => {
+  const stateOf = (adapters: Map<string, Adapter>): AdamWState => {
+    const optimizer = new AdamW(adapters);
+    optimizer.step(new Map(Array.from(adapters.keys(), (name, i) => [name, gradients[i]!])));
+    return JSON.parse(JSON.stringify(optimizer.stateDict()));
+  };
+  const two = (): Map<string, Adapter> =>
+    new Map([
+      ['query', new LoRAAdapter({ dim: 5, rank: 2, seed: 1 })],
+      ['answer', new LoRAAdapter({ dim: 5, rank: 2, seed: 2 })],
+    ]);
+
+  it('refuse the state of other weights of equal size by the name of the adapter, and change nothing', () => {
+    const trained = two();
+    const state = stateOf(trained);
+    const [query, answer] = [trained.get('query')!, trained.get('answer')!];
+    const changed = LoRAAdapter.from(query);
+    changed.loraA[4]![1]! += 1e-6;
+    for (const [name, adapters] of [
+      ['query', two()],
+      [
+        'query',
+        new Map([
+          ['query', answer],
+          ['answer', query],
+        ]),
+      ],
+      [
+        'query',
+        new Map<string, Adapter>([
+          ['query', changed],
+          ['answer', answer],
+        ]),
+      ],
+      [
+        'answer',
+        new Map([
+          ['query', query],
+          ['answer', LoRAAdapter.from(query)],
+        ]),
+      ],
+    ] as const) {
+      const optimizer = new AdamW(adapters, { lr: 9 });
+      const before = optimizer.stateDict();
+      expect(() => optimizer.loadStateDict({ ...state, options: before.options })).toThrow(
+        `AdamW.loadStateDict: state.fingerprints["${name}"] is that of other weights than adapters.get("${name}") has`,
+      );
+      expect(optimizer.stateDict()).toEqual(before);
+      const { fingerprints: _, ...anyWeights } = state;
+      optimizer.loadStateDict(anyWeights);
+      expect(optimizer.stateDict().adapters).toEqual(state.adapters);
+    }
+  });
+
+  it('are those of the weights in float32, whatever holds them', () => {
+    const trained = two();
+    const state = stateOf(trained);
+    const asArrays = ({ loraA, loraB, scaling }: Adapter): Adapter => ({
+      loraA: loraA.map(row => Array.from(row)),
+      loraB: loraB.map(row => Array.from(row, weight => weight * (1 + 1e-12))),
+      scaling,
+    });
+    for (const adapters of [
+      new Map(Array.from(trained, ([name, adapter]) => [name, asArrays(adapter)])),
+      LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(trained)),
+    ]) {
+      const optimizer = new AdamW(adapters);
+      optimizer.loadStateDict(state);
+      expect(optimizer.stateDict()).toEqual(state);
+    }
+  });
+
+  it('must be texts, of every adapter', () => {
+    const trained = two();
+    const { fingerprints, ...state } = stateOf(trained);
+    const load = (value: unknown): void =>
+      new AdamW(trained).loadStateDict({ ...state, fingerprints: value } as AdamWState);
+    expect(() => load(1)).toThrow('AdamW.loadStateDict: state.fingerprints must be an object, got 1');
+    expect(() => load({ query: fingerprints!['query'] })).toThrow(
+      'AdamW.loadStateDict: state.fingerprints["answer"] must be a string, got undefined',
+    );
+  });
+
+  it('differ for every change of one number, of shape and of order', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 4 }), {
+          minLength: 1,
+          maxLength: 4,
+        }),
+        fc.nat(3),
+        fc.nat(3),
+        (rows, i, j) => {
+          const [row, original] = [rows[i % rows.length]!, fingerprintOf(rows)];
+          const at = j % row.length;
+          const value = row[at]!;
+          row[at] = value === 0 ? 1e-30 : -value;
+          expect(fingerprintOf(rows)).not.toBe(original);
+          row[at] = value;
+          expect(fingerprintOf(rows.map(each => each.map(number => (number === 0 ? -0 : number))))).toBe(original);
+          expect(fingerprintOf([...rows, [0]])).not.toBe(original);
+          expect(fingerprintOf([[...rows.flat(), 0]])).not.toBe(original);
+        },
+      ),
+    );
   });
 });
 
@@ -296,6 +407,13 @@ describe('loadStateDict', () => {
     [
       'state.adapters has "b", which is no adapter',
       state => ({ ...state, adapters: { ...state.adapters, b: state.adapters['a'] } }),
+    ],
+    [
+      'state.adapters["a"] is of rank 1, the adapter of rank 2',
+      ({ adapters: _, ...state }) => ({
+        ...state,
+        adapters: new AdamW(new Map([['a', new LoRAAdapter({ dim: 5, rank: 1 })]])).stateDict().adapters,
+      }),
     ],
     ['state.adapters["a"].loraA must be an object, got 1', state => ({ ...state, adapters: { a: { loraA: 1 } } })],
     ['state.adapters["a"].loraB.steps must be an integer of at least 0, got -1', withMoments({ steps: -1 })],

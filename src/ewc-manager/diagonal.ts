@@ -11,23 +11,35 @@ import type { AdapterPenalty } from './penalty.js';
  */
 export interface FisherInfo {
   /** dim × rank. */
-  fisherA: readonly MutableVector[];
+  fisherA: MutableVector[];
   /** rank × outDim. */
-  fisherB: readonly MutableVector[];
+  fisherB: MutableVector[];
 }
 
 /** The parameters that the penalty pulls towards. */
 export interface OptimalParams {
   /** dim × rank. */
-  loraA: readonly MutableVector[];
+  loraA: MutableVector[];
   /** rank × outDim. */
+  loraB: MutableVector[];
+}
+
+/** The same of matrices whose rows stay. */
+export interface FisherRows {
+  fisherA: readonly MutableVector[];
+  fisherB: readonly MutableVector[];
+}
+
+/** The same of matrices whose rows stay. */
+export interface ParameterRows {
+  loraA: readonly MutableVector[];
   loraB: readonly MutableVector[];
 }
 
 /** What the diagonal penalty `λ/2 · (Σ fisher · (θ - optimal)² + constant)` keeps of one adapter. */
 export interface DiagonalMemory {
-  fisher: FisherInfo;
-  optimal: OptimalParams;
+  fisher: FisherRows;
+  optimal: ParameterRows;
   /** What the penalty of several tasks is at its least, over λ/2. */
   constant: number;
 }
@@ -66,7 +78,7 @@ const PARTS = [
 /** What a mode makes of the memory so far and a new task's Fisher, which is written to. */
 export function remember(
   name: string,
-  fisher: FisherInfo,
+  fisher: FisherRows,
   { loraA, loraB }: Adapter,
   before: DiagonalMemory | undefined,
   config: EWCConfig,

@@ -11,7 +11,7 @@ import {
 import { kernels } from '../kernels/index.js';
 import { float64Matrix } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, EmbeddedExample, MutableVector, Rows } from '../types.js';
-import type { FisherInfo } from './diagonal.js';
+import type { FisherRows } from './diagonal.js';
 import { inputsOf, otherSide, type Side, type Tower, targetsOf, turned } from './through.js';
 
 /** Gradients of the caller's own loss for one example and one adapter. */
@@ -49,8 +49,8 @@ export function fishersOf<E extends EmbeddedExample>(
   sample: readonly E[],
   data: readonly E[],
   kind: 'empirical' | 'exact' | ExampleGradients<E>,
-): Map<string, FisherInfo> {
-  const fisherOf = (tower: Tower): FisherInfo => {
+): Map<string, FisherRows> {
+  const fisherOf = (tower: Tower): FisherRows => {
     if (typeof kind === 'function') return fisherBy(kind, sample, tower, data);
     return (kind === 'exact' ? exactFisher : mseFisher)(sample, tower, data);
   };
@@ -58,7 +58,7 @@ export function fishersOf<E extends EmbeddedExample>(
 }
 
 /** Mean squared gradients of the MSE between adapted inputs and the other side of their pairs. */
-function mseFisher(sample: readonly EmbeddedExample[], tower: Tower, data: readonly EmbeddedExample[]): FisherInfo {
+function mseFisher(sample: readonly EmbeddedExample[], tower: Tower, data: readonly EmbeddedExample[]): FisherRows {
   const { name, adapter, sides } = tower;
   checkNumber(CALL, `${describeAdapter(name)}.scaling`, adapter.scaling);
   return checkedFisher(kernels().mseFisher(adapter, inputsOf(sample, sides), targetsOf(sample, sides)), tower, data);
@@ -70,7 +70,7 @@ function mseFisher(sample: readonly EmbeddedExample[], tower: Tower, data: reado
  * and perspectives on the natural gradient method"): `F_A[i][k] = (2/d)s²·E[x_i²]·Σ_j B[k][j]²`, `F_B[k][j] =
  * (2/d)s²·E[(xA)_k²]`.
  */
-function exactFisher(sample: readonly EmbeddedExample[], tower: Tower, data: readonly EmbeddedExample[]): FisherInfo {
+function exactFisher(sample: readonly EmbeddedExample[], tower: Tower, data: readonly EmbeddedExample[]): FisherRows {
   const { loraA, loraB, scaling } = tower.adapter;
   checkNumber(CALL, `${describeAdapter(tower.name)}.scaling`, scaling);
   const [dim, rank, outDim] = [loraA.length, loraB.length, loraB[0]!.length];
@@ -106,7 +106,7 @@ function fisherBy<E extends EmbeddedExample>(
   sample: readonly E[],
   { name, adapter, sides }: Tower,
   data: readonly E[],
-): FisherInfo {
+): FisherRows {
   const fisher = zerosFor(adapter);
   const labelOf = labelsIn(data);
   const scale = 1 / (sample.length * sides.length);
@@ -132,8 +132,8 @@ export function fishersBy<E extends EmbeddedExample>(
   sample: readonly E[],
   adapters: ReadonlyMap<string, Adapter>,
   data: readonly E[],
-): Map<string, FisherInfo> {
-  const fishers = new Map<string, FisherInfo>();
+): Map<string, FisherRows> {
+  const fishers = new Map<string, FisherRows>();
   const labelOf = labelsIn(data);
   for (const example of sample) {
     const label = `adapterGradients of ${labelOf(example)}`;
@@ -163,7 +163,7 @@ function labelsIn<E>(data: readonly E[]): (example: E) => string {
 }
 
 function addToFisher(
-  { fisherA, fisherB }: FisherInfo,
+  { fisherA, fisherB }: FisherRows,
   { gradA, gradB }: AdapterGradients,
   scale: number,
   label: string,
@@ -173,7 +173,7 @@ function addToFisher(
 }
 
 /** Divides a Fisher by its largest entry. */
-export function scaleToMaximumOne({ fisherA, fisherB }: FisherInfo): void {
+export function scaleToMaximumOne({ fisherA, fisherB }: FisherRows): void {
   const rows = [...fisherA, ...fisherB];
   let largest = 0;
   for (const row of rows) for (let j = 0; j < row.length; j++) largest = Math.max(largest, row[j]!);
@@ -192,7 +192,7 @@ function addSquares(target: readonly MutableVector[], source: Rows, scale: numbe
 }
 
 /** The Fisher, if it is finite; else an error that names the entry to blame. */
-function checkedFisher(fisher: FisherInfo, { name, adapter }: Tower, data: readonly EmbeddedExample[]): FisherInfo {
+function checkedFisher(fisher: FisherRows, { name, adapter }: Tower, data: readonly EmbeddedExample[]): FisherRows {
   const { fisherA, fisherB } = fisher;
   const allFinite =
     Number.isFinite(kernels().sumOfSquares(fisherA)) && Number.isFinite(kernels().sumOfSquares(fisherB));

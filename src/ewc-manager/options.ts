@@ -1,5 +1,5 @@
 import { checkNumber, checkOneOf, checkSeed } from '../internal/validate.js';
-import type { OptimalParams } from './diagonal.js';
+import type { ParameterRows } from './diagonal.js';
 
 export interface EWCOptions {
   /**
@@ -101,7 +101,7 @@ export function defaultLambda({ penalty }: Pick<EWCOptions, 'penalty'>): number 
 /**
  * The default strength of the function penalty, a mean over `outDim` columns: rows of unit length change in their sum.
  */
-export function functionLambda(remembered: Iterable<OptimalParams>): number {
+export function functionLambda(remembered: Iterable<ParameterRows>): number {
   const widths = Array.from(remembered, ({ loraB }) => loraB[0]!.length);
   return DEFAULT_LAMBDA.functionPerColumn * Math.max(...widths);
 }
@@ -111,7 +111,7 @@ export function functionLambda(remembered: Iterable<OptimalParams>): number {
  * about the rate, all together for one end: the loss then changes by the square of their sum, which the diagonal, a sum
  * of squares, falls short of by their number.
  */
-export function ownGradientsLambda(remembered: Iterable<OptimalParams>): number {
+export function ownGradientsLambda(remembered: Iterable<ParameterRows>): number {
   const counts = Array.from(remembered, ({ loraA, loraB }) => loraB.length * (loraA.length + loraB[0]!.length));
   return DEFAULT_LAMBDA.ownGradientsPerParameter * counts.reduce((sum, count) => sum + count, 0);
 }

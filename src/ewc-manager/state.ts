@@ -1,4 +1,5 @@
 import type { EWCStats } from '../ewc-manager.js';
+import { rowsOfJson } from '../internal/json-rows.js';
 import {
   checkArray,
   checkBoolean,
@@ -12,7 +13,7 @@ import {
 } from '../internal/validate.js';
 import { float64Matrix, toNestedArrays } from '../kernels/matrix.js';
 import type { Rows } from '../types.js';
-import type { FisherInfo, OptimalParams } from './diagonal.js';
+import type { FisherRows, ParameterRows } from './diagonal.js';
 import type { FunctionInfo } from './function-penalty.js';
 import { checkOptionsOf, type EWCConfig } from './options.js';
 import { SIDES, type Side, type SidesSeen } from './through.js';
@@ -48,8 +49,8 @@ export interface EWCState {
 
 /** State in the manager's own form. */
 interface State {
-  fisherInfo: Map<string, FisherInfo>;
-  optimalParams: Map<string, OptimalParams>;
+  fisherInfo: Map<string, FisherRows>;
+  optimalParams: Map<string, ParameterRows>;
   functionInfo: Map<string, FunctionInfo>;
   constants: Map<string, number>;
   sides: SidesSeen | undefined;
@@ -104,10 +105,10 @@ export function parseState(
   if (data['version'] !== undefined && data['version'] !== VERSION)
     throw new RangeError(`${CALL}: version ${describe(data['version'])} is not known, only ${VERSION}`);
   const optima = new Map(entriesOf('optimalParams', data['optimalParams']));
-  const fisherInfo = new Map<string, FisherInfo>();
+  const fisherInfo = new Map<string, FisherRows>();
   const functionInfo = new Map<string, FunctionInfo>();
-  const optimalParams = new Map<string, OptimalParams>();
-  const optimumOf = (field: string, name: string): OptimalParams => {
+  const optimalParams = new Map<string, ParameterRows>();
+  const optimumOf = (field: string, name: string): ParameterRows => {
     const optimum = optima.get(name);
     if (optimum === undefined) throw new RangeError(`${CALL}: ${field} has "${name}", optimalParams lacks it`);
     const loraA = parseMatrix(`optimalParams.${name}.loraA`, optimum['loraA']);
@@ -147,7 +148,7 @@ export function parseState(
 function parseFunctionInfo(
   name: string,
   { moment, residual, constant, scaling }: Record<string, unknown>,
-  { loraA, loraB }: OptimalParams,
+  { loraA, loraB }: ParameterRows,
 ): FunctionInfo {
   const matrix = parseMatrix(`${name}.moment`, moment);
   checkShape(`${name}.moment`, matrix, loraA.length, loraA.length);
@@ -211,7 +212,8 @@ function entriesOf(field: string, value: unknown): [string, Record<string, unkno
   });
 }
 
-function parseMatrix(name: string, rows: unknown, min = -Infinity): readonly Float64Array[] {
+function parseMatrix(name: string, saved: unknown, min = -Infinity): readonly Float64Array[] {
+  const rows = rowsOfJson(saved);
   checkFiniteRows(CALL, name, rows);
   const width = rows[0]!.length;
   const matrix = float64Matrix(rows.length, width);

@@ -1,6 +1,7 @@
 import { kernels } from '../kernels/index.js';
 import { bufferOf, type FloatMatrix, zerosLike } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, Rows } from '../types.js';
+import { rowsOfJson } from './json-rows.js';
 import {
   checkFinite,
   checkMap,
@@ -57,13 +58,32 @@ export function checkAdapter(
   }
 }
 
+/** The rank of two matrices that agree on it. */
+function rankOf(loraA: unknown, loraB: unknown): number | undefined {
+  const [a, b] = [rowsOfJson(loraA), rowsOfJson(loraB)];
+  if (!Array.isArray(a) || !Array.isArray(b)) return undefined;
+  const [row]: { length?: unknown }[] = a;
+  return row?.length === b.length ? b.length : undefined;
+}
+
+/** Names another rank first: every matrix is then of another shape. */
+export function checkSameRank(call: string, name: string, loraA: unknown, loraB: unknown, rank: number): void {
+  const theirs = rankOf(loraA, loraB);
+  if (theirs !== undefined && theirs !== rank)
+    throw new RangeError(`${call}: ${name} is of rank ${theirs}, the adapter of rank ${rank}`);
+}
+
 /** Checks that a matrix of state or gradients has the shape of the adapter's. */
 export function checkSameShape(call: string, name: string, rows: unknown, like: Rows): asserts rows is Rows {
   checkMatrix(call, name, rows, like.length, like[0]!.length);
 }
 
-/** A copy in the shape and precision of `like`; every entry finite in that precision and not below `min`. */
-export function checkedCopy(call: string, name: string, rows: unknown, like: Rows, min = -Infinity): FloatMatrix {
+/**
+ * A copy, of rows that may come from JSON, in the shape and precision of `like`; every entry finite in that precision and
+ * not below `min`.
+ */
+export function checkedCopy(call: string, name: string, saved: unknown, like: Rows, min = -Infinity): FloatMatrix {
+  const rows = rowsOfJson(saved);
   checkSameShape(call, name, rows, like);
   const copy = zerosLike(like);
   rows.forEach((row, i) => {

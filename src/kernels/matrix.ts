@@ -2,6 +2,8 @@ import type { Float32Row, MutableVector, Rows, Vector } from '../types.js';
 
 /** The buffer behind the rows of a matrix made here. Such an array of rows is frozen, so that the two stay one. */
 const buffers = new WeakMap<object, Float32Array | Float64Array>();
+/** The same of matrices whose rows may be replaced, with the rows that are views of the buffer. */
+const editable = new WeakMap<object, { flat: Float32Array | Float64Array; views: FloatMatrix }>();
 
 /** Rows that are views of one buffer. */
 export type FloatMatrix = readonly (Float32Array | Float64Array)[];
@@ -17,8 +19,40 @@ export function float64Matrix(height: number, width: number): readonly Float64Ar
   const rows = new Array<Float64Array>(height);
   for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
   buffers.set(rows, flat);
-  return Object.freeze(rows);
+  return Object.freeze(withJson(rows));
 }
+
+/**
+ * A matrix that is used as plain nested arrays are, where the original has these: its rows may be replaced, and `flat`
+ * gives numbers. Kernels read it as a whole as long as no row was replaced.
+ */
+export function editableRows(rows: readonly MutableVector[]): MutableVector[] {
+  const flat = bufferOf(rows);
+  const copy = withJson([...rows]);
+  Object.defineProperty(copy, 'flat', { value: flatRows, configurable: true, writable: true });
+  if (flat) editable.set(copy, { flat, views: [...rows] as (Float32Array | Float64Array)[] });
+  return copy;
+}
+
+function flatRows(this: Rows, depth?: number): unknown[] {
+  return toNestedArrays(this).flat(depth);
+}
+
+/**
+ * Makes `JSON.stringify` write rows as nested arrays, in place; it writes rows of floats as objects else. The method is
+ * not enumerable, so that the array copies and compares as any other.
+ */
+export function withJson<T extends Rows>(rows: T): T {
+  return Object.defineProperty(rows, 'toJSON', JSON_METHOD);
+}
+
+const JSON_METHOD: PropertyDescriptor = {
+  value: function toJSON(this: Rows): number[][] {
+    return toNestedArrays(this);
+  },
+  configurable: true,
+  writable: true,
+};
 
 /** The rows of a buffer as a matrix that kernels read as a whole. */
 export function asMatrix(flat: Float32Row, height: number, width: number): readonly Float32Row[] {
@@ -29,12 +63,19 @@ export function asMatrix(flat: Float32Row, height: number, width: number): reado
 
 /** The buffer behind a matrix made here. */
 export function bufferOf(rows: Rows): Float32Array | Float64Array | undefined {
-  return buffers.get(rows);
+  return buffers.get(rows) ?? editedBufferOf(rows);
+}
+
+function editedBufferOf(rows: Rows): Float32Array | Float64Array | undefined {
+  const known = editable.get(rows);
+  if (!known || rows.length !== known.views.length) return undefined;
+  for (let i = 0; i < rows.length; i++) if (rows[i] !== known.views[i]) return undefined;
+  return known.flat;
 }
 
 /** All entries in row order: the buffer of a matrix made here, which may be written to, else a copy. */
 export function flatten(rows: Rows): Float32Array | Float64Array {
-  const known = buffers.get(rows);
+  const known = bufferOf(rows);
   if (known) return known;
   const width = rows[0]!.length;
   const flat = new Float64Array(rows.length * width);
@@ -49,7 +90,7 @@ export function flatten(rows: Rows): Float32Array | Float64Array {
 export function longRows(rows: readonly MutableVector[]): readonly MutableVector[];
 export function longRows(rows: Rows): Rows;
 export function longRows(rows: Rows): Rows {
-  const known = buffers.get(rows);
+  const known = bufferOf(rows);
   return known ? [known] : rows;
 }
 
@@ -57,12 +98,12 @@ export function longRows(rows: Rows): Rows {
 export function viewRows(flat: Float32Row, height: number, width: number): Float32Row[] {
   const rows = new Array<Float32Row>(height);
   for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
-  return rows;
+  return withJson(rows);
 }
 
 /** The rows in float32. */
 export function toFloat32Rows(rows: Rows): Float32Row[] {
-  return rows.map(row => Float32Array.from(row));
+  return withJson(rows.map(row => Float32Array.from(row)));
 }
 
 /** A copy that loses nothing: float32 rows stay float32, all others become float64. */

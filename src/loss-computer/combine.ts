@@ -9,6 +9,7 @@ import {
   inWords,
   throwNonFinite,
 } from '../internal/validate.js';
+import { withJson } from '../kernels/matrix.js';
 import type { Float32Row, LossResult, Rows } from '../types.js';
 
 /** A loss and what it counts in a sum. */
@@ -90,7 +91,7 @@ function addAdapters(
 }
 
 function zerosLike(rows: Rows): Float32Row[] {
-  return rows.map(row => new Float32Array(row.length));
+  return withJson(rows.map(row => new Float32Array(row.length)));
 }
 
 function addRows(name: string, sums: readonly Float32Row[], rows: Rows, weight: number): void {

@@ -9,6 +9,7 @@ import {
 } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { ContrastiveProblem, ContrastiveResult } from '../kernels/kernels.js';
+import { withJson } from '../kernels/matrix.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
 import {
@@ -198,8 +199,8 @@ function byArgument(
   needed: Record<ContrastiveArgument, boolean>,
 ): RowGradients {
   if (kind === 'others') return { anchors, positives, negatives: own ? ofOwn : candidates };
-  const ofPositives = needed.positives && candidates ? candidates.slice(0, count) : null;
-  const ofOthers = needed.negatives && candidates ? candidates.slice(count) : null;
+  const ofPositives = needed.positives && candidates ? withJson(candidates.slice(0, count)) : null;
+  const ofOthers = needed.negatives && candidates ? withJson(candidates.slice(count)) : null;
   return { anchors, positives: ofPositives, negatives: own ? ofOwn : ofOthers };
 }
 

@@ -2,6 +2,7 @@ import { checkAdapter, describeAdapter } from '../internal/adapters.js';
 import { checkThrough } from '../internal/through.js';
 import { checkMap, checkNumber, checkWidth, indexOfOtherWidth, inWords, throwNonFinite } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
+import { withJson } from '../kernels/matrix.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import type { ContrastiveRows } from './negatives.js';
 
@@ -107,7 +108,7 @@ function backward(
     if (!Number.isFinite(squares)) throwOverflow(call, given, runs);
     adapterGradients.set(name, { gradA, gradB });
     forEachPart(parts, given, (part, first, end) => {
-      ofRows[part] = wantsInputs ? gradInputs.slice(first, end) : null;
+      ofRows[part] = wantsInputs ? withJson(gradInputs.slice(first, end)) : null;
     });
   }
   return { gradients: ofRows, adapterGradients };

@@ -13,6 +13,8 @@ export interface OptimizerState<Name extends string = string, Options = { maxGra
   options: Options;
   /** What the optimizer remembers of each matrix, by adapter. */
   adapters: Record<string, { loraA: Moments; loraB: Moments }>;
+  /** Fingerprints of the weights that the state belongs to, by adapter. Without them a state is taken for any weights. */
+  fingerprints?: Record<string, string>;
 }
 
 /** What `AdamW.stateDict` returns. */

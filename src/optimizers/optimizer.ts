@@ -3,11 +3,13 @@ import {
   checkAdapters,
   checkFiniteGradients,
   checkGradients,
+  checkSameRank,
   checkTrainable,
   describeAdapter,
   shapeOf,
 } from '../internal/adapters.js';
 import { checkDistinct } from '../internal/distinct.js';
+import { fingerprintOf } from '../internal/fingerprint.js';
 import { jsonOf, shortened } from '../internal/json.js';
 import {
   checkFiniteRows,
@@ -17,6 +19,7 @@ import {
   checkOneOf,
   checkRowShapes,
   describe,
+  wrongType,
 } from '../internal/validate.js';
 import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
 import type { MomentsKind, OptimizerState, SavedMoments } from './moments.js';
@@ -93,16 +96,18 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
       lr,
       options: structuredClone(options),
       adapters: Object.fromEntries(saved),
+      fingerprints: Object.fromEntries(Array.from(this.#matrices, ([name, each]) => [name, weightsOf(each)])),
     } as State;
   }
 
   /**
-   * Takes over a state, so that the steps that follow are those of the optimizer that gave it, bit by bit if the
-   * weights are the same too.
+   * Takes over a state, so that the steps that follow are those of the optimizer that gave it, bit by bit. Load the
+   * adapters first: a state belongs to the weights that it was taken with, and their fingerprints are compared in float32.
+   * Delete `state.fingerprints` to go on with other weights.
    *
    * @param state What `stateDict` returned, also after a round trip through JSON.
    * @throws TypeError or RangeError, with nothing changed, when the state is another optimizer's, has other options,
-   *   other adapters or other shapes, or holds a number that is not finite, a negative square or a bad count.
+   *   other adapters, ranks, shapes or weights, or holds a number that is not finite, a negative square or a bad count.
    */
   loadStateDict(state: State): void {
     const call = `${this.#name}.loadStateDict`;
@@ -122,6 +127,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
       const label = `state.adapters[${describe(name)}]`;
       const entry = saved.get(name);
       checkObject(call, label, entry);
+      checkSameRank(call, label, matrixOf(entry['loraA']), matrixOf(entry['loraB']), loraB.values.length);
       const load = (matrix: keyof Matrices<Moments>, { values }: Known<Moments>): Known<Moments> => {
         const moments = entry[matrix];
         checkObject(call, `${label}.${matrix}`, moments);
@@ -129,8 +135,23 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
       };
       loaded.set(name, { loraA: load('loraA', loraA), loraB: load('loraB', loraB) });
     }
+    this.#checkFingerprints(call, state.fingerprints);
     this.lr = rate;
     this.#matrices = loaded;
+  }
+
+  #checkFingerprints(call: string, fingerprints: unknown): void {
+    if (fingerprints === undefined) return;
+    checkObject(call, 'state.fingerprints', fingerprints);
+    for (const [name, matrices] of this.#matrices) {
+      const saved = fingerprints[name];
+      if (saved === weightsOf(matrices)) continue;
+      const label = `state.fingerprints[${describe(name)}]`;
+      if (typeof saved !== 'string') throw wrongType(call, label, 'a string', saved);
+      throw new RangeError(
+        `${call}: ${label} is that of other weights than ${describeAdapter(name)} has; load the adapter first, or delete state.fingerprints to use other weights`,
+      );
+    }
   }
 
   #checkOptions(call: string, options: unknown): void {
@@ -184,6 +205,15 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
       throw new RangeError(`${call}: adapter ${describe(name)} is ${shape}, was ${before} when the optimizer was made`);
     for (const matrix of MATRICES) checkTrainable(call, `${label}.${matrix}`, adapter[matrix]);
   }
+}
+
+function weightsOf({ loraA, loraB }: Matrices<unknown>): string {
+  return fingerprintOf([...loraA.values, ...loraB.values]);
+}
+
+/** The first matrix of saved moments. */
+function matrixOf(moments: unknown): unknown {
+  return typeof moments === 'object' && moments !== null ? Object.values(moments).find(Array.isArray) : undefined;
 }
 
 /** A learning rate: 0 or more, and within float32, in which a greater one would make every weight infinite. */

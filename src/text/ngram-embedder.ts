@@ -1,6 +1,7 @@
 import { withDefaults } from '../internal/options.js';
 import { Pace } from '../internal/pace.js';
 import { checkArray, checkCount, checkNumber, checkObject, wrongType, wrongValue } from '../internal/validate.js';
+import { withJson } from '../kernels/matrix.js';
 import type { Float32Row } from '../types.js';
 import { BUCKETS, DocumentFrequencies, MOST_DOCUMENTS } from './document-frequencies.js';
 import { countFeatures, isWord } from './features.js';
@@ -171,7 +172,7 @@ export class NgramEmbedder {
         rows[i] = buffer.subarray(offset, offset + this.dim);
       }
     }
-    return rows;
+    return withJson(rows);
   }
 
   /** Writes the row of a text to zeros. Most of its entries stay 0, so the loops go over the features. */

@@ -7,7 +7,7 @@ import type {
   TripletProblem,
   TripletResult,
 } from '../kernels.js';
-import { commonWidth, viewRows } from '../matrix.js';
+import { commonWidth, viewRows, withJson } from '../matrix.js';
 import { specialize } from '../specialize.js';
 import { addCosineGradient, cosineDistance, cosineOf, euclidean, squaredDistance } from '../vector.js';
 
@@ -163,6 +163,6 @@ function addDifference(ofA: Float32Row, ofB: Float32Row, a: Vector, b: Vector, s
 /** Zeros in the shape of the rows: views of one buffer where they are equally long. */
 function zeroRowsLike(rows: Rows): Float32Row[] {
   const width = commonWidth(rows);
-  if (width === 0) return rows.map(row => new Float32Array(row.length));
+  if (width === 0) return withJson(rows.map(row => new Float32Array(row.length)));
   return viewRows(new Float32Array(rows.length * width), rows.length, width);
 }

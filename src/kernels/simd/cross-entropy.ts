@@ -1,5 +1,6 @@
 import type { Float32Row } from '../../types.js';
 import type { CrossEntropyProblem } from '../kernels.js';
+import { withJson } from '../matrix.js';
 import { crossEntropy as scalarCrossEntropy } from '../scalar/rows.js';
 import { type KernelMemory, roundUp } from './memory.js';
 
@@ -21,7 +22,7 @@ export function crossEntropy(
 
   const { call, f32, f64 } = memory;
   const [at, at64] = [data / 4, results / 8];
-  const gradients = problem.gradients ? logits.map(row => new Float32Array(row.length)) : undefined;
+  const gradients = problem.gradients ? withJson(logits.map(row => new Float32Array(row.length))) : undefined;
   let loss = 0;
   for (let i = 0; i < logits.length; i++) {
     const [row, target, scale] = [logits[i]!, targets[i]!, coefficients[i]!];

@@ -1,0 +1,22 @@
+/**
+ * Rows as JSON may hold them: nested arrays, or for `Float32Array`s that were written as they are, `{"0":1,"1":2}`.
+ * What is neither stays, for the checks that follow.
+ */
+export function rowsOfJson(rows: unknown): unknown {
+  const outer = arrayOf(rows);
+  if (!Array.isArray(outer) || !outer.some(isPlainObject)) return outer;
+  return outer.map(arrayOf);
+}
+
+/** An array for an object whose keys are 0, 1, 2 … in order. */
+function arrayOf(value: unknown): unknown {
+  if (!isPlainObject(value)) return value;
+  const keys = Object.keys(value);
+  return keys.length > 0 && keys.every((key, i) => key === String(i)) ? Object.values(value) : value;
+}
+
+function isPlainObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
