@@ -1,4 +1,4 @@
-import { checkArray, checkBoolean, checkNumber, checkOptions, checkVector } from './internal/validate.js';
+import { checkArray, checkBoolean, checkNumber, checkOptions, checkVector, inWords } from './internal/validate.js';
 
 export interface ContinualMetricsOptions {
   /** Whether greater scores are better, as with accuracies, or smaller ones, as with losses. Default true. */
@@ -14,13 +14,19 @@ export interface ContinualMetricsOptions {
 export interface ContinualMetrics {
   /** Mean score over all tasks at the end: `1/T · Σ_j R[T-1][j]`. */
   accuracy: number;
-  /** How much worse than its best score each earlier task ends (Chaudhry et al. 2018); 0 for one task. */
+  /**
+   * How much worse each earlier task ends than its best score after any earlier task, even before it was learned itself
+   * (Chaudhry et al. 2018); 0 for one task.
+   */
   forgetting: number;
   /** How much worse than right after it was learned each earlier task ends. */
   forgettingFromFirst: number;
   /** How much learning later tasks helped earlier ones: `-forgettingFromFirst` (Lopez-Paz and Ranzato 2017). */
   backwardTransfer: number;
-  /** How much better than the baseline each later task does just before it is learned (Lopez-Paz and Ranzato 2017). */
+  /**
+   * How much better than the baseline each later task does just before it is learned (Lopez-Paz and Ranzato 2017): the
+   * mean over the later tasks whose score at that time is given, NaN where none is. 0 for one task.
+   */
   forwardTransfer: number;
 }
 
@@ -31,7 +37,8 @@ const CALL = 'continualMetrics';
  * 2017, "Gradient episodic memory for continual learning"; Chaudhry et al. 2018, "Riemannian walk for incremental
  * learning").
  *
- * @param scores T rows of T numbers: `scores[i][j]` is the score on task j after task i was learned.
+ * @param scores T rows of T numbers: `scores[i][j]` is the score on task j after task i was learned. Scores on tasks that
+ *   were not learned yet (j > i) may be missing: a shorter row, of at least i + 1 numbers, or NaN.
  * @throws TypeError or RangeError that names the row and the value, for no tasks, rows of another length, or a score
  *   that is not finite.
  *
@@ -53,28 +60,41 @@ export function continualMetrics(
   checkArray(CALL, 'scores', scores);
   if (scores.length === 0) throw new RangeError(`${CALL}: scores has no rows`);
   const tasks = scores.length;
-  for (const [i, row] of scores.entries()) checkScores(`scores[${i}]`, row, tasks);
-  if (baseline !== undefined) checkScores('baseline', baseline, tasks);
+  for (const [i, row] of scores.entries()) checkScores(`scores[${i}]`, row, i + 1, tasks);
+  if (baseline !== undefined) checkScores('baseline', baseline, tasks, tasks);
 
   const sign = higherIsBetter ? 1 : -1;
-  const score = (i: number, j: number): number => sign * scores[i]![j]!;
+  /** NaN where it is missing. */
+  const score = (i: number, j: number): number => sign * (scores[i]![j] ?? Number.NaN);
   const last = tasks - 1;
   const earlier = Array.from({ length: last }, (_, j) => j);
-  const best = (j: number): number => Math.max(...earlier.filter(i => i >= j).map(i => score(i, j)));
+  const best = (j: number): number => Math.max(...present(earlier.map(i => score(i, j))));
+  const transfers = present(earlier.map(i => score(i, i + 1) - sign * (baseline?.[i + 1] ?? 0)));
   const fromFirst = mean(earlier.map(j => score(j, j) - score(last, j)));
   return {
     accuracy: mean(Array.from(scores[last]!)),
     forgetting: mean(earlier.map(j => best(j) - score(last, j))),
     forgettingFromFirst: fromFirst,
     backwardTransfer: fromFirst === 0 ? 0 : -fromFirst,
-    forwardTransfer: mean(earlier.map(i => score(i, i + 1) - sign * (baseline?.[i + 1] ?? 0))),
+    forwardTransfer: tasks > 1 && transfers.length === 0 ? Number.NaN : mean(transfers),
   };
 }
 
-function checkScores(name: string, row: unknown, tasks: number): void {
+/** Checks a row of at most `tasks` scores, of which all but the first `needed` may be missing. */
+function checkScores(name: string, row: unknown, needed: number, tasks: number): void {
   checkVector(CALL, name, row);
-  if (row.length !== tasks) throw new RangeError(`${CALL}: ${name} has ${row.length} entries, expected ${tasks}`);
-  for (let j = 0; j < tasks; j++) checkNumber(CALL, `${name}[${j}]`, row[j]);
+  if (row.length < needed || row.length > tasks) {
+    const expected = needed === tasks ? `${tasks}` : `${needed} to ${tasks}`;
+    throw new RangeError(`${CALL}: ${name} has ${inWords(row.length, 'entry')}, expected ${expected}`);
+  }
+  for (let j = 0; j < row.length; j++) {
+    if (j < needed || !Number.isNaN(row[j])) checkNumber(CALL, `${name}[${j}]`, row[j]);
+  }
+}
+
+/** Those that are not missing. */
+function present(values: readonly number[]): number[] {
+  return values.filter(value => !Number.isNaN(value));
 }
 
 function mean(values: readonly number[]): number {

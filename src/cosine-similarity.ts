@@ -1,4 +1,4 @@
-import { checkFinite, checkVector } from './internal/validate.js';
+import { checkFinite, checkVector, inWords } from './internal/validate.js';
 import { withSquares } from './kernels/packed-rows.js';
 import { dot } from './kernels/vector.js';
 import type { Vector } from './types.js';
@@ -24,7 +24,7 @@ export function cosineSimilarity(a: Vector, b: Vector): number {
     checkVector(call, name, row);
     checkFinite(call, name, row);
   }
-  if (a.length !== b.length) throw new RangeError(`${call}: b has ${b.length} entries, a has ${a.length}`);
+  if (a.length !== b.length) throw new RangeError(`${call}: b has ${inWords(b.length, 'entry')}, a has ${a.length}`);
   const left = withSquares(a);
   const right = withSquares(b);
   const squares = left.squares * right.squares;

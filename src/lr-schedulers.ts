@@ -47,8 +47,9 @@ export const LRSchedulers = {
   warmupCosine,
 
   /**
-   * From `baseLR` up to `maxLR`, then down to `baseLR / finalDiv` at `totalSteps` (Smith and Topin 2018,
-   * "Super-Convergence"; the options are PyTorch's `OneCycleLR`, which reaches peak and end a step earlier).
+   * From `baseLR`, or with `divFactor` from `maxLR / divFactor`, up to `maxLR`, then down to the first rate divided by
+   * `finalDiv` at `totalSteps` (Smith and Topin 2018, "Super-Convergence"). With `divFactor` the rates are those of
+   * PyTorch's `OneCycleLR`, which reaches peak and end a step earlier.
    */
   oneCycle,
 

@@ -51,7 +51,7 @@ const losses: Row[] = [
     () => LossComputer.contrastive(untyped(Float32Array.of(1)), rows),
   ],
   ['contrastive: anchors has no rows', RangeError, () => LossComputer.contrastive([], [])],
-  ['contrastive: positives has 1 rows, anchors has 2', RangeError, () => LossComputer.contrastive(rows, one)],
+  ['contrastive: positives has 1 row, anchors has 2', RangeError, () => LossComputer.contrastive(rows, one)],
   [
     'contrastive: anchors[1] must be a Float32Array, Float64Array or number[], got "x"',
     TypeError,
@@ -102,7 +102,7 @@ const losses: Row[] = [
     () => LossComputer.contrastive(rows, rows, null, { margin: Number.NaN }),
   ],
   [
-    'contrastive: ids has 1 rows, anchors has 2',
+    'contrastive: ids has 1 row, anchors has 2',
     RangeError,
     () => LossComputer.contrastive(rows, rows, null, { ids: [1] }),
   ],
@@ -116,7 +116,7 @@ const losses: Row[] = [
     RangeError,
     () => LossComputer.contrastive(rows, rows, null, { ids: [Number.NaN, 1] }),
   ],
-  ['triplet: negatives has 1 rows, anchors has 2', RangeError, () => LossComputer.triplet(rows, rows, one)],
+  ['triplet: negatives has 1 row, anchors has 2', RangeError, () => LossComputer.triplet(rows, rows, one)],
   [
     'triplet: negatives[1][1] must be finite, got Infinity',
     RangeError,
@@ -138,7 +138,7 @@ const losses: Row[] = [
     RangeError,
     () => LossComputer.crossEntropy(rows, [0.5, 0]),
   ],
-  ['crossEntropy: targets has 1 rows, predictions has 2', RangeError, () => LossComputer.crossEntropy(rows, [0])],
+  ['crossEntropy: targets has 1 row, predictions has 2', RangeError, () => LossComputer.crossEntropy(rows, [0])],
   [
     'crossEntropy: targets must be an array of class indices, got undefined',
     TypeError,
@@ -180,9 +180,9 @@ const losses: Row[] = [
     () => LossComputer.crossEntropy(rows, [0, 1], { labelSmoothing: 2 }),
   ],
   ['mse: predictions[1][1] must be finite, got NaN', RangeError, () => LossComputer.mse(withNaN, rows)],
-  ['mse: targets has 1 rows, predictions has 2', RangeError, () => LossComputer.mse(rows, one)],
+  ['mse: targets has 1 row, predictions has 2', RangeError, () => LossComputer.mse(rows, one)],
   [
-    'cosineEmbedding: labels has 1 rows, predictions has 2',
+    'cosineEmbedding: labels has 1 row, predictions has 2',
     RangeError,
     () => LossComputer.cosineEmbedding(rows, rows, [1]),
   ],
@@ -536,12 +536,12 @@ const options: Row[] = [
     () => new LoRAAdapter({ dim: 2, alpha: Number.NaN }),
   ],
   [
-    'LoRAAdapter.from: adapter.loraA[1] has 2 entries, loraB has 1 rows',
+    'LoRAAdapter.from: adapter.loraA[1] has 2 entries, loraB has 1 row',
     RangeError,
     () => LoRAAdapter.from({ ...adapter, loraA: [[1], [2, 3]] }),
   ],
   [
-    'LoRAAdapter.from: adapter.loraB[1] has 1 entries, loraB[0] has 2 entries',
+    'LoRAAdapter.from: adapter.loraB[1] has 1 entry, loraB[0] has 2 entries',
     RangeError,
     () => LoRAAdapter.from({ loraA: rows, loraB: [[1, 2], [3]], scaling: 1 }),
   ],
@@ -586,12 +586,12 @@ const options: Row[] = [
     () => new AdamW(adapters).step(new Map([['other', grads]])),
   ],
   [
-    'AdamW.step: grads.get("query").gradA has 1 rows, the adapter has 2',
+    'AdamW.step: grads.get("query").gradA has 1 row, the adapter has 2',
     RangeError,
     () => new AdamW(adapters).step(new Map([['query', { ...grads, gradA: [[1]] }]])),
   ],
   [
-    'AdamW.step: grads.get("query").gradB[0] has 1 entries, expected 2',
+    'AdamW.step: grads.get("query").gradB[0] has 1 entry, expected 2',
     RangeError,
     () => new AdamW(adapters).step(new Map([['query', { ...grads, gradB: [[1]] }]])),
   ],
@@ -803,6 +803,11 @@ const options: Row[] = [
     () => new ReduceLROnPlateau({ lr: 1, patience: 1.5 }),
   ],
   [
+    "ReduceLROnPlateau: thresholdMode must be 'rel' | 'abs', got \"relative\"",
+    RangeError,
+    () => new ReduceLROnPlateau({ lr: 1, thresholdMode: 'relative' as 'rel' }),
+  ],
+  [
     'ReduceLROnPlateau: threshold must be a finite number of at least 0, got -1',
     RangeError,
     () => new ReduceLROnPlateau({ lr: 1, threshold: -1 }),
@@ -900,11 +905,11 @@ const nonNumbers: Row[] = [
     () => LossComputer.contrastive(rows, rows, rows, { negativeMode: untyped('all') }),
   ],
   [
-    'contrastive: negatives has 1 rows, anchors has 2',
+    'contrastive: negatives has 1 row, anchors has 2',
     RangeError,
     () => LossComputer.contrastive(rows, rows, one, { negativeMode: 'own' }),
   ],
-  ['mse: weights has 1 rows, predictions has 2', RangeError, () => LossComputer.mse(rows, rows, { weights: [1] })],
+  ['mse: weights has 1 row, predictions has 2', RangeError, () => LossComputer.mse(rows, rows, { weights: [1] })],
   [
     'mse: weights[1] must not be negative, got -1',
     RangeError,
@@ -916,7 +921,7 @@ const nonNumbers: Row[] = [
     () => LossComputer.mse(rows, rows, { reduction: untyped('none') }),
   ],
   [
-    'crossEntropy: classWeights has 1 rows, predictions[0] has 2',
+    'crossEntropy: classWeights has 1 row, predictions[0] has 2',
     RangeError,
     () => LossComputer.crossEntropy(rows, [0, 1], { classWeights: [1] }),
   ],
@@ -958,7 +963,7 @@ const ewc: Row[] = [
     () => new EWCManager().computeFisher(untyped({}), data),
   ],
   [
-    'computeFisher: data[0].inputEmb has 1 entries, adapters.get("query").loraA has 2 rows',
+    'computeFisher: data[0].inputEmb has 1 entry, adapters.get("query").loraA has 2 rows',
     RangeError,
     () => new EWCManager().computeFisher(adapters, [{ inputEmb: [1], outputEmb: [1, 2] }]),
   ],
@@ -978,7 +983,7 @@ const ewc: Row[] = [
     () => new EWCManager().computeFisher(adapters, data, { gradients: untyped(3) }),
   ],
   [
-    'computeFisher: gradients of data[0] for "query": gradA has 1 rows, the adapter has 2',
+    'computeFisher: gradients of data[0] for "query": gradA has 1 row, the adapter has 2',
     RangeError,
     () => new EWCManager().computeFisher(adapters, data, { gradients: () => ({ ...grads, gradA: [[1]] }) }),
   ],
@@ -1191,7 +1196,7 @@ describe('what is refused changes nothing', () => {
       ],
     ]);
     expect(() => online.computeFisher(wider, data)).toThrow(
-      'fisherA of "query" from the task before[0] has 1 entries, expected 2',
+      'fisherA of "query" from the task before[0] has 1 entry, expected 2',
     );
     expect(online.export()).toEqual(
       before.config.online ? before : { ...before, config: { ...before.config, online: true } },
@@ -1236,7 +1241,7 @@ describe('what is refused changes nothing', () => {
   it('of a backward that does not fit its forward', () => {
     const lora = LoRAAdapter.from(adapter);
     lora.forward(rows);
-    expect(() => lora.backward(one)).toThrow('backward: gradRows has 1 rows, the last forward has 2');
+    expect(() => lora.backward(one)).toThrow('backward: gradRows has 1 row, the last forward has 2');
     expect(() => lora.backward(withNaN)).toThrow('backward: gradRows[1][1] must be finite, got NaN');
     expect(lora.backward(rows).gradA).toHaveLength(2);
   });

@@ -39,6 +39,30 @@ describe('continualMetrics', () => {
     );
   });
 
+  it('measures forgetting from the best of all earlier scores, before the task was learned too', () => {
+    const rows = [
+      [0.9, 0.95, 0.1],
+      [0.7, 0.7, 0.3],
+      [0.6, 0.65, 0.8],
+    ];
+    const { forgetting, forgettingFromFirst } = continualMetrics(rows);
+    expect(forgetting).toBeCloseTo(0.3, 12);
+    expect(forgettingFromFirst).toBeCloseTo((0.3 + 0.05) / 2, 12);
+  });
+
+  it('takes triangles, as short rows or with NaN, and gives what they allow', () => {
+    const short = scores.map((row, i) => row.slice(0, i + 1));
+    const filled = scores.map((row, i) => row.map((value, j) => (j > i ? Number.NaN : value)));
+    const { forwardTransfer: _, ...whole } = continualMetrics(scores);
+    for (const triangle of [short, filled, [short[0]!, filled[1]!, scores[2]!]])
+      expect(continualMetrics(triangle)).toEqual({ ...whole, forwardTransfer: Number.NaN });
+    // One score above the diagonal is known, and counts in the maximum of its task.
+    const partly = [[0.9, 0.99], [0.95, 0.8], scores[2]!];
+    const { forwardTransfer, forgetting } = continualMetrics(partly, { baseline: [0, 0.2, 0] });
+    expect(forwardTransfer).toBeCloseTo(0.79, 12);
+    expect(forgetting).toBeCloseTo((0.95 - 0.6 + (0.99 - 0.85)) / 2, 12);
+  });
+
   it('of one task forgets nothing', () => {
     expect(continualMetrics([Float32Array.of(0.5)])).toEqual({
       accuracy: 0.5,
@@ -51,12 +75,14 @@ describe('continualMetrics', () => {
 
   it.each<[string, () => unknown]>([
     ['continualMetrics: scores has no rows', () => continualMetrics([])],
-    ['continualMetrics: scores[1] has 1 entries, expected 2', () => continualMetrics([[1, 2], [3]])],
+    ['continualMetrics: scores[0] has 3 entries, expected 1 to 2', () => continualMetrics([[1, 2, 3], [1]])],
+    ['continualMetrics: scores[1][0] must be a finite number, got NaN', () => continualMetrics([[1], [Number.NaN, 1]])],
+    ['continualMetrics: scores[1] has 1 entry, expected 2', () => continualMetrics([[1, 2], [3]])],
     [
-      'continualMetrics: scores[0][1] must be a finite number, got NaN',
+      'continualMetrics: scores[0][1] must be a finite number, got Infinity',
       () =>
         continualMetrics([
-          [1, Number.NaN],
+          [1, Number.POSITIVE_INFINITY],
           [1, 2],
         ]),
     ],
@@ -65,7 +91,7 @@ describe('continualMetrics', () => {
       () => continualMetrics(undefined as unknown as number[][]),
     ],
     [
-      'continualMetrics: baseline has 1 entries, expected 2',
+      'continualMetrics: baseline has 1 entry, expected 2',
       () =>
         continualMetrics(
           [

@@ -348,17 +348,12 @@ describe('refuses', () => {
       { adapters, through: { anchors: 'query', positives: 'wide' } },
     ],
     [
-      'negatives[1] has 1 entries, anchors[0] has 2 entries through adapters.get("query")',
+      'negatives[1] has 1 entry, anchors[0] has 2 entries through adapters.get("query")',
       RangeError,
       { adapters, through: { anchors: 'query' } },
       [[1, 2], [3]],
     ],
-    [
-      'negatives[1] has 1 entries, expected 2',
-      RangeError,
-      { adapters, through: { positives: 'query' } },
-      [[1, 2], [3]],
-    ],
+    ['negatives[1] has 1 entry, expected 2', RangeError, { adapters, through: { positives: 'query' } }, [[1, 2], [3]]],
     [
       'adapters.get("spoiled").loraA[1][0] must be finite, got NaN',
       RangeError,
@@ -373,7 +368,7 @@ describe('refuses', () => {
     ['wrt must be an array, got "anchors"', TypeError, { wrt: 'anchors' }],
     ['negativeIds needs ids, got undefined', RangeError, { negativeIds: [1, 2] }, rows],
     ['negativeIds needs negatives, got null', RangeError, { ids: [1, 2], negativeIds: [1, 2] }],
-    ['negativeIds has 1 rows, negatives has 2', RangeError, { ids: [1, 2], negativeIds: [1] }, rows],
+    ['negativeIds has 1 row, negatives has 2', RangeError, { ids: [1, 2], negativeIds: [1] }, rows],
     ['negativeIds[0] is NaN, which equals no id', RangeError, { ids: [1, 2], negativeIds: [Number.NaN, 1] }, rows],
     ['negativeIds[1] must be a string or a number, got null', TypeError, { ids: [1, 2], negativeIds: [1, null] }, rows],
     ["negativeMode 'own' needs negatives, got null", RangeError, { negativeMode: 'own' }],

@@ -426,7 +426,7 @@ describe('computeFisher refuses', () => {
       { adapterGradients: () => new Map([['q', gradients()]]) },
     ],
     [
-      'adapterGradients of data[0].get("query").gradA has 1 rows, the adapter has 2',
+      'adapterGradients of data[0].get("query").gradA has 1 row, the adapter has 2',
       RangeError,
       { adapterGradients: () => new Map([['query', { ...gradients(), gradA: [[1]] }]]) },
     ],
@@ -437,7 +437,7 @@ describe('computeFisher refuses', () => {
     ],
     ["adapterGradients gave no adapter's gradients", RangeError, { adapterGradients: () => new Map() }],
     [
-      'data[0].outputEmb has 1 entries, adapters.get("answer").loraA has 2 rows',
+      'data[0].outputEmb has 1 entry, adapters.get("answer").loraA has 2 rows',
       RangeError,
       { through: twoTowers },
       { penalty: 'function' },

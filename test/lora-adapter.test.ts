@@ -200,8 +200,8 @@ describe('loadStateDict', () => {
     ['state must be an object, got undefined', () => undefined],
     ['state.scaling must be a finite number, got undefined', ({ loraA, loraB }) => ({ loraA, loraB })],
     ['state.scaling is 3, this adapter has 4', state => ({ ...state, scaling: 3 })],
-    ['state.loraA has 1 rows, the adapter has 2', state => ({ ...state, loraA: [[1, 1]] })],
-    ['state.loraB[0] has 1 entries, expected 2', state => ({ ...state, loraB: [[1], [1]] })],
+    ['state.loraA has 1 row, the adapter has 2', state => ({ ...state, loraA: [[1, 1]] })],
+    ['state.loraB[0] has 1 entry, expected 2', state => ({ ...state, loraB: [[1], [1]] })],
     [
       'state.loraB[0][1] must be finite, got Infinity',
       ({ loraB, ...state }) => ({ ...state, loraB: [[1, 1e39], loraB[1]] }),

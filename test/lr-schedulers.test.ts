@@ -209,6 +209,10 @@ describe('by hand', () => {
     }
     expect(oneCycle(1, 200, 100, { maxLR: 5, pctStart: 1 })).toBe(5);
     expect(oneCycle(1, 0, 100, { maxLR: 5, divFactor: 25 })).toBe(0.2);
+    // PyTorch's rule: initial_lr = max_lr / div_factor, min_lr = initial_lr / final_div_factor.
+    for (const anneal of ['linear', 'cos'] as const)
+      expect(oneCycle(0.01, 100, 100, { maxLR: 0.1, divFactor: 25, finalDiv: 1e4, anneal })).toBeCloseTo(4e-7, 16);
+    expect(oneCycle(0.01, 100, 100, { maxLR: 0.1, finalDiv: 1e4 })).toBeCloseTo(1e-6, 16);
     expect(oneCycle(1, 0, 100, { maxLR: 5, pctStart: 0.3, anneal: 'cos' })).toBe(1);
     expect(oneCycle(1, 100, 100, { maxLR: 5, pctStart: 0.3, anneal: 'cos', finalDiv: 4 })).toBe(0.25);
   });

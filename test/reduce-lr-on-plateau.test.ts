@@ -10,6 +10,7 @@ const options: fc.Arbitrary<ReduceLROnPlateauOptions> = fc.record(
     factor: fc.constantFrom(0, 0.5, 0.9),
     patience: fc.nat({ max: 4 }),
     threshold: fc.constantFrom(0, 1e-4, 0.5),
+    thresholdMode: fc.constantFrom('rel', 'abs'),
     cooldown: fc.nat({ max: 4 }),
     minLR: fc.constantFrom(0, 0.01),
   },
@@ -27,7 +28,8 @@ function ratesByHand(opts: ReduceLROnPlateauOptions, values: number[]): number[]
   let bad = 0;
   let deafUntil = 0;
   return costs.map((cost, i) => {
-    const isBetter = best === Infinity || cost < best - threshold * Math.abs(best);
+    const margin = opts.thresholdMode === 'abs' ? threshold : threshold * Math.abs(best);
+    const isBetter = best === Infinity || cost < best - margin;
     if (isBetter) best = cost;
     bad = isBetter || i < deafUntil ? 0 : bad + 1;
     if (bad > patience) {
@@ -70,6 +72,22 @@ describe('ReduceLROnPlateau', () => {
       expect(ratesOf(new ReduceLROnPlateau(opts), [best, best + 0.9])).toEqual([1, 0.1]);
     }
     expect(ratesOf(new ReduceLROnPlateau({ lr: 1, patience: 0 }), [0, -1e-300, 0])).toEqual([1, 1, 0.1]);
+  });
+
+  it('takes a change by exactly the threshold for no improvement, as PyTorch does', () => {
+    for (const [mode, threshold, thresholdMode, best, metric] of [
+      ['max', 0.05, 'rel', 1, 1.05],
+      ['min', 0.05, 'rel', 1, 0.95],
+      ['max', 0.1, 'rel', 3, 3 * 1.1],
+      ['max', 0.1, 'abs', 0.7, 0.7 + 0.1],
+      ['min', 0.1, 'abs', 0.3, 0.3 - 0.1],
+      ['max', 0.1, 'abs', -0.3, -0.3 + 0.1],
+    ] as const) {
+      const opts = { lr: 1, patience: 0, mode, threshold, thresholdMode };
+      expect(ratesOf(new ReduceLROnPlateau(opts), [best, metric])).toEqual([1, 0.1]);
+      const beyond = metric + (mode === 'max' ? 1e-9 : -1e-9);
+      expect(ratesOf(new ReduceLROnPlateau(opts), [best, beyond])).toEqual([1, 1]);
+    }
   });
 
   it('does not go below minLR', () => {

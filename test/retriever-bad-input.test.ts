@@ -23,7 +23,7 @@ const constructions: Row[] = [
   ['Retriever: candidates must be an array, got undefined', TypeError, () => new Retriever(untyped(undefined))],
   ['Retriever: candidates has no rows', RangeError, () => new Retriever([])],
   ['Retriever: candidates[0] is empty', RangeError, () => new Retriever([[]])],
-  ['Retriever: candidates[1] has 1 entries, expected 2', RangeError, () => new Retriever([[1, 2], [3]])],
+  ['Retriever: candidates[1] has 1 entry, expected 2', RangeError, () => new Retriever([[1, 2], [3]])],
   ['Retriever: candidates[1][1] must be finite, got NaN', RangeError, () => new Retriever(withNaN)],
   [
     'Retriever: candidates[0][1] must be finite, got -Infinity',
@@ -60,9 +60,9 @@ const searches: Row[] = [
 
 const evaluations: Row[] = [
   ['evaluate: queries has no rows', RangeError, () => retriever.evaluate([], [])],
-  ['evaluate: queries[1] has 1 entries, expected 2', RangeError, () => retriever.evaluate([[1, 2], [1]], [0, 1])],
+  ['evaluate: queries[1] has 1 entry, expected 2', RangeError, () => retriever.evaluate([[1, 2], [1]], [0, 1])],
   ['evaluate: queries[1][1] must be finite, got NaN', RangeError, () => retriever.evaluate(withNaN, [0, 1])],
-  ['evaluate: relevant has 1 rows, queries has 2', RangeError, () => retriever.evaluate(rows, [0])],
+  ['evaluate: relevant has 1 row, queries has 2', RangeError, () => retriever.evaluate(rows, [0])],
   ['evaluate: relevant must be an array, got undefined', TypeError, () => retriever.evaluate(rows, untyped(undefined))],
   ['evaluate: relevant[1] must be an integer from 0 to 1, got 2', RangeError, () => retriever.evaluate(rows, [0, 2])],
   ['evaluate: relevant[0] must be an integer from 0 to 1, got -1', RangeError, () => retriever.evaluate(rows, [-1, 0])],
@@ -108,7 +108,7 @@ const minings: Row[] = [
     () => mineHardNegatives(rows, withNaN, [0, 1]),
   ],
   [
-    'mineHardNegatives: candidates[1] has 1 entries, expected 2',
+    'mineHardNegatives: candidates[1] has 1 entry, expected 2',
     RangeError,
     () => mineHardNegatives(rows, [[1, 2], [3]], [0, 1]),
   ],
@@ -166,7 +166,7 @@ const cosines: Row[] = [
     TypeError,
     () => cosineSimilarity([1], untyped(1)),
   ],
-  ['cosineSimilarity: b has 1 entries, a has 2', RangeError, () => cosineSimilarity([1, 2], [1])],
+  ['cosineSimilarity: b has 1 entry, a has 2', RangeError, () => cosineSimilarity([1, 2], [1])],
   ['cosineSimilarity: b[1] must be finite, got Infinity', RangeError, () => cosineSimilarity([1, 2], [1, Infinity])],
   ['cosineSimilarity: a[0] must be a number, got null', TypeError, () => cosineSimilarity(untyped([null, 2]), [1, 2])],
 ];

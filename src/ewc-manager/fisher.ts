@@ -1,5 +1,13 @@
 import { checkGradients, checkSameShape, describeAdapter, throwNonFiniteAdapter } from '../internal/adapters.js';
-import { checkFinite, checkNumber, checkObject, checkVector, describe, throwNonFinite } from '../internal/validate.js';
+import {
+  checkFinite,
+  checkNumber,
+  checkObject,
+  checkVector,
+  describe,
+  inWords,
+  throwNonFinite,
+} from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import { float64Matrix } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, EmbeddedExample, MutableVector, Rows } from '../types.js';
@@ -28,7 +36,7 @@ export function checkExamples(data: readonly EmbeddedExample[], towers: readonly
       for (const side of sides) {
         const [length, rows] = [example[side].length, adapter.loraA.length];
         if (length >= rows) continue;
-        const lengths = `${length} entries, ${describeAdapter(name)}.loraA has ${rows} rows`;
+        const lengths = `${inWords(length, 'entry')}, ${describeAdapter(name)}.loraA has ${inWords(rows, 'row')}`;
         throw new RangeError(`${CALL}: data[${i}].${side} has ${lengths}`);
       }
     }

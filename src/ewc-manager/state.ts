@@ -1,5 +1,13 @@
 import type { EWCStats } from '../ewc-manager.js';
-import { checkBoolean, checkCount, checkFiniteRows, checkNumber, checkObject, describe } from '../internal/validate.js';
+import {
+  checkBoolean,
+  checkCount,
+  checkFiniteRows,
+  checkNumber,
+  checkObject,
+  describe,
+  inWords,
+} from '../internal/validate.js';
 import { float64Matrix, toNestedArrays } from '../kernels/matrix.js';
 import type { Rows } from '../types.js';
 import type { FisherInfo, OptimalParams } from './diagonal.js';
@@ -187,7 +195,7 @@ function parseMatrix(name: string, rows: unknown, min = -Infinity): readonly Flo
   const matrix = float64Matrix(rows.length, width);
   rows.forEach((row, i) => {
     if (row.length !== width) {
-      throw new RangeError(`${CALL}: ${name}[${i}] has ${row.length} entries, ${name}[0] has ${width}`);
+      throw new RangeError(`${CALL}: ${name}[${i}] has ${inWords(row.length, 'entry')}, ${name}[0] has ${width}`);
     }
     const negative = row.findIndex(value => value < min);
     if (negative >= 0) {

@@ -10,6 +10,7 @@ import {
   checkRows,
   describe,
   indexOfOtherWidth,
+  inWords,
   throwNonFinite,
   wrongType,
   wrongValue,
@@ -45,8 +46,11 @@ export function checkAdapter(
   ] as const) {
     const index = indexOfOtherWidth(rows, width);
     if (index < 0) continue;
-    const reason = matrix === 'loraA' ? `loraB has ${rank} rows` : `loraB[0] has ${outDim} entries`;
-    throw new RangeError(`${call}: ${label}.${matrix}[${index}] has ${rows[index]!.length} entries, ${reason}`);
+    const reason =
+      matrix === 'loraA' ? `loraB has ${inWords(rank, 'row')}` : `loraB[0] has ${inWords(outDim, 'entry')}`;
+    throw new RangeError(
+      `${call}: ${label}.${matrix}[${index}] has ${inWords(rows[index]!.length, 'entry')}, ${reason}`,
+    );
   }
 }
 

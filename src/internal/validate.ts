@@ -228,7 +228,7 @@ export function checkMatrix(
 export function checkWidth(call: string, name: string, rows: Rows, width: number): void {
   const index = indexOfOtherWidth(rows, width);
   if (index >= 0)
-    throw new RangeError(`${call}: ${name}[${index}] has ${rows[index]!.length} entries, expected ${width}`);
+    throw new RangeError(`${call}: ${name}[${index}] has ${inWords(rows[index]!.length, 'entry')}, expected ${width}`);
 }
 
 /** The first row of another width, or -1. All rows of a matrix made by the kernels are alike. */
@@ -249,7 +249,8 @@ export function checkIterable(call: string, name: string, value: unknown): void 
 }
 
 export function checkSameCount(call: string, name: string, count: number, otherName: string, otherCount: number): void {
-  if (count !== otherCount) throw new RangeError(`${call}: ${name} has ${count} rows, ${otherName} has ${otherCount}`);
+  if (count !== otherCount)
+    throw new RangeError(`${call}: ${name} has ${inWords(count, 'row')}, ${otherName} has ${otherCount}`);
 }
 
 /** A row of finite numbers of 0 or more. */
@@ -294,6 +295,12 @@ export function wrongType(call: string, name: string, expected: string, value: u
 
 export function wrongValue(call: string, name: string, expected: string, value: unknown): RangeError {
   return new RangeError(`${call}: ${name} must be ${expected}, got ${describe(value)}`);
+}
+
+/** A count and its noun for a message: "1 row", "2 entries". */
+export function inWords(count: number, noun: 'row' | 'entry'): string {
+  const plural = noun === 'entry' ? 'entries' : 'rows';
+  return `${count} ${count === 1 ? noun : plural}`;
 }
 
 /** A value in a few words for a message. */

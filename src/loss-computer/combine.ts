@@ -6,6 +6,7 @@ import {
   checkRows,
   checkSameCount,
   describe,
+  inWords,
   throwNonFinite,
 } from '../internal/validate.js';
 import type { Float32Row, LossResult, Rows } from '../types.js';
@@ -97,7 +98,9 @@ function addRows(name: string, sums: readonly Float32Row[], rows: Rows, weight: 
   rows.forEach((row, n) => {
     const sum = sums[n]!;
     if (row.length !== sum.length) {
-      throw new RangeError(`${CALL}: ${name}[${n}] has ${row.length} entries, the one before has ${sum.length}`);
+      throw new RangeError(
+        `${CALL}: ${name}[${n}] has ${inWords(row.length, 'entry')}, the one before has ${sum.length}`,
+      );
     }
     for (let k = 0; k < sum.length; k++) sum[k]! += weight * row[k]!;
     if (!sum.every(Number.isFinite)) throwNonFinite(CALL, { [name]: rows, weight: [] });

@@ -1,4 +1,4 @@
-import { checkOneOf, checkRows, checkSameCount, describe, isVector, wrongType } from '../internal/validate.js';
+import { checkOneOf, checkRows, checkSameCount, describe, inWords, isVector, wrongType } from '../internal/validate.js';
 import type { ContrastiveProblem, OwnNegatives } from '../kernels/kernels.js';
 import { areEqual } from '../kernels/vector.js';
 import type { Rows } from '../types.js';
@@ -41,7 +41,7 @@ export function checkNegatives(
   if (!isOwn(mode) || (mode === 'inBatch+own' && (!negatives || negatives.length === 0))) return;
   if (!negatives) throw new RangeError(`${call}: negativeMode '${mode}' needs negatives, got ${describe(negatives)}`);
   if (negatives.length > 0 && negatives.length % anchors.length === 0) return;
-  const counts = `negatives has ${negatives.length} rows, anchors has ${anchors.length}`;
+  const counts = `negatives has ${inWords(negatives.length, 'row')}, anchors has ${anchors.length}`;
   throw new RangeError(`${call}: ${counts}; negativeMode '${mode}' needs k rows per anchor`);
 }
 

@@ -1,6 +1,6 @@
 import { checkAdapter, describeAdapter } from '../internal/adapters.js';
 import { checkThrough } from '../internal/through.js';
-import { checkMap, checkNumber, checkWidth, indexOfOtherWidth, throwNonFinite } from '../internal/validate.js';
+import { checkMap, checkNumber, checkWidth, indexOfOtherWidth, inWords, throwNonFinite } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import type { ContrastiveRows } from './negatives.js';
@@ -128,7 +128,7 @@ function checkOutputs(call: string, rows: ContrastiveRows, routes: readonly Rout
   const lengthOf = (part: ContrastiveArgument, row: number): string => {
     const route = routes.find(({ parts }) => parts.includes(part));
     const origin = route ? ` through ${describeAdapter(route.name)}` : '';
-    return `${part}[${row}] has ${rows[part]![row]!.length} entries${origin}`;
+    return `${part}[${row}] has ${inWords(rows[part]![row]!.length, 'entry')}${origin}`;
   };
   for (const part of ['anchors', 'positives', 'negatives'] as const) {
     const index = indexOfOtherWidth(rows[part] ?? [], width);

@@ -23,7 +23,7 @@ export interface OneCycleOptions {
   pctStart?: number;
   /** 1 or more: when given, the cycle starts at maxLR / divFactor. Default: it starts at baseLR. */
   divFactor?: number;
-  /** 1 or more: the cycle ends at baseLR / finalDiv. Default 10,000. */
+  /** 1 or more: the cycle ends at the rate that it starts at, divided by this. Default 10,000. */
   finalDiv?: number;
   /** Whether rise and fall are straight lines or half cosines. Default `'linear'`. */
   anneal?: Anneal;
@@ -72,12 +72,12 @@ export function oneCycle(baseLR: number, step: number, totalSteps: number, opts:
   checkNumber(call, 'finalDiv', finalDiv, { min: 1 });
   checkOneOf(call, 'anneal', anneal, Object.keys(ANNEALS) as Anneal[]);
   const progress = progressOf(call, step, totalSteps);
+  const startLR = divFactor === undefined ? baseLR : maxLR / divFactor;
   if (progress < pctStart) {
-    const startLR = divFactor === undefined ? baseLR : maxLR / divFactor;
     return between(startLR, maxLR, ANNEALS[anneal](progress / pctStart));
   }
   const fallen = pctStart < 1 ? (progress - pctStart) / (1 - pctStart) : 0;
-  return between(maxLR, baseLR / finalDiv, ANNEALS[anneal](fallen));
+  return between(maxLR, startLR / finalDiv, ANNEALS[anneal](fallen));
 }
 
 /**

@@ -11,8 +11,10 @@ export interface ReduceLROnPlateauOptions {
   factor?: number;
   /** Metrics in a row without improvement that are put up with, 0 or more. Default 10. */
   patience?: number;
-  /** An improvement is a change by more than this share of the best metric's size, 0 or more. Default 1e-4. */
+  /** An improvement is a change by more than this, 0 or more; by exactly this is none. Default 1e-4. */
   threshold?: number;
+  /** Whether `threshold` is a share of the best metric's size (`'rel'`) or in its unit (`'abs'`). Default `'rel'`. */
+  thresholdMode?: 'rel' | 'abs';
   /** Metrics after a reduction that do not count towards the next one, 0 or more. Default 0. */
   cooldown?: number;
   /** The rate is never reduced below this, from 0 to `lr`. Default 0. */
@@ -34,11 +36,12 @@ export interface ReduceLROnPlateauState {
 }
 
 const MODES = ['min', 'max'] as const;
+const THRESHOLD_MODES = ['rel', 'abs'] as const;
 
 /**
  * Lowers the rate when a metric, such as the loss on held-out data after each epoch, has stopped improving. Counts as
- * PyTorch's `ReduceLROnPlateau` does, but an improvement is measured against the size of the best metric, `|best|`, so
- * that it is one on negative metrics too.
+ * PyTorch's `ReduceLROnPlateau` does, but a relative improvement is measured against the size of the best metric,
+ * `|best|`, so that it is one on negative metrics too.
  *
  * @example
  * ```js
@@ -56,16 +59,26 @@ export class ReduceLROnPlateau {
   /** @throws TypeError or RangeError that names the option and the value. */
   constructor(options: ReduceLROnPlateauOptions) {
     const call = 'ReduceLROnPlateau';
-    const defaults = { mode: 'min' as const, factor: 0.1, patience: 10, threshold: 1e-4, cooldown: 0, minLR: 0 };
-    const { lr, mode, factor, patience, threshold, cooldown, minLR } = withDefaults(call, defaults, options);
+    const defaults = {
+      mode: 'min' as const,
+      factor: 0.1,
+      patience: 10,
+      threshold: 1e-4,
+      thresholdMode: 'rel' as const,
+      cooldown: 0,
+      minLR: 0,
+    };
+    const given = withDefaults(call, defaults, options);
+    const { lr, mode, factor, patience, threshold, thresholdMode, cooldown, minLR } = given;
     checkRate(call, 'lr', lr);
     checkOneOf(call, 'mode', mode, MODES);
     checkNumber(call, 'factor', factor, { min: 0, below: 1 });
     checkCount(call, 'patience', patience, 0);
     checkNumber(call, 'threshold', threshold, { min: 0 });
+    checkOneOf(call, 'thresholdMode', thresholdMode, THRESHOLD_MODES);
     checkCount(call, 'cooldown', cooldown, 0);
     checkNumber(call, 'minLR', minLR, { min: 0, max: lr });
-    this.#options = { lr, mode, factor, patience, threshold, cooldown, minLR };
+    this.#options = { lr, mode, factor, patience, threshold, thresholdMode, cooldown, minLR };
     this.#state = { mode, lr, best: null, badMetrics: 0, cooldownLeft: 0 };
   }
 
@@ -128,7 +141,12 @@ export class ReduceLROnPlateau {
   #isImprovement(metric: number): boolean {
     const { best } = this.#state;
     if (best === null) return true;
-    const gain = this.#options.mode === 'min' ? best - metric : metric - best;
-    return gain > this.#options.threshold * Math.abs(best);
+    const { mode, threshold, thresholdMode } = this.#options;
+    // The bound as PyTorch computes it: the difference to the best would round otherwise at the threshold itself.
+    const isAway = (mode === 'max') === best >= 0;
+    const relative = best * (isAway ? 1 + threshold : 1 - threshold);
+    const absolute = mode === 'max' ? best + threshold : best - threshold;
+    const bound = thresholdMode === 'rel' ? relative : absolute;
+    return mode === 'max' ? metric > bound : metric < bound;
   }
 }
