@@ -142,6 +142,7 @@ const OPTIONS = {
     factor: ANY,
     patience: ANY,
     threshold: ANY,
+    thresholdMode: ANY,
     cooldown: ANY,
     minLR: ANY,
   }),
