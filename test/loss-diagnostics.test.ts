@@ -57,6 +57,35 @@ describe('diagnostics', () => {
     );
   });
 
+  it('of shares counts, then divides: no rounding on the way', () => {
+    const unit = (angle: number): number[] => [Math.cos(angle), Math.sin(angle)];
+    for (const n of [10, 600, 1000]) {
+      const hits = n / 10;
+      const isHit = (i: number): boolean => i < hits;
+      const [near, far] = [unit(0), unit(1)];
+      const anchors = Array.from({ length: n }, () => near);
+      const positives = anchors.map((_, i) => (isHit(i) ? near : far));
+      const negatives = anchors.map((_, i) => (isHit(i) ? far : near));
+      const accuracyOf = (result: { components: Record<string, number> }): number | undefined =>
+        result.components['accuracy'] ?? result.components['activeTriplets'];
+      const own = { negativeMode: 'own', diagnostics: true } as const;
+      expect(accuracyOf(LossComputer.contrastive(anchors, positives, negatives, own))).toBe(0.1);
+      expect(accuracyOf(LossComputer.contrastive(anchors, positives, negatives, { ...own, symmetric: true }))).toBe(
+        0.1,
+      );
+      const logits = Array.from({ length: n }, (_, i) => [isHit(i) ? 1 : -1, 0]);
+      const targets = logits.map(() => 0);
+      for (const classWeights of [undefined, [0.3, 0.7]]) {
+        const options = { diagnostics: true, ...(classWeights && { classWeights }) };
+        expect(accuracyOf(LossComputer.crossEntropy(logits, targets, options))).toBe(0.1);
+      }
+      const triplets = { diagnostics: true, margin: 0, reduction: 'sum' } as const;
+      expect(accuracyOf(LossComputer.triplet(anchors, negatives, positives, triplets))).toBe(0.1);
+      const weights = logits.map((_, i) => (isHit(i) ? 9 : 1));
+      expect(accuracyOf(LossComputer.crossEntropy(logits, targets, { diagnostics: true, weights }))).toBe(0.5);
+    }
+  });
+
   it('counts a negative that equals the positive as no less similar, and takes rows beyond float32', () => {
     const random = mulberry32(8);
     const rows = (): Float32Array[] =>

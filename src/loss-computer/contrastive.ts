@@ -19,7 +19,7 @@ import {
   type Ids,
   type NegativeMode,
 } from './negatives.js';
-import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
@@ -130,7 +130,7 @@ export function contrastive(
   const answer: LossResult = { loss, components: { contrastive: loss } };
   if (problem.losses) answer.perRow = problem.losses;
   if (problem.losses && reversed?.losses) answer.perRow = averaged(problem.losses, reversed.losses);
-  if (options.diagnostics) Object.assign(answer.components, contrastiveDiagnostics(problem));
+  if (options.diagnostics) Object.assign(answer.components, contrastiveDiagnostics(problem, countsOf(options, whole)));
   if (!forward.gradients) return answer;
 
   answer.temperatureGradient = forward.gradients.temperature + (reverse?.gradients?.temperature ?? 0);

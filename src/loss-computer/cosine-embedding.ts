@@ -12,7 +12,7 @@ import {
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { cosineEmbeddingDiagnostics } from './diagnostics.js';
-import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CosineEmbeddingOptions extends ReductionOptions, DiagnosticsOptions {
   /** Similarity up to which a dissimilar pair costs nothing. Default 0. */
@@ -49,7 +49,10 @@ export function cosineEmbedding(
   if (!Number.isFinite(loss)) throwNonFinite(CALL, { predictions, targets });
   const answer: LossResult = { loss, components: { cosineEmbedding: loss } };
   if (options.diagnostics)
-    Object.assign(answer.components, cosineEmbeddingDiagnostics(predictions, targets, labels, coefficients));
+    Object.assign(
+      answer.components,
+      cosineEmbeddingDiagnostics(predictions, targets, labels, countsOf(options, coefficients)),
+    );
   if (losses) answer.perRow = losses;
   if (result.gradients) {
     answer.gradients = result.gradients.predictions;

@@ -13,7 +13,7 @@ import { kernels } from '../kernels/index.js';
 import type { CrossEntropyProblem } from '../kernels/kernels.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { crossEntropyDiagnostics } from './diagnostics.js';
-import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CrossEntropyOptions extends ReductionOptions, DiagnosticsOptions {
   /** Share of the target spread evenly over all classes, from 0 to 1 (Szegedy et al. 2016). Default 0. */
@@ -56,7 +56,8 @@ export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, opti
   const { loss } = result;
   if (!Number.isFinite(loss)) throwOverflow(problem);
   const answer: LossResult = { loss, components: { crossEntropy: loss } };
-  if (options.diagnostics) Object.assign(answer.components, crossEntropyDiagnostics(problem));
+  if (options.diagnostics)
+    Object.assign(answer.components, crossEntropyDiagnostics(problem, countsOf(options, coefficients)));
   if (problem.losses) answer.perRow = problem.losses;
   if (result.gradients) answer.gradients = result.gradients;
   return answer;

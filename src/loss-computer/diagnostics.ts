@@ -10,14 +10,14 @@ import type { Rows } from '../types.js';
 
 /**
  * What a loss's components hold beside the loss with `diagnostics: true`: shares and means over the rows, weighted as
- * the loss is, but for class weights. 0 where nothing counts.
+ * the loss is, except for class weights. 0 where nothing counts. `counts` are the weights of the rows.
  */
 
 /**
  * How often the positive is more similar than every negative, and the mean cosines with positives and with negatives.
  */
-export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<string, number> {
-  const { anchors, positives, candidates, kind, own, groups, coefficients } = problem;
+export function contrastiveDiagnostics(problem: ContrastiveProblem, counts: Float64Array): Record<string, number> {
+  const { anchors, positives, candidates, kind, own, groups } = problem;
   const [accuracy, positiveCosine, negativeCosine] = [new Mean(), new Mean(), new Mean()];
   const ownCount = own ? own.rows.length / anchors.length : 0;
   kernels().cosineRows(anchors, candidates, (i, cosines) => {
@@ -38,37 +38,36 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem): Record<stri
     }
     for (let at = i * ownCount; at < (i + 1) * ownCount; at++)
       if (!own!.isSkipped[at]) add(cosine(anchor, own!.rows[at]!));
-    accuracy.add(ofPositive > highest ? 1 : 0, coefficients[i]!);
-    positiveCosine.add(ofPositive, coefficients[i]!);
-    if (count > 0) negativeCosine.add(sum / count, count * coefficients[i]!);
+    accuracy.add(ofPositive > highest ? 1 : 0, counts[i]!);
+    positiveCosine.add(ofPositive, counts[i]!);
+    if (count > 0) negativeCosine.add(sum / count, count * counts[i]!);
   });
   return { accuracy: accuracy.value, positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
 }
 
 /** The share of triplets with a loss, and so a gradient. */
-export function tripletDiagnostics(problem: TripletProblem): Record<string, number> {
-  const { anchors, positives, negatives, margin, distance, swap, coefficients } = problem;
+export function tripletDiagnostics(problem: TripletProblem, counts: Float64Array): Record<string, number> {
+  const { anchors, positives, negatives, margin, distance, swap } = problem;
   const measure = distance === 'cosine' ? cosineDistance : euclidean;
   const activeTriplets = new Mean();
   anchors.forEach((anchor, i) => {
     const [positive, negative] = [positives[i]!, negatives[i]!];
     const far = swap ? Math.min(measure(anchor, negative), measure(positive, negative)) : measure(anchor, negative);
-    activeTriplets.add(measure(anchor, positive) - far + margin > 0 ? 1 : 0, coefficients[i]!);
+    activeTriplets.add(measure(anchor, positive) - far + margin > 0 ? 1 : 0, counts[i]!);
   });
   return { activeTriplets: activeTriplets.value };
 }
 
 /** How often the target has the highest logit. */
-export function crossEntropyDiagnostics({
-  logits,
-  targets,
-  coefficients,
-}: CrossEntropyProblem): Record<string, number> {
+export function crossEntropyDiagnostics(
+  { logits, targets }: CrossEntropyProblem,
+  counts: Float64Array,
+): Record<string, number> {
   const accuracy = new Mean();
   logits.forEach((row, i) => {
     let best = 0;
     for (let c = 1; c < row.length; c++) if (row[c]! > row[best]!) best = c;
-    accuracy.add(best === targets[i] ? 1 : 0, coefficients[i]!);
+    accuracy.add(best === targets[i] ? 1 : 0, counts[i]!);
   });
   return { accuracy: accuracy.value };
 }
@@ -78,12 +77,12 @@ export function cosineEmbeddingDiagnostics(
   predictions: Rows,
   targets: Rows,
   labels: ArrayLike<number> | null,
-  coefficients: Float64Array,
+  counts: Float64Array,
 ): Record<string, number> {
   const [positiveCosine, negativeCosine] = [new Mean(), new Mean()];
   predictions.forEach((prediction, i) => {
     const mean = labels === null || labels[i] === 1 ? positiveCosine : negativeCosine;
-    mean.add(cosine(prediction, targets[i]!), coefficients[i]!);
+    mean.add(cosine(prediction, targets[i]!), counts[i]!);
   });
   return { positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
 }

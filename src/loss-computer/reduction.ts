@@ -30,6 +30,14 @@ export function lossesOf({ perRow }: ReductionOptions, count: number): Float64Ar
 }
 
 /**
+ * What each row counts in diagnostics: its weight as given, so that shares are quotients of counts; 0 for a row that is
+ * 0 in the loss too.
+ */
+export function countsOf({ weights }: ReductionOptions, coefficients: Float64Array): Float64Array {
+  return coefficients.map((coefficient, i) => (coefficient === 0 ? 0 : (weights?.[i] ?? 1)));
+}
+
+/**
  * The factor of each row's loss in the reduced one; all 0 where no row counts.
  *
  * @param shareOf What a row counts in the mean beside its weight, or undefined for a row that is left out. Default: 1.

@@ -9,7 +9,7 @@ import {
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
 import { tripletDiagnostics } from './diagnostics.js';
-import { coefficientsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
+import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface TripletOptions extends ReductionOptions, DiagnosticsOptions {
   /** By how much the negative should be farther than the positive. Default 0.5. */
@@ -46,7 +46,8 @@ export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options
   const { loss } = result;
   if (!Number.isFinite(loss)) throwNonFinite(CALL, rows);
   const answer: LossResult = { loss, components: { triplet: loss } };
-  if (options.diagnostics) Object.assign(answer.components, tripletDiagnostics(problem));
+  if (options.diagnostics)
+    Object.assign(answer.components, tripletDiagnostics(problem, countsOf(options, coefficients)));
   if (losses) answer.perRow = losses;
   if (result.gradients) {
     answer.gradients = result.gradients.anchors;
