@@ -1,4 +1,11 @@
-import { checkAdapter, checkAdapters, checkedCopy, checkTrainable, describeAdapter } from './internal/adapters.js';
+import {
+  checkAdapter,
+  checkAdapters,
+  checkedCopy,
+  checkTrainable,
+  describeAdapter,
+  shapeOf,
+} from './internal/adapters.js';
 import { withDefaults } from './internal/options.js';
 import {
   checkCount,
@@ -8,7 +15,6 @@ import {
   checkOneOf,
   checkRowShapes,
   describe,
-  wrongType,
 } from './internal/validate.js';
 import { copyRows, type FloatMatrix, toNestedArrays } from './kernels/matrix.js';
 import type { Adapter, MutableVector } from './types.js';
@@ -95,8 +101,6 @@ export class KeepBest {
     if (adapters.size === 0) throw new RangeError(`${CALL}: adapters is empty`);
     checkOneOf(CALL, 'mode', mode, MODES);
     checkNumber(CALL, 'patience', patience, { integer: true, min: 0, infinity: true });
-    for (const name of adapters.keys())
-      if (typeof name !== 'string') throw wrongType(CALL, 'the name of an adapter', 'a string', name);
     checkWritable(CALL, adapters);
     this.#adapters = adapters;
     this.#matrices = new Map(Array.from(adapters, ([name, { loraA, loraB }]) => [name, { loraA, loraB }]));
@@ -253,11 +257,6 @@ function checkWritable(call: string, adapters: ReadonlyMap<string, Adapter>): vo
   for (const [name, adapter] of adapters) {
     for (const matrix of MATRICES) checkTrainable(call, `${describeAdapter(name)}.${matrix}`, adapter[matrix]);
   }
-}
-
-/** dim, rank, outDim. */
-function shapeOf({ loraA, loraB }: Adapter): readonly number[] {
-  return [loraA.length, loraB.length, loraB[0]!.length];
 }
 
 function nested({ loraA, loraB }: Weights): { loraA: number[][]; loraB: number[][] } {

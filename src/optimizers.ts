@@ -60,8 +60,8 @@ const LARGEST_STEP = 1e38;
 export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
   /**
    * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers and frozen
-   *   rows are refused too.
+   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers, frozen rows,
+   *   and an adapter, matrix or row that is there twice are refused too.
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: AdamWOptions = {}) {
     const call = 'AdamW';
@@ -83,7 +83,8 @@ export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
    * @param grads Gradients by adapter name.
    * @param lr Learning rate of this step. Default: `this.lr`.
    * @throws TypeError or RangeError, with nothing changed, for an unknown name, a shape that is not the adapter's, an
-   *   entry that is not finite, gradients whose norm exceeds 1e19 after clipping, or a bad rate.
+   *   entry that is not finite, gradients whose norm exceeds 1e19 after clipping, a bad rate, or an adapter that was
+   *   replaced, reshaped or frozen after the optimizer was made.
    */
   step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
     const { betas, eps, weightDecay } = this.options;
@@ -102,8 +103,8 @@ export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
 export class SGD extends Optimizer<SGDState, SGDMoments> {
   /**
    * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers and frozen
-   *   rows are refused too.
+   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers, frozen rows,
+   *   and an adapter, matrix or row that is there twice are refused too.
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: SGDOptions = {}) {
     const call = 'SGD';

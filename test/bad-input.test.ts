@@ -1034,7 +1034,7 @@ const portable: Row[] = [
   ],
   ['toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
   [
-    'toSafetensors: each name of adapters must be a string, got 3',
+    'toSafetensors: the name of an adapter must be a string, got 3',
     TypeError,
     () => LoRAAdapter.toSafetensors(new Map([[untyped(3), adapter]])),
   ],

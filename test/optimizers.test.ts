@@ -80,6 +80,92 @@ describe.each(kinds)('on %s', (_, make) => {
   });
 });
 
+describe.each([AdamW, SGD])('%o', Optimizer => {
+  const shared = [0.1, 0.2];
+  const flat32 = new Float32Array(8);
+  const one = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
+  const other = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
+
+  it.each<[message: string, adapters: Record<string, Adapter>]>([
+    ['adapters.get("a") and adapters.get("b") are one adapter', { a: one, b: one }],
+    [
+      'adapters.get("a").loraA and adapters.get("b").loraA are one matrix',
+      { a: one, b: { ...other, loraA: one.loraA } },
+    ],
+    [
+      'adapters.get("a").loraB[0] and adapters.get("a").loraB[1] are one array',
+      { a: { loraA: [[1, 2]], loraB: new Array(2).fill(shared), scaling: 1 } },
+    ],
+    [
+      'adapters.get("a").loraB[0] and adapters.get("b").loraB[0] are one array',
+      { a: { ...other, loraB: [shared] }, b: { loraA: [[1], [2]], loraB: [shared], scaling: 1 } },
+    ],
+    [
+      'adapters.get("a").loraA and adapters.get("b").loraA[1] are views of the same numbers',
+      { a: one, b: { ...other, loraA: [Float32Array.of(1), one.loraA[1]!] } },
+    ],
+    [
+      'adapters.get("a").loraA[0] and adapters.get("a").loraA[1] are views of the same numbers',
+      { a: { loraA: [flat32.subarray(0, 2), flat32.subarray(1, 3)], loraB: [[1], [2]], scaling: 1 } },
+    ],
+  ])('refuses numbers that it would step twice: %s', (message, adapters) => {
+    const make = (): unknown => new Optimizer(new Map(Object.entries(adapters)));
+    expect(make).toThrow(RangeError);
+    expect(make).toThrow(`${Optimizer.name}: ${message}, which would be changed twice`);
+  });
+
+  it('takes adapters whose rows are neighbours in one buffer', () => {
+    const buffer = new Float32Array(5);
+    const loraA = [buffer.subarray(0, 2), buffer.subarray(2, 4)];
+    const adapters = new Map([['a', { loraA, loraB: [[1], [1]], scaling: 1 }]]);
+    new Optimizer(adapters, { lr: 1 }).step(
+      new Map([
+        [
+          'a',
+          {
+            gradA: [
+              [1, 1],
+              [1, 1],
+            ],
+            gradB: [[0], [0]],
+          },
+        ],
+      ]),
+    );
+    expect(Array.from(buffer, Math.sign)).toEqual([-1, -1, -1, -1, 0]);
+  });
+
+  it.each<[message: string, change: (adapter: Adapter) => void]>([
+    ['adapters.get("a").loraB[1] is frozen', ({ loraB }) => Object.freeze(loraB[1])],
+    [
+      'adapters.get("a").loraA[2] must be a Float32Array, Float64Array or number[], got an Int8Array',
+      ({ loraA }) => {
+        (loraA as unknown[])[2] = new Int8Array(2);
+      },
+    ],
+    [
+      'adapters.get("a").loraA[2] has 1 entry, loraB has 2 rows',
+      ({ loraA }) => {
+        (loraA[2] as number[]).length = 1;
+      },
+    ],
+    ['adapter "a" is 6 × 2 × 5, was 5 × 2 × 5', ({ loraA }) => (loraA as number[][]).push([0, 0])],
+  ])('changes nothing when rows have changed since it was made: %s', (message, change) => {
+    const adapter = structuredClone(start);
+    const optimizer = new Optimizer(new Map([['a', adapter]]), { lr: 0.5 });
+    change(adapter);
+    const [before, state] = [structuredClone(adapter), optimizer.stateDict()];
+    expect(() => optimizer.step(new Map([['a', gradients[0]!]]))).toThrow(`${Optimizer.name}.step: ${message}`);
+    expect(adapter).toEqual(before);
+    expect(optimizer.stateDict()).toEqual(state);
+  });
+
+  it('refuses a name that is no string', () => {
+    const adapters = new Map([[1, structuredClone(start)]]) as unknown as Map<string, Adapter>;
+    expect(() => new Optimizer(adapters)).toThrow(`${Optimizer.name}: the name of an adapter must be a string, got 1`);
+  });
+});
+
 it('AdamW counts steps for each adapter by itself, as PyTorch does for each parameter', () => {
   const adapters = new Map(['a', 'b'].map(name => [name, structuredClone(start)]));
   const optimizer = new AdamW(adapters);

@@ -23,7 +23,10 @@ export function checkAdapters(
   check: typeof checkRows = checkRows,
 ): void {
   checkMap(call, 'adapters', adapters);
-  for (const [name, adapter] of adapters) checkAdapter(call, describeAdapter(name), adapter, check);
+  for (const [name, adapter] of adapters) {
+    if (typeof name !== 'string') throw wrongType(call, 'the name of an adapter', 'a string', name);
+    checkAdapter(call, describeAdapter(name), adapter, check);
+  }
 }
 
 /** Checks that `loraA` is dim × rank and `loraB` rank × outDim; a missing `scaling` is refused where it is used. */
@@ -73,16 +76,26 @@ export function checkedCopy(call: string, name: string, rows: unknown, like: Row
   return copy;
 }
 
-/** Checks that every row can be trained: not of integers, which would be rounded, and not frozen. */
+/**
+ * Checks that every row can be written to: not of integers, which would be rounded, and not frozen. 10 ns a row.
+ */
 export function checkTrainable(call: string, name: string, rows: Rows): void {
   if (bufferOf(rows)) return;
-  rows.forEach((row: object, i) => {
-    const isFloats = /^Float(?:32|64)Array$/.test((row as Float32Array)[Symbol.toStringTag]);
-    if (!Array.isArray(row) && !isFloats) {
+  for (let i = 0; i < rows.length; i++) {
+    const row: object = rows[i]!;
+    if (!Array.isArray(row)) {
+      // Arrays of floats that are not empty cannot be frozen.
+      if (row instanceof Float32Array || row instanceof Float64Array) continue;
+      if (/^Float(?:32|64)Array$/.test((row as Float32Array)[Symbol.toStringTag])) continue;
       throw wrongType(call, `${name}[${i}]`, 'a Float32Array, Float64Array or number[]', row);
     }
     if (Object.isFrozen(row)) throw new TypeError(`${call}: ${name}[${i}] is frozen, and would have to be written to`);
-  });
+  }
+}
+
+/** dim, rank and outDim of an adapter. */
+export function shapeOf({ loraA, loraB }: Pick<Adapter, 'loraA' | 'loraB'>): readonly [number, number, number] {
+  return [loraA.length, loraB.length, loraB[0]!.length];
 }
 
 /** Checks gradients against the adapters they belong to: known names, equal shapes. */

@@ -26,7 +26,6 @@ export function writeAdapters(adapters: ReadonlyMap<string, Adapter>): Bytes {
   }
   const matrices = new Map<string, Float32Row[]>();
   for (const [name, adapter] of adapters) {
-    if (typeof name !== 'string') throw wrongType(call, 'each name of adapters', 'a string', name);
     if (/\p{Surrogate}/u.test(name)) {
       throw new RangeError(`${call}: the name ${describe(name)} has half of a surrogate pair`);
     }

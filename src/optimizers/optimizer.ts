@@ -1,12 +1,23 @@
 import {
+  checkAdapter,
   checkAdapters,
   checkFiniteGradients,
   checkGradients,
   checkTrainable,
   describeAdapter,
+  shapeOf,
 } from '../internal/adapters.js';
+import { checkDistinct } from '../internal/distinct.js';
 import { jsonOf, shortened } from '../internal/json.js';
-import { checkFiniteRows, checkNumber, checkObject, checkOneOf, describe } from '../internal/validate.js';
+import {
+  checkFiniteRows,
+  checkMap,
+  checkNumber,
+  checkObject,
+  checkOneOf,
+  checkRowShapes,
+  describe,
+} from '../internal/validate.js';
 import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
 import type { MomentsKind, OptimizerState, SavedMoments } from './moments.js';
 
@@ -25,6 +36,8 @@ interface Known<Moments> {
 
 type Matrices<Moments> = Record<'loraA' | 'loraB', Known<Moments>>;
 
+const MATRICES = ['loraA', 'loraB'] as const;
+
 /** What all optimizers share: the rate, the memory of each matrix, checks, clipping and the state. */
 export abstract class Optimizer<State extends OptimizerState, Moments> {
   /** The learning rate of a `step` without one. */
@@ -34,6 +47,8 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
   readonly #adapters: ReadonlyMap<string, Adapter>;
   readonly #kind: MomentsKind<Moments, SavedMoments<State>>;
   #matrices: Map<string, Matrices<Moments>>;
+  /** Their shapes when the optimizer was made, as those of plain arrays may change. */
+  readonly #shapes: ReadonlyMap<string, string>;
 
   protected constructor(
     name: State['optimizer'],
@@ -43,6 +58,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     kind: MomentsKind<Moments, SavedMoments<State>>,
   ) {
     checkAdapters(name, adapters, checkFiniteRows);
+    checkDistinct(name, adapters);
     const known = (label: string, values: readonly MutableVector[]): Known<Moments> => {
       checkTrainable(name, label, values);
       return { values, moments: kind.start(values) };
@@ -52,6 +68,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     this.#name = name;
     this.#adapters = adapters;
     this.#kind = kind;
+    this.#shapes = new Map(Array.from(adapters, ([each, adapter]) => [each, shapeOf(adapter).join(' × ')]));
     this.#matrices = new Map(
       Array.from(adapters, ([adapterName, { loraA, loraB }]) => {
         const label = describeAdapter(adapterName);
@@ -134,6 +151,8 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
   ): { parameters: Parameter<Moments>[]; gradientScale: number } {
     const call = `${this.#name}.step`;
     const { maxGradNorm } = this.options;
+    checkMap(call, 'grads', grads);
+    for (const name of grads.keys()) this.#checkAdapter(call, name);
     checkGradients(call, grads, this.#adapters);
     checkRate(call, lr);
     const norm = Math.sqrt(checkFiniteGradients(call, grads));
@@ -143,14 +162,27 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     }
     const parameters: Parameter<Moments>[] = [];
     for (const [name, { gradA, gradB }] of grads) {
-      const adapter = this.#adapters.get(name)!;
-      const known = this.#matrices.get(name);
-      if (known?.loraA.values !== adapter.loraA || known.loraB.values !== adapter.loraB) {
-        throw new RangeError(`${call}: adapter ${describe(name)} was added or replaced after the optimizer was made`);
-      }
-      parameters.push({ ...known.loraA, gradients: gradA }, { ...known.loraB, gradients: gradB });
+      const { loraA, loraB } = this.#matrices.get(name)!;
+      parameters.push({ ...loraA, gradients: gradA }, { ...loraB, gradients: gradB });
     }
     return { parameters, gradientScale };
+  }
+
+  /** Checks that an adapter can still be stepped, as it was when the optimizer was made. */
+  #checkAdapter(call: string, name: string): void {
+    const adapter = this.#adapters.get(name);
+    // Whose gradients they are is checked with the gradients.
+    if (adapter === undefined) return;
+    const known = this.#matrices.get(name);
+    if (known?.loraA.values !== adapter.loraA || known.loraB.values !== adapter.loraB) {
+      throw new RangeError(`${call}: adapter ${describe(name)} was added or replaced after the optimizer was made`);
+    }
+    const label = describeAdapter(name);
+    checkAdapter(call, label, adapter, checkRowShapes);
+    const [shape, before] = [shapeOf(adapter).join(' × '), this.#shapes.get(name)!];
+    if (shape !== before)
+      throw new RangeError(`${call}: adapter ${describe(name)} is ${shape}, was ${before} when the optimizer was made`);
+    for (const matrix of MATRICES) checkTrainable(call, `${label}.${matrix}`, adapter[matrix]);
   }
 }
 
