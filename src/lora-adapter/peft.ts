@@ -1,5 +1,5 @@
 import { checkAdapters, describeAdapter } from '../internal/adapters.js';
-import { checkFinite, checkFiniteRows, checkNumber, describe, wrongType } from '../internal/validate.js';
+import { checkFinite, checkFiniteRows, checkNumber, describe } from '../internal/validate.js';
 import { toFloat32Rows } from '../kernels/matrix.js';
 import type { Adapter, Bytes, Float32Row } from '../types.js';
 import { type AdapterConfig, scalingsOf } from './peft-config.js';
