@@ -16,7 +16,7 @@ import { withDefaults } from './internal/options.js';
 import { mix, randomFor, shuffle } from './internal/random.js';
 import { checkCount, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { areEqual, cosine, cosineInOrder } from './kernels/vector.js';
+import { areEqual, cosineInOrder, cosineOf } from './kernels/vector.js';
 import type { Batch, EmbeddedExample, ProcessedExample, Rows, Vector } from './types.js';
 
 /** Sets the draws of `negativeMining: { strategy: 'random' }` apart from the shuffle's. */
@@ -284,13 +284,13 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   }
 
   get #overriddenSimilarity(): ((a: Vector, b: Vector) => number) | undefined {
-    if (this._cosineSimilarity === cosineSimilarity) return undefined;
+    if (this._cosineSimilarity === originalSimilarity) return undefined;
     return (a, b) => this._cosineSimilarity(a, b);
   }
 
   /** Cosine similarity over the shorter of two rows. */
   _cosineSimilarity(a: Vector, b: Vector): number {
-    return cosine(a, b);
+    return cosineOf(a, b);
   }
 
   /** Starts the next epoch with a new order. */
@@ -351,4 +351,4 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 }
 
 /** The methods themselves, so that a patched prototype is an override too. */
-const { _createIndices: createIndices, _cosineSimilarity: cosineSimilarity } = BatchGenerator.prototype;
+const { _createIndices: createIndices, _cosineSimilarity: originalSimilarity } = BatchGenerator.prototype;

@@ -21,7 +21,7 @@ import {
   momentOf,
   rememberFunction,
 } from './ewc-manager/function-penalty.js';
-import { checkMergeable, mergeDiagonal, mergeFunction } from './ewc-manager/merge.js';
+import { checkMergeable, checkSameSides, mergeDiagonal, mergeFunction } from './ewc-manager/merge.js';
 import { mseGradients } from './ewc-manager/mse-gradients.js';
 import {
   checkOptionsOf,
@@ -31,17 +31,20 @@ import {
   functionLambda,
   modeOf,
   ownGradientsLambda,
+  withWatchedLambda,
 } from './ewc-manager/options.js';
 import type { AdapterPenalty } from './ewc-manager/penalty.js';
 import { type EWCState, exportState, parseState } from './ewc-manager/state.js';
-import { inputsOf, type Tower, towersOf } from './ewc-manager/through.js';
+import { inputsOf, type SidesSeen, type Tower, towersOf } from './ewc-manager/through.js';
 import {
   checkAdapters,
   checkFiniteGradients,
   checkGradients,
+  checkTrainable,
   describeAdapter,
   throwNonFiniteAdapter,
 } from './internal/adapters.js';
+import { checkDistinctAdapters, checkDistinctGradients } from './internal/distinct.js';
 import { withDefaults } from './internal/options.js';
 import { randomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
@@ -51,6 +54,7 @@ import {
   checkNumber,
   checkOptions,
   checkRowShapes,
+  describe,
   wrongType,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
@@ -77,6 +81,13 @@ export type EWCEvents = {
  * F); while later tasks are learned, penalises `λ/2 · Σ F (θ - θ*)²`, or with `penalty: 'function'` the change of the
  * outputs.
  *
+ * The default, `new EWCManager()` with `computeFisher(adapters, data)`, is the original's: its Fisher is of the mean
+ * squared error between adapted inputs and outputs, and is good for training with that loss. It is not for training with
+ * `LossComputer.contrastive` or another loss of your own: what it then holds in place is not what the loss depends on,
+ * and nothing measurable is kept. Use `new EWCManager({ penalty: 'function' })` instead, which keeps the outputs for the
+ * inputs of earlier tasks whatever the loss, or pass gradients of your loss, `computeFisher(adapters, data, { gradients })`
+ * or `{ adapterGradients }`. Both choose a `lambda` that fits, unless you name one.
+ *
  * Subclasses may override `_computeGradients` and `_sampleData`.
  *
  * @example
@@ -90,7 +101,7 @@ export type EWCEvents = {
  * ```
  */
 export class EWCManager extends TypedEmitter<EWCEvents> {
-  /** The configuration in force. */
+  /** The configuration in force. What is written to it counts from the next call; `normalize` is read only when made. */
   config: EWCConfig;
   /** Fisher values by adapter, of the diagonal penalty. */
   fisherInfo = new Map<string, FisherInfo>();
@@ -103,6 +114,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
   /** The least value of each adapter's diagonal penalty of several tasks, over λ/2. */
   #constants = new Map<string, number>();
+  /** What each adapter saw of the latest task, unless it is not known; shards must have seen the same. */
+  #sides: SidesSeen | undefined;
   /** Examples of the latest task, which `merge` weighs its estimates by. */
   #examples = 0;
   readonly #normalize: boolean;
@@ -117,7 +130,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   constructor(config: EWCOptions = {}) {
     super();
     const lambda = defaultLambda(config ?? {});
-    this.config = withDefaults('EWCManager', { lambda, sampleSize: 200, normalize: true, online: false }, config);
+    const defaults = { lambda, sampleSize: 200, normalize: true, online: false };
+    this.config = this.#watched(withDefaults('EWCManager', defaults, config));
     checkOptionsOf('EWCManager', '', { ...this.config });
     this.#normalize = config?.normalize === true;
     if (config?.lambda === undefined) this.#defaultLambda = lambda;
@@ -128,12 +142,13 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * its inputs, depends on them.
    *
    * @param adapters Adapters by name.
-   * @param data Examples with `inputEmb` (at least dim numbers; more are left out) and, for the empirical Fisher and
+   * @param data Examples with `inputEmb` (at least dim numbers; more are ignored) and, for the empirical Fisher and
    *   where `through` says so, `outputEmb`; not empty. The function penalty reads all of them, a Fisher at most
    *   `sampleSize`.
    * @throws TypeError or RangeError, before anything is stored, when an adapter's matrices do not fit each other,
    *   `data` is empty, an embedding is shorter than the adapter, a gradient is not finite or of the wrong shape,
-   *   `through` names no adapter, or options are given of which one would not be read.
+   *   `through` names no adapter, options are given of which one would not be read, or the caller's function or listener
+   *   left an adapter with an entry that is not finite.
    */
   computeFisher<E extends EmbeddedExample>(
     adapters: ReadonlyMap<string, Adapter>,
@@ -152,8 +167,10 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     const gradients = options.gradients ?? (isExact ? undefined : this.#overriddenGradients<E>());
     if (isFunction || !(gradients || isOwn)) checkExamples(data, towers, !isFunction && !isExact);
 
-    this.emit('fisher:start', { samples: data.length });
-    let remembered = towers.length;
+    const hasListeners = this.emit('fisher:start', { samples: data.length });
+    if (hasListeners) checkAdapters(call, adapters, checkFiniteRows);
+    let seen: SidesSeen = new Map(towers.map(({ name, sides }) => [name, sides]));
+    const hadFunction = this.functionInfo.size > 0;
     if (isFunction) this.#rememberFunctions(towers, data);
     else {
       const { sampleSize } = this.config;
@@ -161,13 +178,18 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       const fishers = options.adapterGradients
         ? fishersBy(options.adapterGradients, sample, adapters, data)
         : fishersOf(towers, sample, data, gradients ?? (isExact ? 'exact' : 'empirical'));
+      // The caller's functions may have changed what is remembered next.
+      if (gradients || isOwn) checkAdapters(call, adapters, checkFiniteRows);
       this.#rememberFishers(fishers, adapters, data.length);
-      remembered = fishers.size;
+      if (options.adapterGradients) seen = new Map(Array.from(fishers.keys(), name => [name, []]));
     }
+    this.#sides = seen;
     if (isFunction) this.#setDefaultLambda(functionLambda(this.optimalParams.values()));
     else if (isOwn) this.#setDefaultLambda(ownGradientsLambda(this.optimalParams.values()));
+    // Where `config.penalty` has changed, so has what the default is of.
+    else if (hadFunction || this.stats.tasksLearned === 0) this.#setDefaultLambda(defaultLambda(this.config));
     this.stats.tasksLearned++;
-    this.emit('fisher:complete', { adapters: remembered });
+    this.emit('fisher:complete', { adapters: seen.size });
   }
 
   #rememberFishers(
@@ -256,15 +278,20 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
   /**
    * Adds the penalty's gradient to gradients of the training loss, in place. Adapters without an entry in `grads` are
-   * left out, as are those that were not remembered.
+   * skipped, as are those that were not remembered.
    *
    * @throws TypeError or RangeError, with `grads` unchanged, as {@link computePenalty}, and when `grads` has a name or
-   *   shape that no adapter has, or an entry that is not finite.
+   *   shape that no adapter has, an entry that is not finite, a row that is frozen or of integers, or one matrix twice.
    */
   addPenaltyGradient(adapters: ReadonlyMap<string, Adapter>, grads: ReadonlyMap<string, AdapterGradients>): void {
     const call = 'addPenaltyGradient';
     checkAdapters(call, adapters, checkFiniteRows);
     checkGradients(call, grads, adapters);
+    checkDistinctGradients(call, grads);
+    for (const [name, { gradA, gradB }] of grads) {
+      checkTrainable(call, `grads.get(${describe(name)}).gradA`, gradA);
+      checkTrainable(call, `grads.get(${describe(name)}).gradB`, gradB);
+    }
     const remembered = this.#remembered(call, adapters);
     checkFiniteGradients(call, grads);
     // All are computed before any is added, as one may overflow.
@@ -295,7 +322,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * or for the function penalty a step of at most `lr` that does not make it grow.
    *
    * @param learningRate 0 or more.
-   * @throws TypeError or RangeError, with the adapters unchanged, as {@link computePenalty}.
+   * @throws TypeError or RangeError, with the adapters unchanged, as {@link computePenalty}, and for a row that is frozen
+   *   or of integers, or an adapter or matrix that is there twice.
    */
   applyGradient(adapters: ReadonlyMap<string, Adapter>, learningRate: number): void {
     const call = 'applyGradient';
@@ -303,7 +331,13 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     checkNumber(call, 'learningRate', learningRate, { min: 0 });
     // Infinity times an importance of 0 would be no number.
     const rate = Math.min(learningRate * this.config.lambda, Number.MAX_VALUE);
-    for (const { penalty } of this.#remembered(call, adapters)) penalty.step(rate);
+    const remembered = this.#remembered(call, adapters);
+    checkDistinctAdapters(call, adapters);
+    for (const { name, adapter } of remembered) {
+      checkTrainable(call, `${describeAdapter(name)}.loraA`, adapter.loraA);
+      checkTrainable(call, `${describeAdapter(name)}.loraB`, adapter.loraB);
+    }
+    for (const { penalty } of remembered) penalty.step(rate);
   }
 
   /** The adapters that something is remembered of, with their penalties; shapes checked. */
@@ -346,10 +380,10 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    *
    * @param other A manager of the same configuration that saw the same adapters, through the same sides of the pairs.
    * @throws TypeError or RangeError, with nothing changed, for another penalty, mode or number of tasks, other adapters
-   *   or weights, or normalised Fishers, whose scales are lost.
+   *   or weights, other sides of the pairs, or normalised Fishers, whose scales are lost.
    */
   merge(other: EWCManager): void {
-    if (!(other instanceof EWCManager)) throw wrongType('merge', 'other', 'an EWCManager', other);
+    if (!isManager(other)) throw wrongType('merge', 'other', 'an EWCManager', other);
     if (other === this) throw new RangeError('merge: other is this manager itself');
     checkMergeable(this, other);
     if (this.#isNormalized || other.#isNormalized)
@@ -361,6 +395,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
         'merge: how many examples were seen is not known of state that the original module exported',
       );
 
+    checkSameSides(this.#sides, other.#sides);
     const share = this.#examples / examples;
     const isSum = modeOf(this.config) === 'sum';
     const diagonals = new Map<string, DiagonalMemory>();
@@ -397,6 +432,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.optimalParams.clear();
     this.functionInfo.clear();
     this.#constants.clear();
+    this.#sides = undefined;
     this.#examples = 0;
     this.#isNormalized = false;
     this.stats.tasksLearned = 0;
@@ -405,7 +441,16 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
   /** Nothing where the caller named a strength, or wrote one to the configuration. */
   #setDefaultLambda(lambda: number): void {
-    if (this.#isDefaultLambda) this.config.lambda = this.#defaultLambda = lambda;
+    if (!this.#isDefaultLambda) return;
+    this.config.lambda = lambda;
+    this.#defaultLambda = lambda;
+  }
+
+  /** The configuration such that a strength that is written to it is known from the default, even from an equal one. */
+  #watched(config: EWCConfig): EWCConfig {
+    return withWatchedLambda(config, () => {
+      this.#defaultLambda = undefined;
+    });
   }
 
   get #isDefaultLambda(): boolean {
@@ -420,6 +465,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       optimalParams,
       functionInfo,
       constants: this.#constants,
+      sides: this.#sides,
       examples: this.#examples,
       isDefaultLambda: this.#isDefaultLambda,
       isNormalized: this.#isNormalized,
@@ -438,16 +484,17 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    */
   import(data: unknown): void {
     const state = parseState(data);
-    const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = state;
+    const { fisherInfo, optimalParams, functionInfo, constants, sides, examples, config, stats } = state;
     this.fisherInfo = fisherInfo;
     this.optimalParams = optimalParams;
     this.functionInfo = functionInfo;
     this.#constants = constants;
+    this.#sides = sides;
     this.#examples = examples;
     // A state says all of what it is by what it lacks too; the original's is diagonal.
     const { mode: _mode, decay: _decay, fisher: _fisher, penalty: _penalty, seed: _seed, ...own } = this.config;
     const isWhole = state.isVersioned || fisherInfo.size > 0;
-    this.config = { ...(isWhole ? own : this.config), ...config };
+    this.config = this.#watched({ ...(isWhole ? own : this.config), ...config });
     this.#isNormalized = state.isNormalized;
     if (config.lambda !== undefined) this.#defaultLambda = state.isDefaultLambda ? config.lambda : undefined;
     if (stats) this.stats = stats;
@@ -456,6 +503,11 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
 /** Below it every entry, and its sum with another, is within float32. */
 const LARGEST_SQUARES = 1e76;
+
+/** Here, as a class that names itself in its body gets another name in the bundle. */
+function isManager(value: unknown): value is EWCManager {
+  return value instanceof EWCManager;
+}
 
 /** To tell whether it was overridden, on the prototype too. */
 const originalGradients = EWCManager.prototype._computeGradients;

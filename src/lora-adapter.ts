@@ -117,7 +117,7 @@ export class LoRAAdapter implements Adapter {
     const { loraA, loraB } = plain;
     const scaling = checkNumber(call, 'adapter.scaling', plain.scaling);
     const rank = loraB.length;
-    const adapter = new LoRAAdapter({ dim: loraA.length, outDim: loraB[0]!.length, rank, alpha: 1, seed: 0 });
+    const adapter = create({ dim: loraA.length, outDim: loraB[0]!.length, rank, alpha: 1, seed: 0 });
     (adapter as { scaling: number }).scaling = scaling;
     adapter.#load(call, 'adapter', plain);
     return adapter;
@@ -161,7 +161,7 @@ export class LoRAAdapter implements Adapter {
    *   neither metadata nor `config` has `lora_alpha`. TypeError for arguments of another type.
    */
   static fromSafetensors(bytes: Uint8Array, config?: AdapterConfig | string): Map<string, LoRAAdapter> {
-    return new Map(Array.from(readAdapters(bytes, config), ([name, plain]) => [name, LoRAAdapter.from(plain)]));
+    return new Map(Array.from(readAdapters(bytes, config), ([name, plain]) => [name, copyOf(plain)]));
   }
 
   /** Length of the input rows. */
@@ -313,3 +313,7 @@ export class LoRAAdapter implements Adapter {
     for (let i = 0; i < this.rank; i++) this.loraB[i]!.set(loraB[i]!);
   }
 }
+
+/** Both here, as a class that names itself in its body gets another name in the bundle. */
+const create = (options: LoRAAdapterOptions): LoRAAdapter => new LoRAAdapter(options);
+const copyOf = (plain: Adapter): LoRAAdapter => LoRAAdapter.from(plain);

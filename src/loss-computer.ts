@@ -1,4 +1,4 @@
-import { cosine, euclidean } from './kernels/vector.js';
+import { cosineOf, euclidean } from './kernels/vector.js';
 import { combine, type WeightedLoss } from './loss-computer/combine.js';
 import { type ContrastiveOptions, contrastive } from './loss-computer/contrastive.js';
 import { type CosineEmbeddingOptions, cosineEmbedding } from './loss-computer/cosine-embedding.js';
@@ -216,7 +216,7 @@ export class LossComputer {
 
   /** Cosine similarity over the shorter of two rows; 0 for a zero row. */
   static _cosineSimilarity(a: Vector, b: Vector): number {
-    return cosine(a, b);
+    return cosineOf(a, b);
   }
 
   /** Euclidean distance over the shorter of two rows. */

@@ -1196,7 +1196,7 @@ describe('what is refused changes nothing', () => {
       ],
     ]);
     expect(() => online.computeFisher(wider, data)).toThrow(
-      'fisherA of "query" from the task before[0] has 1 entry, expected 2',
+      'computeFisher: fisherInfo.get("query").fisherA[0] has 1 entry, expected 2',
     );
     expect(online.export()).toEqual(
       before.config.online ? before : { ...before, config: { ...before.config, online: true } },

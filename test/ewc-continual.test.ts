@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -437,10 +438,78 @@ describe('the default λ', () => {
     restored.import(JSON.parse(JSON.stringify(trained({ lambda: 5 }, [{ adapter, examples: data }]).export())));
     restored.computeFisher(mapOf(adapter), data, { gradients });
     expect(restored.config.lambda).toBe(5);
-    const written = new EWCManager({ penalty: 'function' });
-    written.config.lambda = 3;
-    written.computeFisher(mapOf(adapter), data);
-    expect(written.config.lambda).toBe(3);
+  });
+
+  it('stays where it was written to the configuration, through tasks, reset, export and import', () => {
+    class Strong extends EWCManager {
+      constructor(options: EWCOptions = {}) {
+        super(options);
+        this.config.lambda = 5;
+      }
+    }
+    const patched = (options: EWCOptions): EWCManager => {
+      const ewc = new EWCManager(options);
+      ewc.config.lambda = 5;
+      return ewc;
+    };
+    const replaced = (options: EWCOptions): EWCManager => {
+      const ewc = new EWCManager(options);
+      ewc.config = { ...ewc.config, lambda: 5 };
+      return ewc;
+    };
+    const later = (options: EWCOptions): EWCManager => {
+      const ewc = new EWCManager(options);
+      ewc.computeFisher(mapOf(adapter), data, options.penalty ? {} : { gradients });
+      ewc.config.lambda = 5;
+      return ewc;
+    };
+    for (const make of [patched, replaced, later, (options: EWCOptions) => new Strong(options)]) {
+      for (const options of [{}, { penalty: 'function' }] as const) {
+        const ewc = make(options);
+        const restored = new EWCManager();
+        restored.import(JSON.parse(JSON.stringify(ewc.export())));
+        const merged = make(options);
+        if (merged.stats.tasksLearned > 0) merged.merge(ewc);
+        for (const each of [ewc, restored, merged]) {
+          each.reset();
+          expect(each.config.lambda).toBe(5);
+          each.computeFisher(mapOf(adapter), data, options.penalty ? {} : { gradients });
+          expect(each.config.lambda).toBe(5);
+          each.computeFisher(mapOf(adapter), data);
+          expect(each.config.lambda).toBe(5);
+        }
+      }
+    }
+  });
+
+  it('stays where what was written equals the default, in a configuration that looks like any other', () => {
+    const ewc = new EWCManager();
+    ewc.config.lambda = 2000;
+    const plainConfig = { lambda: 2000, sampleSize: 200, normalize: true, online: false };
+    for (const config of [ewc.config, { ...ewc.config }, structuredClone(ewc.config)]) {
+      expect(config).toEqual(plainConfig);
+      expect(JSON.stringify(config)).toBe(JSON.stringify(plainConfig));
+      expect(inspect(config)).toBe(inspect(plainConfig));
+    }
+    const restored = new EWCManager();
+    restored.import(ewc.export());
+    for (const each of [ewc, restored]) {
+      each.computeFisher(mapOf(adapter), data, { gradients });
+      expect(each.config.lambda).toBe(2000);
+    }
+  });
+
+  it('by default is that of the penalty in force, which may have been changed in the configuration', () => {
+    const ewc = new EWCManager();
+    ewc.config.penalty = 'function';
+    ewc.computeFisher(mapOf(adapter), data);
+    expect(ewc.config.lambda).toBe(5);
+    ewc.config.penalty = 'diagonal';
+    ewc.computeFisher(mapOf(adapter), data);
+    expect(ewc.config.lambda).toBe(2000);
+    ewc.config.penalty = 'function';
+    ewc.reset();
+    expect(ewc.config.lambda).toBe(960);
   });
 
   it('of the function penalty is 2.5 times the width, so that the changes of a row’s entries add up', () => {
@@ -547,7 +616,7 @@ describe('merge after import', () => {
   it('knows that Fishers were normalised, and names that share their first forty characters', () => {
     const normalized = imported(manager({ normalize: true }).export());
     expect(() => manager({}).merge(normalized)).toThrow('merge: normalised Fishers have lost their scale');
-    expect(() => manager({}, [`${long}q`]).merge(manager({}, [`${long}k`]))).toThrow("merge: the other's adapters is");
+    expect(() => manager({}, [`${long}q`]).merge(manager({}, [`${long}k`]))).toThrow('merge: this manager remembers');
   });
 
   it('refuses state that does not say how many examples it has seen', () => {
@@ -688,7 +757,7 @@ describe('merge refuses', () => {
     ],
     ["merge: the other's mode is sum, here last", manager, () => manager({ mode: 'sum' })],
     ["merge: the other's stats.tasksLearned is 0, here 1", manager, () => new EWCManager()],
-    ['merge: the other\'s adapters is ["b"], here ["a"]', manager, () => manager({}, 1, 'b')],
+    ['merge: this manager remembers "a", the other does not', manager, () => manager({}, 1, 'b')],
     ['merge: the other\'s loraA of "a" has other weights; shards share one adapter', manager, () => manager({}, 5)],
     ['merge: the other\'s scaling of "a" is 2, here 1', () => manager(fitting), () => manager(fitting, 1, 'a', 2)],
     [

@@ -396,6 +396,7 @@ function expectState(actual: EWCState, expected: EWCState): void {
     'isDefaultLambda',
     'isNormalized',
     'constants',
+    'sides',
     'functionInfo',
   ]);
   expect(actual.config).toEqual(expected.config);

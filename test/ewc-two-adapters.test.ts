@@ -354,7 +354,9 @@ describe('adapterGradients', () => {
       adapterGradients: example =>
         new Map(Array.from(adapters, ([name, adapter]) => [name, of(example, adapter)] as const)),
     });
-    expect(all.export()).toEqual(one.export());
+    const { sides, ...byAll } = all.export();
+    expect(byAll).toEqual({ ...one.export(), sides: undefined });
+    expect(sides).toEqual({ query: [], answer: [] });
   });
 
   it('are 0 for an example whose loss an adapter takes no part in; without any, nothing is remembered', () => {
@@ -471,5 +473,163 @@ describe('computeFisher refuses', () => {
     expect(call).toThrow(type);
     expect(call).toThrow(`computeFisher: ${message}`);
     expect(ewc.export()).toEqual(before);
+  });
+});
+
+describe('merge', () => {
+  const adapters = new Map<string, Plain>(
+    ['query', 'answer'].map((name, i) => [name, { loraA: [[i], [1]], loraB: [[2, 1]], scaling: 1 }]),
+  );
+  const data: Example[] = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+  const seen = (through: Through | undefined, options: EWCOptions = {}, earlier = false): EWCManager => {
+    const ewc = new EWCManager(options);
+    if (earlier) ewc.computeFisher(adapters, data, { through: twoTowers });
+    ewc.computeFisher(adapters, data, { ...(through && { through }) });
+    return ewc;
+  };
+  const turnedRound: Through = { anchors: 'answer', positives: 'query' };
+  const both: Through = { anchors: 'query', positives: 'query' };
+
+  it.each<[message: string, mine: () => EWCManager, theirs: () => EWCManager]>([
+    ['"query" of the other manager was given outputEmb, here inputEmb', () => seen(twoTowers), () => seen(turnedRound)],
+    ['"answer" of the other manager was given inputEmb, here outputEmb', () => seen(twoTowers), () => seen(undefined)],
+    [
+      '"query" of the other manager was given inputEmb and outputEmb, here inputEmb',
+      () => seen({ anchors: 'query' }, { penalty: 'function' }),
+      () => seen(both, { penalty: 'function' }),
+    ],
+    [
+      '"answer" of the other manager was given outputEmb, here nothing',
+      () => seen({ anchors: 'query' }, { mode: 'sum' }, true),
+      () => seen(twoTowers, { mode: 'sum' }, true),
+    ],
+  ])('refuses shards that saw other sides: %s', (message, make, makeOther) => {
+    for (const through of [(ewc: EWCManager) => ewc, throughJson]) {
+      const [ewc, other] = [make(), through(makeOther())];
+      const before = ewc.export();
+      expect(() => ewc.merge(other)).toThrow(`merge: ${message}`);
+      expect(ewc.export()).toEqual(before);
+    }
+  });
+
+  it('takes shards of a state that does not say what they saw', () => {
+    const { sides: _, ...old } = seen(turnedRound).export();
+    const other = new EWCManager();
+    other.import(old);
+    const ewc = seen(twoTowers);
+    ewc.merge(other);
+    expect(ewc.export().examples).toBe(2);
+  });
+
+  function throughJson(ewc: EWCManager): EWCManager {
+    const copy = new EWCManager();
+    copy.import(JSON.parse(JSON.stringify(ewc.export())));
+    return copy;
+  }
+});
+
+describe('what would be half changed or kept in error', () => {
+  const make = (): Adapters =>
+    new Map(['a', 'b'].map((name, i) => [name, { loraA: [[i], [1]], loraB: [[2, 1]], scaling: 1 }]));
+  const data: Example[] = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
+  const moved = (): Adapters => {
+    const adapters = make();
+    for (const { loraA } of adapters.values()) loraA[1]![0] = 3;
+    return adapters;
+  };
+  const grads = (): Map<string, { gradA: number[][]; gradB: number[][] }> =>
+    new Map(['a', 'b'].map(name => [name, { gradA: [[1], [1]], gradB: [[1, 1]] }]));
+  const learned = (penalty: 'diagonal' | 'function'): EWCManager => {
+    const ewc = new EWCManager({ penalty });
+    ewc.computeFisher(make(), data);
+    return ewc;
+  };
+
+  it.each<[string, (gradients: ReturnType<typeof grads>) => void]>([
+    ['grads.get("b").gradB[0] is frozen', gradients => Object.freeze(gradients.get('b')!.gradB[0])],
+    [
+      'grads.get("b").gradA[1] must be a Float32Array, Float64Array or number[], got an Int8Array',
+      gradients => {
+        (gradients.get('b')!.gradA as unknown[])[1] = new Int8Array(1);
+      },
+    ],
+    [
+      'grads.get("a").gradA and grads.get("b").gradA are one matrix, which would be changed twice',
+      gradients => {
+        gradients.get('b')!.gradA = gradients.get('a')!.gradA;
+      },
+    ],
+  ])('addPenaltyGradient changes nothing: %s', (message, change) => {
+    for (const penalty of ['diagonal', 'function'] as const) {
+      const gradients = grads();
+      change(gradients);
+      const before = structuredClone(gradients);
+      expect(() => learned(penalty).addPenaltyGradient(moved(), gradients)).toThrow(`addPenaltyGradient: ${message}`);
+      expect(gradients).toEqual(before);
+    }
+  });
+
+  it.each<[string, (adapters: Adapters) => void]>([
+    ['adapters.get("b").loraB[0] is frozen', adapters => Object.freeze(adapters.get('b')!.loraB[0])],
+    [
+      'adapters.get("b").loraA[0] must be a Float32Array, Float64Array or number[], got an Int16Array',
+      adapters => {
+        (adapters.get('b')!.loraA as unknown[])[0] = new Int16Array(1);
+      },
+    ],
+    [
+      'adapters.get("a") and adapters.get("b") are one adapter, which would be changed twice',
+      adapters => adapters.set('b', adapters.get('a')!),
+    ],
+  ])('applyGradient changes nothing: %s', (message, change) => {
+    for (const penalty of ['diagonal', 'function'] as const) {
+      const adapters = moved();
+      change(adapters);
+      const before = structuredClone(adapters);
+      expect(() => learned(penalty).applyGradient(adapters, 0.1)).toThrow(`applyGradient: ${message}`);
+      expect(adapters).toEqual(before);
+    }
+  });
+
+  const spoil = (adapters: ReadonlyMap<string, Adapter>): void => {
+    (adapters.get('b')!.loraA[1] as number[])[0] = Number.NaN;
+  };
+  const gradients = (adapters: ReadonlyMap<string, Adapter>) => (): AdapterGradients => {
+    spoil(adapters);
+    return { gradA: [[1], [1]], gradB: [[1, 1]] };
+  };
+
+  it.each<[string, (ewc: EWCManager, adapters: Adapters) => void]>([
+    [
+      'adapterGradients',
+      (ewc, adapters) => {
+        const adapterGradients = (): Map<string, AdapterGradients> => {
+          spoil(adapters);
+          return grads();
+        };
+        ewc.computeFisher(adapters, data, { adapterGradients });
+      },
+    ],
+    ['gradients', (ewc, adapters) => ewc.computeFisher(adapters, data, { gradients: gradients(adapters) })],
+    [
+      '_computeGradients',
+      (ewc, adapters) => {
+        ewc._computeGradients = gradients(adapters);
+        ewc.computeFisher(adapters, data);
+      },
+    ],
+    [
+      'a listener',
+      (ewc, adapters) => {
+        ewc.config.penalty = 'function';
+        ewc.on('fisher:start', () => spoil(adapters));
+        ewc.computeFisher(adapters, data);
+      },
+    ],
+  ])('computeFisher keeps nothing of weights that %s made NaN', (_, compute) => {
+    const ewc = new EWCManager();
+    expect(() => compute(ewc, make())).toThrow('computeFisher: adapters.get("b").loraA[1][0] must be finite, got NaN');
+    expect([ewc.optimalParams.size, ewc.fisherInfo.size, ewc.functionInfo.size]).toEqual([0, 0, 0]);
+    expect(ewc.stats.tasksLearned).toBe(0);
   });
 });

@@ -75,8 +75,7 @@ export function remember(
   const mode = modeOf(config);
   if (!before || mode === 'last') return memory;
   for (const [part] of PARTS) {
-    const label = `${part} of ${describe(name)} from the task before`;
-    checkSameShape('computeFisher', label, before.fisher[part], fisher[part]);
+    checkSameShape('computeFisher', `fisherInfo.get(${describe(name)}).${part}`, before.fisher[part], fisher[part]);
   }
   if (mode === 'sum') return sum(memory, before, 1, 1);
   const [old, added] = mode === 'average' ? [0.5, 0.5] : [config.decay ?? DECAY, 1];

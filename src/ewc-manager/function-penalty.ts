@@ -65,8 +65,8 @@ export function rememberFunction(
   const info: FunctionInfo = { moment, residual: null, constant: 0, scaling: adapter.scaling };
   const mode = modeOf(config);
   if (!before || mode === 'last') return info;
-  checkSameShape('computeFisher', `${describe(name)} from the task before: loraA`, before.loraA, adapter.loraA);
-  checkSameShape('computeFisher', `${describe(name)} from the task before: loraB`, before.loraB, adapter.loraB);
+  checkSameShape('computeFisher', `optimalParams.get(${describe(name)}).loraA`, before.loraA, adapter.loraA);
+  checkSameShape('computeFisher', `optimalParams.get(${describe(name)}).loraB`, before.loraB, adapter.loraB);
   const [old, added] = mode === 'average' ? [0.5, 0.5] : mode === 'online' ? [config.decay ?? DECAY, 1] : [1, 1];
   const change = differenceOf(adapter, before);
   const residual = pull(before, change);

@@ -7,22 +7,47 @@ import type { MutableVector, Rows } from '../types.js';
 import { blend, type DiagonalMemory, sum } from './diagonal.js';
 import type { FunctionInfo, FunctionMemory } from './function-penalty.js';
 import { DECAY, modeOf } from './options.js';
+import type { Side, SidesSeen } from './through.js';
 
 /** Checks that two managers are of one kind and have learned as many tasks, with adapters of the same names. */
 export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
-  const traits = ({ config, stats, optimalParams }: EWCManager): Record<string, unknown> => ({
+  const traits = ({ config, stats }: EWCManager): Record<string, unknown> => ({
     penalty: config.penalty ?? 'diagonal',
     fisher: config.fisher ?? 'empirical',
     mode: modeOf(config),
     decay: config.decay ?? DECAY,
     'stats.tasksLearned': stats.tasksLearned,
-    adapters: JSON.stringify([...optimalParams.keys()].sort()),
   });
   const [here, there] = [traits(mine), traits(theirs)];
   for (const [trait, value] of Object.entries(here)) {
     if (there[trait] !== value)
       throw new RangeError(`merge: the other's ${trait} is ${String(there[trait])}, here ${String(value)}`);
   }
+  for (const [has, lacks, name] of [
+    ['this manager', 'the other', missingIn(theirs.optimalParams, mine.optimalParams)],
+    ['the other', 'this manager', missingIn(mine.optimalParams, theirs.optimalParams)],
+  ]) {
+    if (name !== undefined) throw new RangeError(`merge: ${has} remembers ${describe(name)}, ${lacks} does not`);
+  }
+}
+
+function missingIn(map: ReadonlyMap<string, unknown>, names: ReadonlyMap<string, unknown>): string | undefined {
+  return [...names.keys()].find(name => !map.has(name));
+}
+
+/** Checks that the adapters of two managers saw the same sides of the pairs, where both know. */
+export function checkSameSides(mine: SidesSeen | undefined, theirs: SidesSeen | undefined): void {
+  if (!mine || !theirs) return;
+  for (const name of new Set([...mine.keys(), ...theirs.keys()])) {
+    const [here, there] = [mine, theirs].map(seen => sidesInWords(seen.get(name)));
+    if (here !== there)
+      throw new RangeError(`merge: ${describe(name)} of the other manager was given ${there}, here ${here}`);
+  }
+}
+
+function sidesInWords(sides: readonly Side[] | undefined): string {
+  if (sides === undefined) return 'nothing';
+  return sides.join(' and ') || 'adapterGradients';
 }
 
 /**
@@ -74,7 +99,7 @@ function checkSameWeights(
   isEqual: boolean,
 ): void {
   for (const matrix of ['loraA', 'loraB'] as const) {
-    checkSameShape('merge', `the other's ${matrix} of ${describe(name)}`, theirs[matrix], mine[matrix]);
+    checkSameShape('merge', `other.optimalParams.get(${describe(name)}).${matrix}`, theirs[matrix], mine[matrix]);
     if (isEqual && !mine[matrix].every((row, i) => areEqual(row, theirs[matrix][i]!)))
       throw new RangeError(
         `merge: the other's ${matrix} of ${describe(name)} has other weights; shards share one adapter`,

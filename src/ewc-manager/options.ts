@@ -3,7 +3,8 @@ import type { OptimalParams } from './diagonal.js';
 
 export interface EWCOptions {
   /**
-   * Strength of the penalty, 0 or more. Default 2000, as the original's. Two defaults follow from the adapters that are
+   * Strength of the penalty, 0 or more. One that is given here, or written to `config.lambda` later, stays. Default 2000,
+   * as the original's. Two defaults follow from the adapters that are
    * remembered, and are set by `computeFisher`: 2.5 × `outDim` for the function penalty (960 at 384, 2560 at 1024), and
    * a 128th of the number of parameters for the diagonal one with gradients of the caller's own loss (48 for one
    * adapter of 384 × 8, 4096 for two of 1024 × 128). Both were measured to keep an earlier task while the next is
@@ -73,6 +74,23 @@ export function checkOptionsOf(call: string, prefix: string, config: Record<stri
   if (decay !== undefined) checkNumber(call, `${prefix}decay`, decay, { min: 0, max: 1 });
   if (fisher !== undefined) checkOneOf(call, `${prefix}fisher`, fisher, FISHERS);
   if (penalty !== undefined) checkOneOf(call, `${prefix}penalty`, penalty, PENALTIES);
+}
+
+/** Makes `lambda` call `onWrite` when it is written. The configuration reads, spreads and prints as before. */
+export function withWatchedLambda(config: EWCConfig, onWrite: () => void): EWCConfig {
+  let { lambda } = config;
+  return Object.defineProperties(config, {
+    lambda: {
+      get: () => lambda,
+      set: (value: number) => {
+        lambda = value;
+        onWrite();
+      },
+      enumerable: true,
+      configurable: true,
+    },
+    [Symbol.for('nodejs.util.inspect.custom')]: { value: () => ({ ...config }) },
+  });
 }
 
 /** The default strength before anything is remembered. */

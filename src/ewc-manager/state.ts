@@ -1,10 +1,12 @@
 import type { EWCStats } from '../ewc-manager.js';
 import {
+  checkArray,
   checkBoolean,
   checkCount,
   checkFiniteRows,
   checkNumber,
   checkObject,
+  checkOneOf,
   describe,
   inWords,
 } from '../internal/validate.js';
@@ -13,6 +15,7 @@ import type { Rows } from '../types.js';
 import type { FisherInfo, OptimalParams } from './diagonal.js';
 import type { FunctionInfo } from './function-penalty.js';
 import { checkOptionsOf, type EWCConfig } from './options.js';
+import { SIDES, type Side, type SidesSeen } from './through.js';
 
 /** What `EWCManager.export` returns: plain arrays and numbers, ready for JSON. */
 export interface EWCState {
@@ -34,6 +37,11 @@ export interface EWCState {
   isNormalized: boolean;
   /** Constants of the diagonal penalty by adapter, where they are not 0. */
   constants: Record<string, number>;
+  /**
+   * Which sides of the pairs each adapter saw of the latest task: none where `adapterGradients` decided; null where it is
+   * not known.
+   */
+  sides: Record<string, Side[]> | null;
   /** What the function penalty keeps, by adapter. */
   functionInfo: Record<string, { moment: number[][]; residual: number[][] | null; constant: number; scaling: number }>;
 }
@@ -44,6 +52,7 @@ interface State {
   optimalParams: Map<string, OptimalParams>;
   functionInfo: Map<string, FunctionInfo>;
   constants: Map<string, number>;
+  sides: SidesSeen | undefined;
   examples: number;
   isDefaultLambda: boolean;
   isNormalized: boolean;
@@ -53,7 +62,7 @@ const CALL = 'import';
 const VERSION = 1;
 
 export function exportState(state: State & { config: EWCConfig; stats: EWCStats }): EWCState {
-  const { fisherInfo, optimalParams, functionInfo, constants, examples, config, stats } = state;
+  const { fisherInfo, optimalParams, functionInfo, constants, sides, examples, config, stats } = state;
   return {
     fisherInfo: mapped(fisherInfo, ({ fisherA, fisherB }) => ({
       fisherA: toNestedArrays(fisherA),
@@ -70,6 +79,7 @@ export function exportState(state: State & { config: EWCConfig; stats: EWCStats 
     isDefaultLambda: state.isDefaultLambda,
     isNormalized: state.isNormalized,
     constants: Object.fromEntries([...constants].filter(([, constant]) => constant !== 0)),
+    sides: sides ? mapped(sides, each => [...each]) : null,
     functionInfo: mapped(functionInfo, ({ moment, residual, constant, scaling }) => ({
       moment: toNestedArrays(moment),
       residual: residual && toNestedArrays(residual),
@@ -124,6 +134,7 @@ export function parseState(
     optimalParams,
     functionInfo,
     constants: parseConstants(data['constants']),
+    sides: parseSides(data['sides']),
     examples: checkCount(CALL, 'examples', data['examples'] ?? 0, 0),
     isDefaultLambda: parseFlag('isDefaultLambda', data['isDefaultLambda']),
     isNormalized: parseFlag('isNormalized', data['isNormalized']),
@@ -177,6 +188,17 @@ function parseConstants(constants: unknown): Map<string, number> {
   checkObject(CALL, 'constants', constants);
   return new Map(
     Object.entries(constants).map(([name, value]) => [name, checkNumber(CALL, `constants.${name}`, value, { min: 0 })]),
+  );
+}
+
+function parseSides(sides: unknown): SidesSeen | undefined {
+  if (sides === undefined || sides === null) return undefined;
+  checkObject(CALL, 'sides', sides);
+  return new Map(
+    Object.entries(sides).map(([name, value]) => {
+      checkArray(CALL, `sides.${name}`, value);
+      return [name, value.map((side, i) => checkOneOf(CALL, `sides.${name}[${i}]`, side, SIDES))];
+    }),
   );
 }
 

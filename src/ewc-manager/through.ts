@@ -1,8 +1,13 @@
 import { checkThrough } from '../internal/through.js';
 import type { Adapter, EmbeddedExample, Rows, Through, Vector } from '../types.js';
 
+export const SIDES = ['inputEmb', 'outputEmb'] as const;
+
 /** One side of a pair, as the inputs of an adapter. */
-export type Side = 'inputEmb' | 'outputEmb';
+export type Side = (typeof SIDES)[number];
+
+/** What each adapter of a task saw; no sides where the caller's `adapterGradients` decided. */
+export type SidesSeen = ReadonlyMap<string, readonly Side[]>;
 
 /** An adapter and the sides of the pairs that it sees. */
 export interface Tower {

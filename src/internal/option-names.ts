@@ -36,7 +36,7 @@ type Kind = typeof ANY | typeof FLAG;
 const ANY = 1;
 const FLAG = 2;
 
-const SGD = { lr: ANY, weightDecay: ANY, maxGradNorm: ANY } as const;
+const SGD_OPTIONS = { lr: ANY, weightDecay: ANY, maxGradNorm: ANY } as const;
 const REDUCTION = { weights: ANY, reduction: ANY, perRow: FLAG, gradients: FLAG } as const;
 const WARMUP = { warmupSteps: ANY, warmupOffset: ANY } as const;
 const CHAIN = { strategy: ANY, checkpointSegments: ANY, slots: ANY, memoryBudget: ANY, determinism: ANY } as const;
@@ -147,8 +147,8 @@ const OPTIONS = {
     minLR: ANY,
   }),
   LoRAAdapter: namesOf<LoRAAdapterOptions>({ dim: ANY, outDim: ANY, rank: ANY, alpha: ANY, seed: ANY }),
-  AdamW: namesOf<AdamWOptions>({ ...SGD, betas: ANY, eps: ANY }),
-  SGD: namesOf<SGDOptions>({ ...SGD, momentum: ANY }),
+  AdamW: namesOf<AdamWOptions>({ ...SGD_OPTIONS, betas: ANY, eps: ANY }),
+  SGD: namesOf<SGDOptions>({ ...SGD_OPTIONS, momentum: ANY }),
   KeepBest: namesOf<KeepBestOptions>({ mode: ANY, patience: ANY }),
   continualMetrics: namesOf<ContinualMetricsOptions>({ higherIsBetter: FLAG, baseline: ANY }),
   evaluate: namesOf<EvaluateOptions>({ at: ANY, seed: ANY }),

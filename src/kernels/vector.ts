@@ -71,7 +71,7 @@ const cosineLoop = specialize(() => (a: Vector, b: Vector, length: number): numb
 });
 
 /** Cosine similarity over the shorter of two rows; 0 for a zero row. */
-export function cosine(a: Vector, b: Vector): number {
+export function cosineOf(a: Vector, b: Vector): number {
   return cosineLoop(a)(a, b, Math.min(a.length, b.length));
 }
 
@@ -134,7 +134,7 @@ export function addCosineGradient(gradient: Float64Array | Float32Array, a: Vect
   const [normA, normB] = [norm(a, length), norm(b, length)];
   if (normA === 0 || normB === 0 || scale === 0) return;
   const cross = scale / (normA * normB + COSINE_EPSILON);
-  const radial = (cross * cosine(a, b) * normB) / normA;
+  const radial = (cross * cosineOf(a, b) * normB) / normA;
   for (let k = 0; k < length; k++) gradient[k]! += cross * b[k]! - radial * a[k]!;
 }
 
@@ -148,7 +148,7 @@ export function areEqual(a: Vector, b: Vector): boolean {
 
 /** One minus the cosine similarity. */
 export function cosineDistance(a: Vector, b: Vector): number {
-  return 1 - cosine(a, b);
+  return 1 - cosineOf(a, b);
 }
 
 /** The first of the indices whose similarity is highest. */

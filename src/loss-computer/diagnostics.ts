@@ -5,7 +5,7 @@ import {
   type CrossEntropyProblem,
   type TripletProblem,
 } from '../kernels/kernels.js';
-import { cosine, cosineDistance, euclidean } from '../kernels/vector.js';
+import { cosineDistance, cosineOf, euclidean } from '../kernels/vector.js';
 import type { Rows } from '../types.js';
 
 /**
@@ -22,7 +22,7 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem, counts: Floa
   const ownCount = own ? own.rows.length / anchors.length : 0;
   kernels().cosineRows(anchors, candidates, (i, cosines) => {
     const anchor = anchors[i]!;
-    const ofPositive = cosine(anchor, positives[i]!);
+    const ofPositive = cosineOf(anchor, positives[i]!);
     let [sum, count, highest] = [0, 0, -Infinity];
     const add = (similarity: number): void => {
       sum += similarity;
@@ -34,10 +34,10 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem, counts: Floa
       if (groups !== null && groups.anchors[i] === groups.candidates[j]) continue;
       // Near the positive's, the cosine must be one of the same loop to be compared with it.
       const isSure = Math.abs(cosines[j]! - ofPositive) > COSINE_ERROR;
-      add(isSure ? cosines[j]! : cosine(anchor, candidates[j]!));
+      add(isSure ? cosines[j]! : cosineOf(anchor, candidates[j]!));
     }
     for (let at = i * ownCount; at < (i + 1) * ownCount; at++)
-      if (!own!.isSkipped[at]) add(cosine(anchor, own!.rows[at]!));
+      if (!own!.isSkipped[at]) add(cosineOf(anchor, own!.rows[at]!));
     accuracy.add(ofPositive > highest ? 1 : 0, counts[i]!);
     positiveCosine.add(ofPositive, counts[i]!);
     if (count > 0) negativeCosine.add(sum / count, count * counts[i]!);
@@ -82,7 +82,7 @@ export function cosineEmbeddingDiagnostics(
   const [positiveCosine, negativeCosine] = [new Mean(), new Mean()];
   predictions.forEach((prediction, i) => {
     const mean = labels === null || labels[i] === 1 ? positiveCosine : negativeCosine;
-    mean.add(cosine(prediction, targets[i]!), counts[i]!);
+    mean.add(cosineOf(prediction, targets[i]!), counts[i]!);
   });
   return { positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
 }

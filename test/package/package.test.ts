@@ -114,6 +114,23 @@ describe('a program', () => {
     expect(imports.isSame).toBe(true);
   });
 
+  test('calls classes and functions by the names they are exported by', async () => {
+    const program = `
+      import * as library from 'microlora-training-utils';
+      const names = Object.entries(library).flatMap(([name, value]) => typeof value === 'function' ? [[name, value.name]] : []);
+      const schedules = Object.values(library.LRSchedulers).map(schedule => schedule.name);
+      const message = (() => { try { new library.EWCManager().merge(new library.LoRAAdapter({ dim: 2 })); } catch (error) { return error.message; } })();
+      console.log(JSON.stringify({ names, schedules, message }));`;
+    const output = await run(process.execPath, ['--input-type=module', '--eval', program], pkg.consumer);
+    const { names, schedules, message } = JSON.parse(output);
+    expect(names.map(([name]: string[]) => name)).toEqual(
+      expect.arrayContaining(['EWCManager', 'LoRAAdapter', 'NgramEmbedder', 'SGD', 'cosineSimilarity']),
+    );
+    for (const [name, own] of names) expect(own).toBe(name);
+    for (const name of schedules) expect(name).toMatch(/^[a-z]+$/i);
+    expect(message).toBe('merge: other must be an EWCManager, got a LoRAAdapter');
+  });
+
   test('can find package.json but no file of the bundle', async () => {
     const find = (path: string): Promise<string> => {
       const program = `console.log(import.meta.resolve('microlora-training-utils/${path}'))`;

@@ -20,19 +20,19 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   let loss = 0;
   let temperatureGradient = 0;
   for (let i = 0; i < anchors.length; i++) {
-    const similarity = cosine(anchors[i]!, anchorNorms[i]!, positives[i]!, positiveNorms[i]!);
+    const similarity = normalizedDot(anchors[i]!, anchorNorms[i]!, positives[i]!, positiveNorms[i]!);
     let highest = similarity;
     for (let j = 0; j < count; j++) {
       const isSkipped = (isBatch && j === i) || (groups !== null && groups.anchors[i] === groups.candidates[j]);
       similarities[j] = isSkipped
         ? -Infinity
-        : cosine(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
+        : normalizedDot(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
       if (!(similarities[j]! <= highest)) highest = similarities[j]!;
     }
     for (let k = 0, j = count, at = i * ownCount; k < ownCount; k++, j++, at++) {
       similarities[j] = own?.isSkipped[at]
         ? -Infinity
-        : cosine(anchors[i]!, anchorNorms[i]!, ownRows[at]!, ownNorms[at]!);
+        : normalizedDot(anchors[i]!, anchorNorms[i]!, ownRows[at]!, ownNorms[at]!);
       if (!(similarities[j]! <= highest)) highest = similarities[j]!;
     }
     // log Σ exp relative to the highest similarity cannot overflow; log1p keeps small losses exact.
@@ -112,7 +112,7 @@ export function cosineRows(
   anchors.forEach((anchor, i) => {
     const anchorNorm = norm(anchor, anchor.length);
     for (let j = 0; j < candidates.length; j++)
-      cosines[j] = cosine(anchor, anchorNorm, candidates[j]!, candidateNorms[j]!);
+      cosines[j] = normalizedDot(anchor, anchorNorm, candidates[j]!, candidateNorms[j]!);
     visit(i, cosines);
   });
 }
@@ -152,7 +152,7 @@ function addTangent(
   for (let k = 0; k < length; k++) gradient[k]! += cross * other[k]! - radial * row[k]!;
 }
 
-function cosine(a: Vector, normA: number, b: Vector, normB: number): number {
+function normalizedDot(a: Vector, normA: number, b: Vector, normB: number): number {
   const length = Math.min(a.length, b.length);
   return dot(a, b, length) / (prefixNorm(a, normA, length) * prefixNorm(b, normB, length) + COSINE_EPSILON);
 }

@@ -9,7 +9,7 @@ import type {
 } from '../kernels.js';
 import { commonWidth, viewRows } from '../matrix.js';
 import { specialize } from '../specialize.js';
-import { addCosineGradient, cosine, cosineDistance, euclidean, squaredDistance } from '../vector.js';
+import { addCosineGradient, cosineDistance, cosineOf, euclidean, squaredDistance } from '../vector.js';
 
 /** The losses that look at each row by itself. */
 
@@ -111,7 +111,7 @@ export function cosineEmbedding(problem: CosineEmbeddingProblem): PairResult {
   for (let i = 0; i < predictions.length; i++) {
     const [prediction, target] = [predictions[i]!, targets[i]!];
     const isSimilar = labels === null || labels[i] === 1;
-    const rowLoss = cosineEmbeddingOf(cosine(prediction, target), isSimilar, margin);
+    const rowLoss = cosineEmbeddingOf(cosineOf(prediction, target), isSimilar, margin);
     loss += coefficients[i]! * rowLoss;
     if (losses) losses[i] = rowLoss;
     if (!gradients || (!isSimilar && !(rowLoss > 0))) continue;
