@@ -26,14 +26,14 @@ function shown(name: string): string {
   return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name);
 }
 
-/** The known name that takes the fewest letters added or removed, if those are fewer than 7 in 10 of both names. */
+/** The known name that takes the fewest letters added or removed, if those are at most 6 in 10 of both names. */
 function nearestOf(name: string, known: readonly string[]): string | undefined {
   if (name.length > 40) return undefined;
   let nearest: string | undefined;
   let least = Infinity;
   for (const candidate of known) {
     const edits = editsBetween(name.toLowerCase(), candidate.toLowerCase());
-    if (edits >= least || edits >= 0.7 * (name.length + candidate.length)) continue;
+    if (edits >= least || edits > 0.6 * (name.length + candidate.length)) continue;
     nearest = candidate;
     least = edits;
   }

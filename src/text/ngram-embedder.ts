@@ -158,7 +158,8 @@ export class NgramEmbedder {
   embed(texts: readonly string[]): Float32Row[] {
     const call = 'NgramEmbedder.embed';
     // A class that names itself in its body gets another name in the bundle.
-    if (!(#sums in this)) throw new TypeError(`${call}: this is no NgramEmbedder; pass the embedder itself`);
+    if (!(Object(this) === this && #sums in this))
+      throw new TypeError(`${call}: this is no NgramEmbedder; pass the embedder itself`);
     checkArray(call, 'texts', texts);
     for (let i = 0; i < texts.length; i++) {
       if (typeof texts[i] !== 'string') throw wrongType(call, `texts[${i}]`, 'a string', texts[i]);
