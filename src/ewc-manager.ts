@@ -36,6 +36,14 @@ import {
   withWatchedLambda,
 } from './ewc-manager/options.js';
 import type { AdapterPenalty } from './ewc-manager/penalty.js';
+import {
+  checkProvenance,
+  type ExportOptions,
+  fingerprintsOf,
+  type ImportOptions,
+  type Provenance,
+  weightsOf,
+} from './ewc-manager/provenance.js';
 import { type EWCState, exportState, parseState } from './ewc-manager/state.js';
 import { inputsOf, type SidesSeen, type Tower, towersOf } from './ewc-manager/through.js';
 import {
@@ -122,6 +130,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   #constants = new Map<string, number>();
   /** What each adapter saw of the latest task, unless it is not known; shards must have seen the same. */
   #sides: SidesSeen | undefined;
+  /** Of the latest task's examples, for `import` to tell whether it is given the same. */
+  #fingerprints: Fingerprints = UNKNOWN;
   /** Examples of the latest task, which `merge` weighs its estimates by. */
   #examples = 0;
   readonly #normalize: boolean;
@@ -190,6 +200,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       if (options.adapterGradients) seen = new Map(Array.from(fishers.keys(), name => [name, []]));
     }
     this.#sides = seen;
+    this.#fingerprints = fingerprintsOf(data);
     if (isFunction) this.#setDefaultLambda(functionLambda(this.optimalParams.values()));
     else if (isOwn) this.#setDefaultLambda(ownGradientsLambda(this.optimalParams.values()));
     // Where `config.penalty` has changed, so has what the default is of.
@@ -421,6 +432,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     for (const [name, memory] of diagonals) this.#setDiagonal(name, memory);
     for (const [name, info] of functions) this.functionInfo.set(name, info);
     this.#examples = examples;
+    this.#fingerprints = UNKNOWN;
   }
 
   /** Gradients of the mean squared error of one example. */
@@ -446,6 +458,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.functionInfo.clear();
     this.#constants.clear();
     this.#sides = undefined;
+    this.#fingerprints = UNKNOWN;
     this.#examples = 0;
     this.#isNormalized = false;
     this.stats.tasksLearned = 0;
@@ -470,8 +483,16 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     return this.config.lambda === this.#defaultLambda;
   }
 
-  /** A deep copy of the state as plain arrays and numbers, ready for JSON. */
-  export(): EWCState {
+  /**
+   * A deep copy of the state as plain arrays and numbers, ready for JSON, with fingerprints of the latest task's examples.
+   *
+   * @param options Pass `adapters` to have fingerprints of their weights too.
+   * @throws TypeError or RangeError when `adapters` lacks one that is remembered, or a weight is not finite.
+   */
+  export(options: ExportOptions = {}): EWCState {
+    checkOptions('export', options);
+    const { adapters } = options;
+    const weights = adapters === undefined ? null : weightsOf('export', adapters, this.optimalParams);
     const { fisherInfo, optimalParams, functionInfo, config, stats } = this;
     return exportState({
       fisherInfo,
@@ -479,6 +500,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       functionInfo,
       constants: this.#constants,
       sides: this.#sides,
+      provenance: { ...this.#fingerprints, weights },
       examples: this.#examples,
       isDefaultLambda: this.#isDefaultLambda,
       isNormalized: this.#isNormalized,
@@ -491,13 +513,20 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
    * Takes over an exported state, the original module's too. Only known fields are read. Whether a Fisher is normalised
    * stays as this manager was constructed.
    *
+   * State of another adapter, data set or embedder of equal size looks alike: pass `options` to have it refused.
+   *
    * @param data What `export` returned, also after a round trip through JSON.
+   * @param options What the state is to be of: `adapters`, `examples` or both. What an older or the original's state does
+   *   not tell is not compared.
    * @throws TypeError or RangeError, with nothing changed, when a matrix is missing, ragged, of another shape than its
-   *   partner or not finite, a Fisher value is negative, a setting or count is out of range, or the version is unknown.
+   *   partner or not finite, a Fisher value is negative, a setting or count is out of range, the version is unknown, or
+   *   the state is not of what `options` say; the message tells which differs.
    */
-  import(data: unknown): void {
+  import(data: unknown, options: ImportOptions = {}): void {
+    checkOptions('import', options);
     const state = parseState(data);
-    const { fisherInfo, optimalParams, functionInfo, constants, sides, examples, config, stats } = state;
+    checkProvenance(options, state.provenance, state.optimalParams);
+    const { fisherInfo, optimalParams, functionInfo, constants, sides, provenance, examples, config, stats } = state;
     this.fisherInfo = new Map(
       Array.from(fisherInfo, ([name, { fisherA, fisherB }]) => [
         name,
@@ -509,6 +538,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.functionInfo = functionInfo;
     this.#constants = constants;
     this.#sides = sides;
+    this.#fingerprints = { embeddings: provenance.embeddings, texts: provenance.texts };
     this.#examples = examples;
     // A state says all of what it is by what it lacks too; the original's is diagonal.
     const { mode: _mode, decay: _decay, fisher: _fisher, penalty: _penalty, seed: _seed, ...own } = this.config;
@@ -522,6 +552,10 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
 
 /** Below it every entry, and its sum with another, is within float32. */
 const LARGEST_SQUARES = 1e76;
+
+type Fingerprints = Omit<Provenance, 'weights'>;
+
+const UNKNOWN: Fingerprints = { embeddings: null, texts: null };
 
 /** Here, as a class that names itself in its body gets another name in the bundle. */
 function isManager(value: unknown): value is EWCManager {

@@ -54,6 +54,7 @@ export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fi
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function-penalty.js';
 export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
+export type { ExportOptions as EWCExportOptions, ImportOptions as EWCImportOptions } from './ewc-manager/provenance.js';
 export type { EWCState } from './ewc-manager/state.js';
 export type { EWCEvents, EWCStats } from './ewc-manager.js';
 export type { ChainOptions, CheckpointStrategy } from './gradient-checkpointer/options.js';

@@ -892,3 +892,98 @@ describe('what is remembered is used as the original’s nested arrays are', () 
     expect(restored.export()).toEqual(ewc.export());
   });
 });
+
+describe('import of a state of something else of equal size', () => {
+  const embed = (text: string, seed: number): number[] => {
+    const random = mulberry32(text.length * 31 + text.charCodeAt(0) + seed);
+    return Array.from({ length: 4 }, () => random() - 0.5);
+  };
+  type TextExample = { input: string; output: string; inputEmb: number[]; outputEmb: number[] };
+  const examplesOf = (word: string, seed: number, count = 40): TextExample[] =>
+    Array.from({ length: count }, (_, i) => {
+      const [input, output] = [`${word}${'!'.repeat(i)}`, `to ${word}${'?'.repeat(i)}`];
+      return { input, output, inputEmb: embed(input, seed), outputEmb: embed(output, seed) };
+    });
+  const make = (seed: number): Map<string, LoRAAdapter> =>
+    new Map(['q', 'r'].map((name, i) => [name, new LoRAAdapter({ dim: 4, rank: 2, seed: seed + i })]));
+  const examples = examplesOf('word', 1);
+  const withoutTexts = (data: TextExample[]): { inputEmb: number[]; outputEmb: number[] }[] =>
+    data.map(({ inputEmb, outputEmb }) => ({ inputEmb, outputEmb }));
+  const adapters = make(1);
+  const trained = make(1);
+  trained.get('q')!.loraB[0]!.set([1, 2, 3, 4]);
+  const stateOf = (data: TextExample[] | ReturnType<typeof withoutTexts>, options: EWCOptions = {}): unknown => {
+    const ewc = new EWCManager(options);
+    ewc.computeFisher(adapters, data);
+    return JSON.parse(JSON.stringify(ewc.export({ adapters: trained })));
+  };
+
+  it('takes what it was exported beside', () => {
+    for (const options of [{}, { penalty: 'function' }] as const) {
+      const state = stateOf(examples, options);
+      const ewc = new EWCManager(options);
+      ewc.import(state, { adapters: trained, examples });
+      ewc.import(state, { adapters: new Map([...trained, ['s', make(9).get('q')!]]) });
+      ewc.import(state, { examples: withoutTexts(examples) });
+      // In float32, as a file of tensors has it.
+      ewc.import(state, { adapters: LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(trained)) });
+      expect(ewc.export({ adapters: trained })).toEqual(state);
+      ewc.import(state, {});
+      const { weights, ...task } = ewc.export().provenance;
+      expect([weights, task]).toEqual([null, { embeddings: expect.any(String), texts: expect.any(String) }]);
+    }
+  });
+
+  it.each<[string, Parameters<EWCManager['import']>[1]]>([
+    ['data is of other weights than adapters.get("q") has', { adapters: make(1) }],
+    ['data is of other weights than adapters.get("q") has', { adapters: make(5) }],
+    ['adapters lacks "r", which is remembered', { adapters: new Map([['q', trained.get('q')!]]) }],
+    [
+      'optimalParams.r.loraA is 4 × 2, adapters.get("r").loraA is 4 × 3',
+      { adapters: new Map([...trained, ['r', new LoRAAdapter({ dim: 4, rank: 3 })]]) },
+    ],
+    ['data is of other texts than examples; it is of another data set', { examples: examplesOf('else', 1) }],
+    ['data is of other texts than examples; it is of another data set', { examples: examplesOf('word', 1, 41) }],
+    ['data is of other embeddings than examples; it is of another embedder', { examples: examplesOf('word', 2) }],
+    [
+      'data is of other embeddings than examples; it is of another data set or embedder',
+      { examples: withoutTexts(examplesOf('word', 2)) },
+    ],
+    ['examples must be an array, got 1', { examples: 1 as unknown as [] }],
+    ['adapters must be a Map by adapter name, got 1', { adapters: 1 as unknown as Map<string, Adapter> }],
+  ])('refuses, with nothing changed: %s', (message, options) => {
+    const ewc = new EWCManager();
+    const before = ewc.export();
+    expect(() => ewc.import(stateOf(examples), options)).toThrow(`import: ${message}`);
+    expect(ewc.export()).toEqual(before);
+  });
+
+  it('compares what a state tells, and takes those that tell nothing', () => {
+    const { provenance: _, ...old } = stateOf(examples) as Record<string, unknown>;
+    const original = { fisherInfo: old['fisherInfo'], optimalParams: old['optimalParams'] };
+    for (const state of [old, original]) {
+      const ewc = new EWCManager();
+      ewc.import(state, { adapters: make(5), examples: examplesOf('else', 2) });
+      expect(ewc.fisherInfo.size).toBe(2);
+      expect(() => ewc.import(state, { adapters: new Map() })).toThrow('import: adapters lacks "q"');
+    }
+    const merged = new EWCManager();
+    merged.computeFisher(adapters, examples);
+    const shard = new EWCManager();
+    shard.computeFisher(adapters, examplesOf('else', 1));
+    merged.merge(shard);
+    expect(merged.export().provenance).toEqual({ embeddings: null, texts: null, weights: null });
+    merged.reset();
+    expect(merged.export().provenance).toEqual({ embeddings: null, texts: null, weights: null });
+  });
+
+  it.each<[string, unknown]>([
+    ['provenance must be an object, got 1', 1],
+    ['provenance.texts must be a string, got 5', { texts: 5 }],
+    ['provenance.weights must be an object, got "x"', { weights: 'x' }],
+    ['provenance.weights.q must be a string, got 1', { weights: { q: 1 } }],
+  ])('refuses: %s', (message, provenance) => {
+    const state = { ...(stateOf(examples) as object), provenance };
+    expect(() => new EWCManager().import(state)).toThrow(`import: ${message}`);
+  });
+});

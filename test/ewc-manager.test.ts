@@ -397,6 +397,7 @@ function expectState(actual: EWCState, expected: EWCState): void {
     'isNormalized',
     'constants',
     'sides',
+    'provenance',
     'functionInfo',
   ]);
   expect(actual.config).toEqual(expected.config);

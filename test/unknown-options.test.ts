@@ -74,6 +74,8 @@ const strict = {
     'adapterGradients',
     options => new EWCManager().computeFisher(adapters, data, options),
   ],
+  export: ['adapter', 'adapters', options => new EWCManager().export(options)],
+  import: ['example', 'examples', options => new EWCManager().import(new EWCManager().export(), options)],
   chain: ['slot', 'slots', options => new GradientCheckpointer().chain([step], 1, options)],
   polynomial: ['endLr', 'endLR', options => LRSchedulers.polynomial(1, 0, 1, options)],
   warmupLinear: ['warmUpStep', 'warmupSteps', options => LRSchedulers.warmupLinear(1, 0, 1, options)],

@@ -16,6 +16,7 @@ import type { Rows } from '../types.js';
 import type { FisherRows, ParameterRows } from './diagonal.js';
 import type { FunctionInfo } from './function-penalty.js';
 import { checkOptionsOf, type EWCConfig } from './options.js';
+import { type Provenance, parseProvenance } from './provenance.js';
 import { SIDES, type Side, type SidesSeen } from './through.js';
 
 /** What `EWCManager.export` returns: plain arrays and numbers, ready for JSON. */
@@ -43,6 +44,8 @@ export interface EWCState {
    * not known.
    */
   sides: Record<string, Side[]> | null;
+  /** Fingerprints of what the state comes from. */
+  provenance: Provenance;
   /** What the function penalty keeps, by adapter. */
   functionInfo: Record<string, { moment: number[][]; residual: number[][] | null; constant: number; scaling: number }>;
 }
@@ -54,6 +57,7 @@ interface State {
   functionInfo: Map<string, FunctionInfo>;
   constants: Map<string, number>;
   sides: SidesSeen | undefined;
+  provenance: Provenance;
   examples: number;
   isDefaultLambda: boolean;
   isNormalized: boolean;
@@ -63,7 +67,7 @@ const CALL = 'import';
 const VERSION = 1;
 
 export function exportState(state: State & { config: EWCConfig; stats: EWCStats }): EWCState {
-  const { fisherInfo, optimalParams, functionInfo, constants, sides, examples, config, stats } = state;
+  const { fisherInfo, optimalParams, functionInfo, constants, sides, provenance, examples, config, stats } = state;
   return {
     fisherInfo: mapped(fisherInfo, ({ fisherA, fisherB }) => ({
       fisherA: toNestedArrays(fisherA),
@@ -81,6 +85,7 @@ export function exportState(state: State & { config: EWCConfig; stats: EWCStats 
     isNormalized: state.isNormalized,
     constants: Object.fromEntries([...constants].filter(([, constant]) => constant !== 0)),
     sides: sides ? mapped(sides, each => [...each]) : null,
+    provenance,
     functionInfo: mapped(functionInfo, ({ moment, residual, constant, scaling }) => ({
       moment: toNestedArrays(moment),
       residual: residual && toNestedArrays(residual),
@@ -136,6 +141,7 @@ export function parseState(
     functionInfo,
     constants: parseConstants(data['constants']),
     sides: parseSides(data['sides']),
+    provenance: parseProvenance(data['provenance']),
     examples: checkCount(CALL, 'examples', data['examples'] ?? 0, 0),
     isDefaultLambda: parseFlag('isDefaultLambda', data['isDefaultLambda']),
     isNormalized: parseFlag('isNormalized', data['isNormalized']),

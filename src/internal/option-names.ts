@@ -5,6 +5,7 @@ import type { ContinualMetricsOptions } from '../continual-metrics.js';
 import type { DataPreprocessorOptions, ProcessOptions } from '../data-preprocessor/options.js';
 import type { FisherOptions } from '../ewc-manager/fisher-options.js';
 import type { EWCOptions } from '../ewc-manager/options.js';
+import type { ExportOptions, ImportOptions } from '../ewc-manager/provenance.js';
 import type { ChainOptions } from '../gradient-checkpointer/options.js';
 import type { GradientCheckpointerOptions } from '../gradient-checkpointer.js';
 import type { ReadJsonlOptions } from '../jsonl.js';
@@ -127,6 +128,8 @@ const OPTIONS = {
   }),
   mse: namesOf<MseOptions>(REDUCTION),
   cosineEmbedding: namesOf<CosineEmbeddingOptions>({ margin: ANY, diagnostics: FLAG, ...REDUCTION }),
+  export: namesOf<ExportOptions>({ adapters: ANY }),
+  import: namesOf<ImportOptions>({ adapters: ANY, examples: ANY }),
   computeFisher: namesOf<FisherOptions<unknown>>({ gradients: ANY, adapterGradients: ANY, through: ANY }),
   chain: namesOf<ChainOptions>(CHAIN),
   polynomial: namesOf<PolynomialOptions>({ power: ANY, endLR: ANY }),
