@@ -23,7 +23,9 @@ export function dealMatchings({ inputs, outputs, batches }: Deal, batchOf: Int32
   );
   const matching = new Matching(graph);
   for (let batch = first; batch < batches; batch++) {
-    for (const edge of matching.takeNext()) batchOf[left[edge]!] = batch;
+    matching.takeNext(edge => {
+      batchOf[left[edge]!] = batch;
+    });
   }
 }
 
@@ -39,10 +41,10 @@ interface RegularGraph {
   size: number;
   /** Edges at each vertex. */
   degree: number;
-  /** `degree` edges for each vertex of the left: the number of an edge, or `~vertex` for a dummy to that one. */
-  edges: Int32Array;
-  /** The vertex on the right of each edge that has a number. */
+  /** The vertex on the right of each edge; `degree` edges for each vertex of the left in turn. */
   ends: Int32Array;
+  /** Number of the edge at each of these places, or `NONE` for a dummy. */
+  numbers: Int32Array;
 }
 
 function regularGraph(inputs: Int32Array, outputs: Int32Array, degree: number): RegularGraph {
@@ -57,23 +59,25 @@ function regularGraph(inputs: Int32Array, outputs: Int32Array, degree: number): 
     rights.push(missing);
   }
   const size = lefts.length + rights.length - matched;
-  const edges = new Int32Array(size * degree);
+  const graph = { size, degree, ends: new Int32Array(size * degree), numbers: new Int32Array(size * degree) };
   const filled = new Int32Array(size);
-  const add = (vertex: number, edge: number): void => {
-    edges[vertex * degree + filled[vertex]!++] = edge;
+  const add = (start: number, end: number, number: number): void => {
+    const place = start * degree + filled[start]!++;
+    graph.ends[place] = end;
+    graph.numbers[place] = number;
   };
-  for (let edge = 0; edge < real; edge++) add(starts.groups[edge]!, edge);
-  for (let i = 0; i < missing; i++) add(lefts.length - 1, ~(rights.length - 1));
+  for (let edge = 0; edge < real; edge++) add(starts.groups[edge]!, ends.groups[edge]!, edge);
+  for (let i = 0; i < missing; i++) add(lefts.length - 1, rights.length - 1, NONE);
   // Dummies of either side take up what the groups of the other lack.
   let lacking = 0;
   lefts.forEach((count, group) => {
-    for (let k = count; k < degree; k++, lacking++) add(group, ~(rights.length + Math.floor(lacking / degree)));
+    for (let k = count; k < degree; k++, lacking++) add(group, rights.length + Math.floor(lacking / degree), NONE);
   });
   lacking = 0;
   rights.forEach((count, group) => {
-    for (let k = count; k < degree; k++, lacking++) add(lefts.length + Math.floor(lacking / degree), ~group);
+    for (let k = count; k < degree; k++, lacking++) add(lefts.length + Math.floor(lacking / degree), group, NONE);
   });
-  return { size, degree, edges, ends: ends.groups };
+  return graph;
 }
 
 /** Joins labels to groups of at most `capacity` examples, all of them but one more than half full. */
@@ -116,25 +120,25 @@ class Matching {
     this.#exits = new Int32Array(graph.size);
   }
 
-  /** The numbers of the next matching's edges. */
-  takeNext(): number[] {
-    const { size, degree, edges } = this.#graph;
+  /** Takes the next matching out; `visit` is told the numbers of its edges. */
+  takeNext(visit: (edge: number) => void): void {
+    const { size, degree, ends, numbers } = this.#graph;
     this.#places.fill(NONE);
     this.#mates.fill(NONE);
     for (let vertex = 0; vertex < size; vertex++) this.#match(vertex);
     this.#degree--;
-    const taken: number[] = [];
     for (let vertex = 0; vertex < size; vertex++) {
       const place = vertex * degree + this.#places[vertex]!;
-      const edge = edges[place]!;
-      if (edge >= 0) taken.push(edge);
-      edges[place] = edges[vertex * degree + this.#degree]!;
+      const last = vertex * degree + this.#degree;
+      if (numbers[place] !== NONE) visit(numbers[place]!);
+      ends[place] = ends[last]!;
+      numbers[place] = numbers[last]!;
     }
-    return taken;
   }
 
   /** Walks from a vertex at random, back along matched edges, to one that has no mate; then exchanges that path. */
   #match(start: number): void {
+    const { degree, ends } = this.#graph;
     const places = this.#places;
     const mates = this.#mates;
     const exits = this.#exits;
@@ -143,21 +147,16 @@ class Matching {
       let place = Math.floor(this.#random() * (matched === NONE ? this.#degree : this.#degree - 1));
       if (matched !== NONE && place >= matched) place++;
       exits[vertex] = place;
-      vertex = mates[this.#end(vertex, place)]!;
+      vertex = mates[ends[vertex * degree + place]!]!;
     }
     // The last exits lead on without the walk's loops.
     for (let vertex = start; vertex !== NONE; ) {
       const place = exits[vertex]!;
-      const end = this.#end(vertex, place);
+      const end = ends[vertex * degree + place]!;
       const mate = mates[end]!;
       places[vertex] = place;
       mates[end] = vertex;
       vertex = mate;
     }
-  }
-
-  #end(vertex: number, place: number): number {
-    const edge = this.#graph.edges[vertex * this.#graph.degree + place]!;
-    return edge < 0 ? ~edge : this.#graph.ends[edge]!;
   }
 }

@@ -47,14 +47,24 @@ export function withoutDuplicates(
   least = 1,
 ): Partition {
   const kept = onlyFull ? fullBatches(order, labels, batchSize) : order;
-  const inputs = Int32Array.from(kept, index => labels.inputs[index]!);
-  const outputs = Int32Array.from(kept, index => labels.outputs[index]!);
+  const inputs = labelsAt(kept, labels.inputs);
+  const outputs = labelsAt(kept, labels.outputs);
   const { length } = kept;
   const fewest = Math.ceil(length / batchSize);
-  const batches = Math.max(fewest, largest(countsOf(inputs)), largest(countsOf(outputs)));
+  const commonest = Math.max(largest(countsOf(inputs)), largest(countsOf(outputs)));
+  const batches = Math.max(fewest, commonest);
   const isEven = batches > fewest || length - (batches - 1) * batchSize < least;
   const capacity = isEven ? Math.ceil(length / batches) : batchSize;
-  return cut(kept, batches, deal({ inputs, outputs, batches, capacity, isEven }));
+  const isPlain = commonest <= 1 && !isEven;
+  const problem = { inputs, outputs, batches, capacity, isEven };
+  return cut(kept, batches, isPlain ? plainBatches(length, capacity) : deal(problem));
+}
+
+/** The batch of each position where all batches but the last are full. */
+function plainBatches(length: number, capacity: number): Int32Array {
+  const batchOf = new Int32Array(length);
+  for (let at = 0; at < length; at++) batchOf[at] = Math.floor(at / capacity);
+  return batchOf;
 }
 
 /** The batch of each position. */
@@ -70,36 +80,48 @@ function deal(problem: Deal): Int32Array {
  * greatest there can be if labels repeat on one side only.
  */
 function fullBatches(order: readonly number[], labels: Labels, batchSize: number): number[] {
-  const used = [labels.inputs, labels.outputs].map(side => new Int32Array(largest(side) + 1)) as [
-    Int32Array,
-    Int32Array,
-  ];
-  const earliest = (count: number): number[] | undefined => {
-    const [inputs, outputs] = used;
-    inputs.fill(0);
-    outputs.fill(0);
-    const taken: number[] = [];
-    for (let at = 0; at < order.length && taken.length < count * batchSize; at++) {
-      const index = order[at]!;
-      const [input, output] = [labels.inputs[index]!, labels.outputs[index]!];
-      if (inputs[input]! >= count || outputs[output]! >= count) continue;
-      inputs[input]!++;
-      outputs[output]!++;
-      taken.push(index);
+  const [inputs, outputs] = [labelsAt(order, labels.inputs), labelsAt(order, labels.outputs)];
+  const [ofInput, ofOutput] = [countsOf(inputs), countsOf(outputs)];
+  const used = [new Int32Array(ofInput.length), new Int32Array(ofOutput.length)] as const;
+  /** Takes the earliest; whether they are enough. */
+  const take = (count: number, taken?: number[]): boolean => {
+    for (const side of used) side.fill(0);
+    let left = count * batchSize;
+    for (let at = 0; at < order.length && left > 0; at++) {
+      const input = inputs[at]!;
+      const output = outputs[at]!;
+      if (used[0][input]! >= count || used[1][output]! >= count) continue;
+      used[0][input]!++;
+      used[1][output]!++;
+      taken?.push(order[at]!);
+      left--;
     }
-    return taken.length === count * batchSize ? taken : undefined;
+    return left === 0;
   };
-  let high = Math.floor(order.length / batchSize);
-  let best = earliest(high);
-  if (best) return best;
-  best = [];
-  for (let low = 0; high - low > 1; ) {
+  const bound = greatest(Math.floor(order.length / batchSize), count =>
+    [ofInput, ofOutput].every(counts => sumUpTo(counts, count) >= count * batchSize),
+  );
+  const kept: number[] = [];
+  take(take(bound) ? bound : greatest(bound - 1, take), kept);
+  return kept;
+}
+
+/** The greatest number from 0 to `most` for which something holds that holds for all lesser ones, and for 0. */
+function greatest(most: number, holds: (count: number) => boolean): number {
+  let [low, high] = [0, Math.max(0, most) + 1];
+  while (high - low > 1) {
     const middle = (low + high) >>> 1;
-    const taken = earliest(middle);
-    if (taken) [low, best] = [middle, taken];
+    if (holds(middle)) low = middle;
     else high = middle;
   }
-  return best;
+  return low;
+}
+
+/** The sum of counts, each up to a limit. */
+function sumUpTo(counts: Int32Array, limit: number): number {
+  let sum = 0;
+  for (let label = 0; label < counts.length; label++) sum += Math.min(counts[label]!, limit);
+  return sum;
 }
 
 /** The examples batch by batch, in each as they were ordered. */
@@ -111,6 +133,13 @@ function cut(order: readonly number[], batches: number, batchOf: Int32Array): Pa
   const indices = new Array<number>(order.length).fill(0);
   for (let at = 0; at < order.length; at++) indices[next[batchOf[at]!]!++] = order[at]!;
   return { indices, starts };
+}
+
+/** The label at each position. */
+export function labelsAt(order: readonly number[], labels: Int32Array): Int32Array {
+  const at = new Int32Array(order.length);
+  for (let i = 0; i < order.length; i++) at[i] = labels[order[i]!]!;
+  return at;
 }
 
 /** How often each label occurs. */

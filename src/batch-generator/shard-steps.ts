@@ -1,5 +1,5 @@
 import type { Labels } from './labels.js';
-import { countsOf, largest, NONE, type Partition } from './no-duplicates.js';
+import { countsOf, labelsAt, largest, NONE, type Partition } from './no-duplicates.js';
 import type { Shard } from './order.js';
 
 /** Examples of one label that are looked at before another label is tried. */
@@ -53,9 +53,8 @@ class Spares {
   constructor(indices: readonly number[], labels: Labels) {
     this.#indices = indices;
     this.#labels = labels;
-    const [inputs, outputs] = [labels.inputs, labels.outputs].map(side =>
-      countsOf(Int32Array.from(indices, index => side[index]!)),
-    ) as [Int32Array, Int32Array];
+    const inputs = countsOf(labelsAt(indices, labels.inputs));
+    const outputs = countsOf(labelsAt(indices, labels.outputs));
     this.#byInput = largest(inputs) >= largest(outputs);
     const counts = this.#byInput ? inputs : outputs;
     this.#next = new Int32Array(counts.length);
