@@ -66,7 +66,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   /** Where batches start and the last one ends, where that is not at each `batchSize`. */
   #starts: number[] | undefined;
   /** What tells this epoch's batches; nothing where a state brought them along. */
-  #origin: { config: string; hash: number } | undefined;
+  #origin: { epoch: number; config: string; hash: number } | undefined;
   /** Batches that `next` has made of this epoch, and where they end. */
   #made = { batches: 0, end: 0 };
   readonly #steps = new StepCounts();
@@ -79,7 +79,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
    *   examples have negatives, some have more than others, or negatives are to be mined as well. So do `reset`,
    *   `setEpoch` and `loadStateDict` where `data` or `config` were changed, and leave the generator where it was.
    */
-  constructor(data: Iterable<E>, config: BatchGeneratorOptions<E> = {}) {
+  constructor(data: Iterable<E>, config: BatchGeneratorOptions<NoInfer<E>> = {}) {
     const defaults = {
       batchSize: 8,
       shuffle: true,
@@ -101,7 +101,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     const cut = this.#cut(epoch, taken);
     this.#stand(epoch, 0, taken, cut);
     this.#made = { batches: 0, end: 0 };
-    this.#origin = { config: this.#configText(), hash: hashOfCut(cut) };
+    this.#origin = this.#originOf(epoch, cut);
   }
 
   #stand(epoch: number, currentIndex: number, taken: EpochData, { indices, starts }: EpochCut): void {
@@ -123,8 +123,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     }
   }
 
-  #configText(): string {
-    return JSON.stringify(fingerprintOf(this.config));
+  #originOf(epoch: number, cut: EpochCut): { epoch: number; config: string; hash: number } {
+    return { epoch, config: JSON.stringify(fingerprintOf(this.config)), hash: hashOfCut(cut) };
   }
 
   /**
@@ -214,12 +214,11 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
    */
   stateDict(): BatchGeneratorState {
     const { epoch, currentIndex, indices } = this;
-    const config = fingerprintOf(this.config);
     const starts = this.#starts;
-    const hash = hashOfCut({ indices, starts });
+    const { hash, config: text } = this.#originOf(epoch, { indices, starts });
     const state: BatchGeneratorState = {
       dataLength: this.data.length,
-      config,
+      config: fingerprintOf(this.config),
       epoch,
       currentIndex,
       stepsBefore: this.#batchesBefore(),
@@ -227,7 +226,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     };
     const isChanged =
       this.#origin?.hash !== hash ||
-      this.#origin.config !== JSON.stringify(config) ||
+      this.#origin.config !== text ||
+      this.#origin.epoch !== epoch ||
       this.#taken.examples !== this.data.length ||
       this.#batchesDone !== batchesBefore({ indices, starts }, currentIndex, this.config);
     if (isChanged || !this.#isReproducible) {
@@ -262,7 +262,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     if (batchesDone === undefined || currentIndex > cut.indices.length)
       throw new RangeError(`loadStateDict: state.currentIndex must be where a batch starts, got ${currentIndex}`);
     this.#stand(epoch, currentIndex, { ...taken, examples: order?.changed?.dataLength ?? taken.examples }, cut);
-    this.#origin = order?.changed ? undefined : { config: this.#configText(), hash: hashOfCut(cut) };
+    this.#origin = order?.changed ? undefined : this.#originOf(epoch, cut);
     this.#made = { batches: batchesDone, end: currentIndex };
     this.#steps.forget();
     if (stepsBefore !== undefined) this.#steps.set(epoch, stepsBefore);
@@ -295,11 +295,11 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /** Starts the next epoch with a new order. */
   reset(): void {
-    const { epoch } = this;
-    const isCounted = !this.#lengthVaries || this.#steps.has(epoch);
+    checkConfig(this.config);
+    const isCounted = !this.#lengthVaries || this.#steps.has(this.epoch);
     const steps = isCounted ? this.#batchesBefore() + this.#batchesDone + this.remaining : undefined;
-    this.#begin(epoch + 1);
-    if (steps !== undefined) this.#steps.set(epoch + 1, steps);
+    this.#begin(this.epoch + 1);
+    if (steps !== undefined) this.#steps.set(this.epoch, steps);
   }
 
   /** Number of batches an epoch: of this one, where `noDuplicates` makes epochs differ. */

@@ -94,7 +94,7 @@ export function dealEarliest(problem: Deal, batchOf: Int32Array): number {
 
 /** The size of a batch where sizes are within one of each other and the larger ones are spread evenly. */
 function portion(count: number, batches: number, batch: number): number {
-  return Math.floor(((batch + 1) * count) / batches) - Math.floor((batch * count) / batches);
+  return Math.ceil(((batch + 1) * count) / batches) - Math.ceil((batch * count) / batches);
 }
 
 /** The labels of one side, each with a list of the positions that are left, in their order. */

@@ -84,7 +84,8 @@ export function parseState(
   const stepsBefore = parseSteps(state, epoch, dataLength);
   const currentIndex = checkCount(CALL, 'state.currentIndex', state['currentIndex'], 0);
   const orderHash = state['orderHash'] === undefined ? undefined : checkWhole('state.orderHash', state['orderHash']);
-  if (orderHash === undefined && config['noDuplicates'] === true && currentIndex > 0)
+  const isTold = orderHash !== undefined || state['order'] !== undefined || currentIndex === 0;
+  if (config['noDuplicates'] === true && !isTold)
     throw new RangeError(`${CALL}: state is of version 1.1, whose noDuplicates made other batches, in mid-epoch`);
   const isNeeded = needs.order || state['order'] !== undefined;
   const order = isNeeded ? parseOrder(state['order'], dataLength, needs) : undefined;
