@@ -87,7 +87,6 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
       hardNegatives: false,
       curriculum: false,
       curriculumEpochs: 5,
-      duplicatesBy: 'exact' as const,
     };
     this.config = withDefaults('BatchGenerator', defaults, config);
     checkConfig(this.config);

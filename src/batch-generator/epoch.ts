@@ -38,7 +38,7 @@ export function epochDataOf<E extends EmbeddedExample>(
   checkConfig(config);
   checkData(data);
   const ownNegatives = countOwnNegatives(data, config);
-  const { sampleWeights, noDuplicates, duplicatesBy } = config;
+  const { sampleWeights, noDuplicates, duplicatesBy = 'exact' } = config;
   if (sampleWeights !== undefined) checkSampleWeights(sampleWeights, data.length);
   const labels = noDuplicates ? labelsOf(data, duplicatesBy, { known: known?.labels }) : undefined;
   return { examples: data.length, ownNegatives, labels };

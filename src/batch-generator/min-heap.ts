@@ -6,11 +6,6 @@ export class MinHeap {
     return this.#values.length;
   }
 
-  /** The least number; there is one. */
-  get least(): number {
-    return this.#values[0]!;
-  }
-
   add(value: number): void {
     const values = this.#values;
     let at = values.push(value) - 1;

@@ -64,7 +64,7 @@ export function mineNegatives<E extends EmbeddedExample>(
   examples: readonly E[],
   { config, mining, indices, similarity, stream }: MiningContext<E>,
 ): E['outputEmb'][] {
-  const { seed, duplicatesBy } = config;
+  const { seed, duplicatesBy = 'exact' } = config;
   const anchors = examples.map(example => example.inputEmb);
   const positives = examples.map(example => example.outputEmb);
   // Kernels hand out cosines as views of memory that any other kernel call writes to. So what is the caller's runs

@@ -62,7 +62,7 @@ export interface BatchGeneratorOptions<E extends EmbeddedExample = EmbeddedExamp
   negativeMining?: NegativeMining;
 }
 
-type OptionalOption = 'seed' | 'noDuplicates' | 'sampleWeights' | 'shard' | 'negativeMining';
+type OptionalOption = 'seed' | 'noDuplicates' | 'duplicatesBy' | 'sampleWeights' | 'shard' | 'negativeMining';
 
 /** The configuration with its defaults filled in. */
 export type BatchGeneratorConfig<E extends EmbeddedExample = EmbeddedExample> = Required<
@@ -75,7 +75,7 @@ export function checkConfig<E extends EmbeddedExample>(config: BatchGeneratorCon
   checkCount('BatchGenerator', 'batchSize', config.batchSize);
   checkNumber('BatchGenerator', 'curriculumEpochs', config.curriculumEpochs, { infinity: true });
   checkSeed('BatchGenerator', config.seed);
-  if (typeof config.duplicatesBy !== 'function')
+  if (config.duplicatesBy !== undefined && typeof config.duplicatesBy !== 'function')
     checkOneOf('BatchGenerator', 'duplicatesBy', config.duplicatesBy, ['exact', 'text', 'row']);
   if (config.shard !== undefined) checkShard(config);
   if (config.negativeMining === undefined) return;

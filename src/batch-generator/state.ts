@@ -29,7 +29,7 @@ export interface BatchGeneratorState {
 
 const CALL = 'loadStateDict';
 
-type FingerprintConfig = Omit<BatchGeneratorConfig, 'duplicatesBy'> & { duplicatesBy: unknown };
+type FingerprintConfig = Omit<BatchGeneratorConfig, 'duplicatesBy'> & { duplicatesBy?: unknown };
 
 /** What of a configuration decides on the batches, as JSON would give it back. */
 export function fingerprintOf(config: FingerprintConfig): Record<string, unknown> {
