@@ -329,6 +329,58 @@ if ('loader'.includes(only)) {
     );
   }
 }
+if ('noDuplicates'.includes(only)) {
+  const count = 1_000_000;
+  const embeddings = rows(1000, 2);
+  const random = Array.from({ length: 2 * count }, () => Math.random());
+  const uniform = labels => at => Math.floor(random[at] * labels);
+  const zipf = labels => {
+    const sums = [];
+    for (let i = 0, sum = 0; i < labels; i++) sums.push((sum += 1 / (i + 1)));
+    return at => {
+      let [low, high] = [0, labels - 1];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (sums[middle] > random[at] * sums[labels - 1]) high = middle;
+        else low = middle + 1;
+      }
+      return low;
+    };
+  };
+  const distinct = at => at;
+  console.log('\nnoDuplicates: a million rows in batches of 64, seeded; the bound is 2 s');
+  for (const [name, input, output] of [
+    ['all distinct', distinct, distinct],
+    ['outputs: two, 70 to 30', distinct, at => (random[at] < 0.7 ? 0 : 1)],
+    ['outputs: five', distinct, uniform(5)],
+    ['outputs: twenty, Zipf', distinct, zipf(20)],
+    ['outputs: a thousand, Zipf', distinct, zipf(1000)],
+    ['outputs: five, one after the other', distinct, at => Math.floor((5 * (at % count)) / count)],
+    ['both sides: half a million each', uniform(500_000), uniform(500_000)],
+    ['both sides: a thousand each, Zipf', zipf(1000), zipf(1000)],
+    ['both sides: twenty each, Zipf', zipf(20), zipf(20)],
+    ['both sides: a hundred each', uniform(100), uniform(100)],
+    [
+      'both sides: two each, 60 and 70 to 40 and 30',
+      at => (random[at] < 0.6 ? 0 : 1),
+      at => (random[at] < 0.7 ? 0 : 1),
+    ],
+  ]) {
+    const examples = Array.from({ length: count }, (_, i) => ({
+      input: `question ${input(i)}`,
+      output: `answer ${output(count + i)}`,
+      inputEmb: embeddings[i % 1000],
+      outputEmb: embeddings[(i + 1) % 1000],
+    }));
+    collectGarbage();
+    const start = performance.now();
+    const generator = new BatchGenerator(examples, { batchSize: 64, seed: 1, noDuplicates: true });
+    const made = performance.now();
+    generator.reset();
+    const times = [made - start, performance.now() - made].map(ms => `${(ms / 1000).toFixed(2)} s`);
+    console.log(`${name.padEnd(48)} made in ${times[0]}, the next epoch in ${times[1]}, ${generator.length} batches`);
+  }
+}
 if ('memory'.includes(only)) {
   useKernelBackend('simd');
   releaseKernelMemory();

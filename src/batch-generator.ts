@@ -1,27 +1,28 @@
-import { copyData } from './batch-generator/data.js';
-import { type Labels, labelsOf, shareLabel } from './batch-generator/labels.js';
-import { mineNegatives, type NegativeMining } from './batch-generator/negative-mining.js';
-import { type Partition, withoutDuplicates } from './batch-generator/no-duplicates.js';
+import { checkExample } from './batch-generator/check-data.js';
 import {
-  type BatchGeneratorConfig,
-  type BatchGeneratorOptions,
-  checkConfig,
-  checkSampleWeights,
-} from './batch-generator/options.js';
-import { drawWeighted, indexAbove, shardOf, shardSize } from './batch-generator/order.js';
-import { countOwnNegatives, ownNegatives } from './batch-generator/own-negatives.js';
-import { cosineRowsBy, hardestBy } from './batch-generator/own-similarity.js';
+  batchesBefore,
+  batchesIn,
+  cutEpoch,
+  type EpochCut,
+  type EpochData,
+  epochDataOf,
+  hashOfCut,
+  plainLength,
+} from './batch-generator/epoch.js';
+import { mineNegatives } from './batch-generator/negative-mining.js';
+import { type BatchGeneratorConfig, type BatchGeneratorOptions, checkConfig } from './batch-generator/options.js';
+import { indexAbove, orderOf } from './batch-generator/order.js';
+import { ownNegativesOf } from './batch-generator/own-negatives.js';
+import { hardestBy } from './batch-generator/own-similarity.js';
 import { type BatchGeneratorState, fingerprintOf, parseState } from './batch-generator/state.js';
+import { StepCounts } from './batch-generator/step-counts.js';
 import { withDefaults } from './internal/options.js';
-import { mix, randomFor, shuffle } from './internal/random.js';
-import { checkCount, throwNonFinite } from './internal/validate.js';
+import { isSeed, mix } from './internal/random.js';
+import { checkCount, checkIterable, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import { withJson } from './kernels/matrix.js';
-import { areEqual, cosineInOrder, cosineOf } from './kernels/vector.js';
-import type { Batch, EmbeddedExample, ProcessedExample, Rows, Vector } from './types.js';
-
-/** Sets the draws of `negativeMining: { strategy: 'random' }` apart from the shuffle's. */
-const MINING = 0x6d696e65;
+import { cosineOf } from './kernels/vector.js';
+import type { Batch, EmbeddedExample, ProcessedExample, Vector } from './types.js';
 
 /** A batch and where it stands in the training. */
 export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
@@ -37,6 +38,9 @@ export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
  * Cuts data into batches. The generator is its own iterator: a `for` loop runs through one epoch, and `reset()` starts
  * the next. `epochs(total)` does both.
  *
+ * `data` and `config` may be changed. The order and how it is cut, checks included, take them as they are at the start
+ * of an epoch, at `reset`, `setEpoch` or `loadStateDict`; what a batch holds, as they are at that batch.
+ *
  * @example
  * ```js
  * import { BatchGenerator } from 'microlora-training-utils';
@@ -50,7 +54,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   /** The examples. */
   data: E[];
   /** The configuration in force. */
-  config: BatchGeneratorConfig;
+  config: BatchGeneratorConfig<E>;
   /** Position in `indices` of the next batch. */
   currentIndex = 0;
   /** The epoch, from 0. */
@@ -58,67 +62,69 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   /** Order of this epoch, as indices into `data`. */
   indices!: number[];
 
-  /** Negatives that each example brings along. */
-  readonly #ownNegatives: number;
-  /** What tells duplicates apart, where that is asked for. */
-  readonly #labels: Labels | undefined;
-  /** Where batches start and the last one ends, where they are not all of `batchSize`. */
+  /** What this epoch took from data and configuration. */
+  #taken!: EpochData;
+  /** Where batches start and the last one ends, where that is not at each `batchSize`. */
   #starts: number[] | undefined;
-  /** Batches in the epochs so far, where their number differs from epoch to epoch. */
-  #lengths: number[] = [];
+  /** What tells this epoch's batches; nothing where a state brought them along. */
+  #origin: { epoch: number; config: string; hash: number } | undefined;
+  /** Batches that `next` has made of this epoch, and where they end. */
+  #made = { batches: 0, end: 0 };
+  readonly #steps = new StepCounts();
 
   /**
    * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty. Their
    *   own negatives (`negativeEmb` or k `negativeEmbs`, as many in each) become `batch.negatives`, k rows per anchor in
    *   turn, for `negativeMode: 'own'` of `LossComputer.contrastive`.
    * @throws TypeError or RangeError that names the option or the example and the value; RangeError when only some
-   *   examples have negatives, some have more than others, or negatives are to be mined as well.
+   *   examples have negatives, some have more than others, or negatives are to be mined as well. So do `reset`,
+   *   `setEpoch` and `loadStateDict` where `data` or `config` were changed, and leave the generator where it was.
    */
-  constructor(data: Iterable<E>, config: BatchGeneratorOptions = {}) {
-    this.config = withDefaults(
-      'BatchGenerator',
-      {
-        batchSize: 8,
-        shuffle: true,
-        dropLast: false,
-        hardNegatives: false,
-        curriculum: false,
-        curriculumEpochs: 5,
-      },
-      config,
-    );
+  constructor(data: Iterable<E>, config: BatchGeneratorOptions<NoInfer<E>> = {}) {
+    const defaults = {
+      batchSize: 8,
+      shuffle: true,
+      dropLast: false,
+      hardNegatives: false,
+      curriculum: false,
+      curriculumEpochs: 5,
+    };
+    this.config = withDefaults('BatchGenerator', defaults, config);
     checkConfig(this.config);
-    this.data = copyData(data);
-    this.#ownNegatives = countOwnNegatives(this.data, this.config);
-    const { sampleWeights, noDuplicates, negativeMining } = this.config;
-    if (sampleWeights !== undefined) checkSampleWeights(sampleWeights, this.data.length);
-    if (noDuplicates || (negativeMining && negativeMining.excludeDuplicates !== false))
-      this.#labels = labelsOf(this.data);
+    checkIterable('BatchGenerator', 'data', data);
+    this.data = [...data];
     this.#begin(0);
   }
 
   #begin(epoch: number): void {
-    const { indices, starts } = this.#cut(epoch);
+    const taken = epochDataOf(this.data, this.config, this.#taken);
+    const cut = this.#cut(epoch, taken);
+    this.#stand(epoch, 0, taken, cut);
+    this.#made = { batches: 0, end: 0 };
+    this.#origin = this.#originOf(epoch, cut);
+  }
+
+  #stand(epoch: number, currentIndex: number, taken: EpochData, { indices, starts }: EpochCut): void {
     this.epoch = epoch;
-    this.currentIndex = 0;
+    this.currentIndex = currentIndex;
     this.indices = indices;
     this.#starts = starts;
+    this.#taken = taken;
   }
 
   /** Orders an epoch and cuts it into batches. */
-  #cut(epoch: number): Pick<Partition, 'indices'> & Partial<Partition> {
-    const { batchSize, dropLast, noDuplicates, shard } = this.config;
+  #cut(epoch: number, { labels }: EpochData): EpochCut {
     const now = this.epoch;
     this.epoch = epoch;
-    let order: number[];
     try {
-      order = this._createIndices();
+      return cutEpoch(this._createIndices(), labels, this.config);
     } finally {
       this.epoch = now;
     }
-    const indices = shard ? shardOf(order, shard) : order;
-    if (!noDuplicates) return { indices };
-    return withoutDuplicates(indices, this.#labels!.inputs, this.#labels!.outputs, batchSize, dropLast);
+  }
+
+  #originOf(epoch: number, cut: EpochCut): { epoch: number; config: string; hash: number } {
+    return { epoch, config: JSON.stringify(fingerprintOf(this.config)), hash: hashOfCut(cut) };
   }
 
   /**
@@ -126,20 +132,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
    * sort.
    */
   _createIndices(): number[] {
-    const { sampleWeights, seed } = this.config;
-    const random = randomFor(seed, this.epoch);
-    let indices: number[];
-    if (sampleWeights) {
-      indices = drawWeighted(sampleWeights, random);
-      if (!this.config.shuffle) indices.sort((a, b) => a - b);
-    } else {
-      indices = this.data.map((_, i) => i);
-      if (this.config.shuffle) shuffle(indices, random);
-    }
-    if (this.config.curriculum && this.epoch < this.config.curriculumEpochs) {
-      indices.sort((a, b) => (this.data[b]!.quality ?? 1) - (this.data[a]!.quality ?? 1));
-    }
-    return indices;
+    return orderOf(this.data, this.config, this.epoch);
   }
 
   /** The generator itself: it goes on where it stands, and needs `reset()` after an epoch. */
@@ -149,27 +142,39 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /** The next batch of this epoch. */
   next(): IteratorResult<Batch<E>, undefined> {
+    checkConfig(this.config);
     const { batchSize, dropLast, hardNegatives, negativeMining } = this.config;
-    checkCount('BatchGenerator', 'batchSize', batchSize);
     const start = this.currentIndex;
-    const end = this.#starts?.[this.#batchesDone + 1] ?? Math.min(start + batchSize, this.indices.length);
+    const done = this.#batchesDone;
+    const end = this.#starts ? (this.#starts[done + 1] ?? start) : Math.min(start + batchSize, this.indices.length);
     const size = end - start;
-    if (size <= 0 || (dropLast && size < batchSize)) return { done: true, value: undefined };
+    if (size <= 0 || (dropLast && !this.#starts && size < batchSize)) return { done: true, value: undefined };
 
     const indices = this.indices.slice(start, end);
     const examples = indices.map(i => this.data[i]!);
+    examples.forEach((example, i) => {
+      checkExample(example, indices[i]!);
+    });
     const anchors = examples.map(example => example.inputEmb);
     const positives = examples.map(example => example.outputEmb);
+    const { ownNegatives } = this.#taken;
     const negatives =
-      this.#ownNegatives > 0
-        ? examples.flatMap(ownNegatives)
+      ownNegatives > 0
+        ? [...ownNegativesOf(examples, indices, ownNegatives)]
         : hardNegatives
           ? this._mineHardNegatives(anchors, positives)
           : negativeMining
-            ? this.#mineNegatives(anchors, positives, indices, negativeMining)
+            ? mineNegatives(examples, {
+                config: this.config,
+                mining: negativeMining,
+                indices,
+                similarity: this.#overriddenSimilarity,
+                stream: mix(this.epoch) ^ start,
+              })
             : null;
     this.currentIndex = end;
     for (const rows of [anchors, positives, negatives]) if (rows && Object.isExtensible(rows)) withJson(rows);
+    this.#made = { batches: done + 1, end };
     return { done: false, value: { examples, anchors, positives, negatives, size } };
   }
 
@@ -196,24 +201,40 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /** Starts epoch `epoch` anew, whatever was done before; `setEpoch(0)` is a fresh start. */
   setEpoch(epoch: number): void {
-    this.#begin(checkCount('setEpoch', 'epoch', epoch, 0));
+    checkCount('setEpoch', 'epoch', epoch, 0);
+    const [before, taken] = [this.#origin?.config, this.#taken];
+    this.#begin(epoch);
+    // What was counted with other data or another configuration is not what leads to this epoch.
+    const isSame = taken.examples === this.#taken.examples && taken.labels === this.#taken.labels;
+    if (!isSame || before !== this.#origin!.config) this.#steps.forget();
   }
 
   /**
-   * Where the generator stands, between any two batches: JSON-safe. With a `seed` it is a few numbers; without one it
-   * holds the epoch's order.
+   * Where the generator stands, between any two batches: JSON-safe. With a `seed` it is a few numbers; without one, or
+   * where `config`, `indices` or the length of `data` were changed in mid-epoch, it holds the epoch's order.
    */
   stateDict(): BatchGeneratorState {
     const { epoch, currentIndex, indices } = this;
-    this.#batchesBefore();
+    const starts = this.#starts;
+    const { hash, config: text } = this.#originOf(epoch, { indices, starts });
     const state: BatchGeneratorState = {
       dataLength: this.data.length,
       config: fingerprintOf(this.config),
       epoch,
       currentIndex,
-      lengths: this.#lengths.slice(0, epoch),
+      stepsBefore: this.#batchesBefore(),
+      orderHash: hash,
     };
-    if (!this.#isReproducible) state.order = { indices, ...(this.#starts && { starts: this.#starts }) };
+    const isChanged =
+      this.#origin?.hash !== hash ||
+      this.#origin.config !== text ||
+      this.#origin.epoch !== epoch ||
+      this.#taken.examples !== this.data.length ||
+      this.#batchesDone !== batchesBefore({ indices, starts }, currentIndex, this.config);
+    if (isChanged || !this.#isReproducible) {
+      const changed = { dataLength: this.#taken.examples, batchesDone: this.#batchesDone };
+      state.order = { indices, ...(starts && { starts }), ...(isChanged && { changed }) };
+    }
     return structuredClone(state);
   }
 
@@ -223,27 +244,29 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
    *
    * @param state What {@link stateDict} returned, also after a round trip through JSON, of a generator with equally
    *   many examples and an equal configuration.
-   * @throws TypeError or RangeError, with nothing changed, for a state of another data length or configuration, or a
-   *   damaged one.
+   * @throws TypeError or RangeError, with nothing changed, for a state of another data length or configuration, of data
+   *   whose texts or qualities give another order or other batches, or a damaged one.
    */
   loadStateDict(state: BatchGeneratorState): void {
-    const { noDuplicates, dropLast, sampleWeights } = this.config;
+    const taken = epochDataOf(this.data, this.config, this.#taken);
+    const { noDuplicates, dropLast, sampleWeights, shard } = this.config;
     const parsed = parseState(state, this.data.length, fingerprintOf(this.config), {
       order: !this.#isReproducible,
       starts: Boolean(noDuplicates),
-      lengths: this.#lengthVaries,
-      permutation: this._createIndices === createIndices && !sampleWeights && !(noDuplicates && dropLast),
+      permutation: this._createIndices === createIndices && !sampleWeights && !shard && !(noDuplicates && dropLast),
     });
-    const { epoch, currentIndex, lengths, order } = parsed;
-    const { indices, starts } = order ?? this.#cut(epoch);
-    const isBetween = starts ? starts.includes(currentIndex) : currentIndex % this.config.batchSize === 0;
-    if (currentIndex > indices.length || !(isBetween || currentIndex === indices.length))
+    const { epoch, currentIndex, stepsBefore, orderHash, order } = parsed;
+    const cut: EpochCut = order ? { indices: order.indices, starts: order.starts } : this.#cut(epoch, taken);
+    if (!order && orderHash !== undefined && orderHash !== hashOfCut(cut))
+      throw new RangeError('loadStateDict: state is of other batches than this data and configuration give');
+    const batchesDone = order?.changed?.batchesDone ?? batchesBefore(cut, currentIndex, this.config);
+    if (batchesDone === undefined || currentIndex > cut.indices.length)
       throw new RangeError(`loadStateDict: state.currentIndex must be where a batch starts, got ${currentIndex}`);
-    this.epoch = epoch;
-    this.currentIndex = currentIndex;
-    this.indices = indices;
-    this.#starts = starts;
-    this.#lengths = lengths;
+    this.#stand(epoch, currentIndex, { ...taken, examples: order?.changed?.dataLength ?? taken.examples }, cut);
+    this.#origin = order?.changed ? undefined : this.#originOf(epoch, cut);
+    this.#made = { batches: batchesDone, end: currentIndex };
+    this.#steps.forget();
+    if (stepsBefore !== undefined) this.#steps.set(epoch, stepsBefore);
   }
 
   /**
@@ -261,30 +284,6 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     });
   }
 
-  #mineNegatives<V extends Vector>(
-    anchors: Rows,
-    positives: readonly V[],
-    indices: readonly number[],
-    mining: NegativeMining,
-  ): V[] {
-    const { seed } = this.config;
-    const similarity = this.#overriddenSimilarity;
-    const labels = mining.excludeDuplicates === false ? undefined : this.#labels;
-    const mined = mineNegatives({
-      anchors,
-      positives,
-      mining,
-      // Texts that differ in case, say, may have equal rows.
-      isDuplicate: (i, j) =>
-        labels !== undefined &&
-        (shareLabel(labels, indices[i]!, indices[j]!) || areEqual(positives[i]!, positives[j]!)),
-      cosineRows: similarity ? cosineRowsBy(similarity) : kernels().cosineRows,
-      cosine: similarity ?? cosineInOrder,
-      random: randomFor(seed === undefined ? undefined : seed ^ MINING, mix(this.epoch) ^ this.currentIndex),
-    });
-    return Array.from(mined, index => positives[index]!);
-  }
-
   get #overriddenSimilarity(): ((a: Vector, b: Vector) => number) | undefined {
     if (this._cosineSimilarity === originalSimilarity) return undefined;
     return (a, b) => this._cosineSimilarity(a, b);
@@ -297,58 +296,53 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
 
   /** Starts the next epoch with a new order. */
   reset(): void {
-    if (this.#lengthVaries) this.#lengths[this.epoch] = this.length;
+    checkConfig(this.config);
+    const isCounted = !this.#lengthVaries || this.#steps.has(this.epoch);
+    const steps = isCounted ? this.#batchesBefore() + this.#batchesDone + this.remaining : undefined;
     this.#begin(this.epoch + 1);
+    if (steps !== undefined) this.#steps.set(this.epoch, steps);
   }
 
   /** Number of batches an epoch: of this one, where `noDuplicates` makes epochs differ. */
   get length(): number {
-    const { shard } = this.config;
-    if (this.#starts) return this.#starts.length - 1;
-    return this.#batchesIn(shard ? shardSize(this.data.length, shard) : this.data.length);
+    return this.#starts ? this.#starts.length - 1 : plainLength(this.data.length, this.config);
   }
 
   /** Number of batches left in this epoch. */
   get remaining(): number {
-    return this.#starts ? this.length - this.#batchesDone : this.#batchesIn(this.indices.length - this.currentIndex);
-  }
-
-  #batchesIn(examples: number): number {
-    const batches = examples / this.config.batchSize;
-    return this.config.dropLast ? Math.floor(batches) : Math.ceil(batches);
+    if (this.#starts) return this.length - this.#batchesDone;
+    return batchesIn(this.indices.length - this.currentIndex, this.config);
   }
 
   /** Number of batches of this epoch that are done. */
   get #batchesDone(): number {
-    return this.#starts
-      ? indexAbove(this.#starts, this.currentIndex) - 1
-      : Math.ceil(this.currentIndex / this.config.batchSize);
+    if (this.#starts) return indexAbove(this.#starts, this.currentIndex) - 1;
+    // Whoever sets `currentIndex` goes to the batch there.
+    if (this.#made.end === this.currentIndex) return this.#made.batches;
+    return Math.ceil(this.currentIndex / this.config.batchSize);
   }
 
   /** Number of batches in all epochs before this one. */
   #batchesBefore(): number {
-    const { epoch } = this;
-    if (!this.#lengthVaries) return epoch * this.length;
-    let batches = 0;
-    for (let earlier = 0; earlier < epoch; earlier++) batches += this.#lengths[earlier] ??= this.#lengthOf(earlier);
-    return batches;
-  }
-
-  /** Number of batches of another epoch; of this one where no seed tells what the other was. */
-  #lengthOf(epoch: number): number {
-    return this.#isReproducible ? this.#cut(epoch).starts!.length - 1 : this.length;
+    if (!this.#lengthVaries) return this.#steps.beforeEqual(this.epoch, this.length);
+    // No seed tells what an epoch was that was not counted: it is taken for one like this.
+    return this.#steps.before(this.epoch, epoch =>
+      this.#isReproducible && this.data.length === this.#taken.examples
+        ? this.#cut(epoch, this.#taken).starts!.length - 1
+        : this.length,
+    );
   }
 
   /** Whether epochs may differ in their number of batches: where the duplicates among their examples do. */
   get #lengthVaries(): boolean {
-    const { noDuplicates, dropLast, sampleWeights, shard } = this.config;
-    return Boolean(noDuplicates && this.data.length > 0 && (dropLast || sampleWeights || shard));
+    const { noDuplicates, dropLast, sampleWeights } = this.config;
+    return Boolean(noDuplicates && this.#starts && this.data.length > 0 && (dropLast || sampleWeights));
   }
 
   /** Whether the order is a function of the configuration and the epoch. */
   get #isReproducible(): boolean {
     const { seed, shuffle, sampleWeights } = this.config;
-    return seed !== undefined || !(shuffle || sampleWeights);
+    return isSeed(seed) || !(shuffle || sampleWeights);
   }
 }
 

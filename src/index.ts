@@ -33,6 +33,7 @@ export { splitPairs } from './text/split-pairs.js';
 
 // Types of options, results, state and data.
 
+export type { DuplicateKey, DuplicatesBy } from './batch-generator/labels.js';
 export type { NegativeMining } from './batch-generator/negative-mining.js';
 export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-generator/options.js';
 export type { Shard } from './batch-generator/order.js';

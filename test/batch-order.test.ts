@@ -112,6 +112,131 @@ describe('shard', () => {
   });
 });
 
+describe('shard with noDuplicates', () => {
+  const problem = fc
+    .record({
+      count: fc.integer({ min: 1, max: 60 }),
+      inputs: fc.integer({ min: 1, max: 60 }),
+      outputs: fc.integer({ min: 1, max: 60 }),
+    })
+    .chain(({ count, inputs, outputs }) =>
+      fc.record({
+        inputs: fc.array(fc.nat(inputs - 1), { minLength: count, maxLength: count }),
+        outputs: fc.array(fc.nat(outputs - 1), { minLength: count, maxLength: count }),
+        batchSize: fc.integer({ min: 1, max: 5 }),
+        worldSize: fc.integer({ min: 1, max: 4 }),
+        pad: fc.constantFrom('repeat', 'none'),
+        dropLast: fc.boolean(),
+        isWeighted: fc.boolean(),
+        seed: fc.nat(99),
+      }),
+    );
+
+  it('all workers have as many batches, no step holds duplicates, and all examples are used', () => {
+    let made = 0;
+    fc.assert(
+      fc.property(problem, ({ inputs, outputs, worldSize, pad, isWeighted, ...config }) => {
+        const data = pairs(inputs, outputs);
+        const weights = isWeighted && { sampleWeights: inputs.map((_, i) => (i % 3) + 1) };
+        const whole = { ...config, ...weights, noDuplicates: true };
+        const alone = new BatchGenerator(data, { ...whole, batchSize: config.batchSize * worldSize });
+        for (let epoch = 0; epoch < 3; epoch++) {
+          alone.setEpoch(epoch);
+          const { length, indices } = alone;
+          const workerAt = (rank: number): BatchGenerator<Pair> => {
+            const worker = new BatchGenerator<Pair>([], {
+              ...whole,
+              sampleWeights: [],
+              shard: { rank, worldSize, pad },
+            });
+            worker.config = { ...worker.config, ...weights };
+            if (!weights) delete worker.config.sampleWeights;
+            worker.data = data;
+            worker.setEpoch(epoch);
+            return worker;
+          };
+          if (indices.length < length * worldSize) {
+            // Some step is smaller than there are workers.
+            if (pad === 'none') expect(() => workerAt(0)).toThrow(/^BatchGenerator: shard and noDuplicates leave/);
+            continue;
+          }
+          made++;
+          const workers = Array.from({ length: worldSize }, (_, rank) => workerAt(rank));
+          expect(new Set(workers.map(worker => worker.length))).toEqual(new Set([length]));
+          const ofWorkers = workers.map(epochOf);
+          for (let step = 0; step < length; step++) {
+            const parts = ofWorkers.map(batches => batches[step]!);
+            const sizes = parts.map(part => part.length);
+            expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
+            expect(Math.min(...sizes)).toBeGreaterThan(0);
+            expect(Math.max(...sizes)).toBeLessThanOrEqual(config.batchSize);
+            if (config.dropLast) expect(Math.min(...sizes)).toBe(config.batchSize);
+            for (const labels of [inputs, outputs])
+              expect(new Set(parts.flat().map(i => labels[i])).size).toBe(parts.flat().length);
+          }
+          const all = ofWorkers.flat(2);
+          if (pad === 'none') expect(sorted(all)).toEqual(sorted(indices));
+          else expect(new Set(all)).toEqual(new Set(indices));
+        }
+      }),
+      { numRuns: 300 },
+    );
+    expect(made).toBeGreaterThan(300);
+  });
+
+  it('without duplicates is the plain shard', () => {
+    for (const [count, pad] of [
+      [48, 'none'],
+      [47, 'none'],
+      [48, 'repeat'],
+      [46, 'repeat'],
+      [49, 'repeat'],
+    ] as const) {
+      for (const rank of [0, 1, 2]) {
+        const config = { batchSize: 4, seed: 2, shard: { rank, worldSize: 3, pad } };
+        const plain = new BatchGenerator(distinct(count), config);
+        expect(epochOf(new BatchGenerator(distinct(count), { ...config, noDuplicates: true }))).toEqual(epochOf(plain));
+      }
+    }
+  });
+
+  it('fills up a step with examples of other steps, as often as another', () => {
+    const outputs = Array.from({ length: 40 }, (_, i) => (i < 30 ? 0 : 1));
+    const data = pairs(
+      outputs.map((_, i) => i),
+      outputs,
+    );
+    const config = { batchSize: 1, seed: 1, noDuplicates: true };
+    const workers = [0, 1].map(rank => epochOf(new BatchGenerator(data, { ...config, shard: { rank, worldSize: 2 } })));
+    expect(workers.map(batches => batches.length)).toEqual([30, 30]);
+    const counts = outputs.map((_, i) => workers.flat(2).filter(index => index === i).length);
+    expect(counts.slice(0, 30).every(count => count === 1)).toBe(true);
+    expect(counts.slice(30).every(count => count === 3)).toBe(true);
+  });
+
+  it('takes parts that differ by one where no other example fits, and refuses a worker without any', () => {
+    const outputs = Array.from({ length: 20 }, (_, i) => i % 5);
+    const data = pairs(
+      outputs.map((_, i) => i),
+      outputs,
+    );
+    const config = { batchSize: 8, seed: 1, noDuplicates: true };
+    const sizes = (rank: number, worldSize: number): number[] =>
+      epochOf(new BatchGenerator(data, { ...config, shard: { rank, worldSize } })).map(batch => batch.length);
+    expect([sizes(0, 2), sizes(1, 2)]).toEqual([
+      [3, 3, 3, 3],
+      [2, 2, 2, 2],
+    ]);
+    expect(() => sizes(0, 6)).toThrow(
+      'BatchGenerator: shard and noDuplicates leave 5 examples for 6 workers in a step; there are no more without duplicates',
+    );
+    const none = { ...config, shard: { rank: 0, worldSize: 6, pad: 'none' as const } };
+    expect(() => new BatchGenerator(data, none)).toThrow(
+      "BatchGenerator: shard and noDuplicates leave 5 examples for 6 workers in a step; pad: 'none' repeats none",
+    );
+  });
+});
+
 describe('sampleWeights', () => {
   it('draw in proportion, and never what weighs nothing', () => {
     const weights = [0, 1, 0, 3, 0];
@@ -228,6 +353,31 @@ describe('noDuplicates', () => {
     const data = rows.map((row, i) => ({ inputEmb: row, outputEmb: [i] }));
     const generator = new BatchGenerator(data, { batchSize: 4, noDuplicates: true, shuffle: false });
     expect([...generator].map(batch => batch.size)).toEqual([2, 2]);
+  });
+
+  it('uses the earliest that fit, so that few duplicates move little', () => {
+    // Every tenth example has the output of the one before it.
+    const outputs = Array.from({ length: 1000 }, (_, i) => (i % 10 === 9 ? i - 1 : i));
+    const inputs = outputs.map((_, i) => i);
+    const generator = new BatchGenerator(pairs(inputs, outputs), { batchSize: 8, shuffle: false, noDuplicates: true });
+    const moved = epochOf(generator).flatMap((batch, place) => batch.map(i => Math.abs(Math.floor(i / 8) - place)));
+    expect(Math.max(...moved)).toBeLessThanOrEqual(1);
+  });
+
+  it('with dropLast makes as many full batches as there can be where one side repeats', () => {
+    fc.assert(
+      fc.property(problem, ({ outputs, batchSize, seed }) => {
+        const inputs = outputs.map((_, i) => i);
+        const config = { batchSize, seed, noDuplicates: true, dropLast: true };
+        const counts = [...new Set(outputs)].map(label => outputs.filter(other => other === label).length);
+        // So many batches are full if labels, each at most that often, fill them.
+        const fills = (batches: number): boolean =>
+          counts.reduce((sum, count) => sum + Math.min(count, batches), 0) >= batches * batchSize;
+        let most = 0;
+        while (fills(most + 1)) most++;
+        expect(new BatchGenerator(pairs(inputs, outputs), config).length).toBe(most);
+      }),
+    );
   });
 
   it('counts steps exactly where epochs differ in length', () => {

@@ -102,6 +102,36 @@ describe('a state taken after any batch', () => {
   });
 });
 
+/** A state as version 1.1 wrote it. */
+function version11({ stepsBefore, orderHash, ...state }: BatchGeneratorState, lengths: number[]): BatchGeneratorState {
+  expect([stepsBefore, orderHash]).not.toContain(undefined);
+  return { ...state, lengths };
+}
+
+describe('a state of version 1.1', () => {
+  it.each<[string, BatchGeneratorOptions, boolean]>([
+    ['in mid-epoch', { seed: 7, dropLast: true }, true],
+    [
+      'at the start of an epoch without duplicates, whose lengths differ',
+      { seed: 7, noDuplicates: true, dropLast: true },
+      false,
+    ],
+    ['at the start of an epoch without duplicates, whose lengths do not', { seed: 7, noDuplicates: true }, false],
+  ])('%s, goes on', (_, others, isBetween) => {
+    const config = { ...others, batchSize: BATCH_SIZE };
+    const generator = new BatchGenerator(data, config);
+    const lengths: number[] = [];
+    for (let epoch = 0; epoch < 2; epoch++) {
+      lengths.push(generator.length);
+      generator.reset();
+    }
+    if (isBetween) generator.next();
+    const resumed = new BatchGenerator(data, config);
+    resumed.loadStateDict(version11(generator.stateDict(), others.noDuplicates && others.dropLast ? lengths : []));
+    expect([...resumed.epochs(4)]).toEqual([...generator.epochs(4)]);
+  });
+});
+
 describe('loadStateDict', () => {
   const config = { batchSize: BATCH_SIZE, seed: 7, noDuplicates: true };
   const good = (): BatchGeneratorState => {
@@ -130,11 +160,35 @@ describe('loadStateDict', () => {
       'loadStateDict: state.currentIndex must be where a batch starts, got 99',
       state => ({ ...state, currentIndex: 99 }),
     ],
-    ['loadStateDict: state.lengths must be an array, got undefined', state => ({ ...state, lengths: undefined })],
-    ['loadStateDict: state.lengths has 2 entries, expected 0', state => ({ ...state, lengths: [7, 7] })],
     [
-      'loadStateDict: state.lengths[0] must be an integer from 0 to 23, got 0.5',
-      state => ({ ...state, lengths: [0.5] }),
+      'loadStateDict: state.stepsBefore must be an integer from 0 to 9007199254740991, got 0.5',
+      state => ({ ...state, stepsBefore: 0.5 }),
+    ],
+    [
+      'loadStateDict: state.lengths must be an array, got undefined',
+      ({ stepsBefore, ...state }) => ({ ...state, expected: stepsBefore }),
+    ],
+    ['loadStateDict: state.lengths has 2 entries, expected 0', state => version11(state, [7, 7])],
+    ['loadStateDict: state.lengths[0] must be an integer from 0 to 23, got 0.5', state => version11(state, [0.5])],
+    [
+      'loadStateDict: state is of version 1.1, whose noDuplicates made other batches, in mid-epoch',
+      state => version11(state, []),
+    ],
+    [
+      'loadStateDict: state is of other batches than this data and configuration give',
+      state => ({ ...state, orderHash: (state.orderHash! + 1) >>> 0 }),
+    ],
+    [
+      'loadStateDict: state.orderHash must be an integer from 0 to 9007199254740991, got "7"',
+      state => ({ ...state, orderHash: '7' }),
+    ],
+    [
+      'loadStateDict: state.order.changed.batchesDone must be an integer from 0 to 9007199254740991, got -1',
+      state => ({ ...state, order: { indices: inOrder, changed: { dataLength: 23, batchesDone: -1 } } }),
+    ],
+    [
+      'loadStateDict: state.order.indices[22] must be an integer from 0 to 21, got 22',
+      state => ({ ...state, order: { indices: inOrder, changed: { dataLength: 22, batchesDone: 1 } } }),
     ],
   ])('%s', (message, damage) => {
     const generator = new BatchGenerator(data, config);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BatchGenerator, LossComputer, type NegativeMining, type Vector } from '../src/index.js';
 import { Farthest } from './support/farthest.js';
+import { mulberry32, withMathRandom } from './support/golden.js';
 
 interface Row {
   input: string;
@@ -162,6 +163,52 @@ describe('negativeMining', () => {
       [1, 0],
     ]);
   });
+
+  it('random, and keys of duplicates, may run kernels: no view of their memory is read after', () => {
+    const noise = mulberry32(9);
+    const rows = (count: number): Float32Array[] =>
+      Array.from({ length: count }, () => Float32Array.from({ length: 32 }, () => noise() - 0.5));
+    const [inputs, outputs] = [rows(24), rows(24)];
+    const data = inputs.map((inputEmb, i) => ({ input: `${i}`, output: `${i}`, inputEmb, outputEmb: outputs[i]! }));
+    const disturb = (): void => {
+      LossComputer.contrastive(rows(40), rows(40), null, { gradients: true });
+    };
+    const mineWith = (onUse: () => void): unknown[] => {
+      const original = Math.random;
+      const draw = mulberry32(4);
+      Math.random = () => {
+        onUse();
+        return draw();
+      };
+      try {
+        const negativeMining: NegativeMining = { strategy: 'random', maxSimilarity: 0.05 };
+        const duplicatesBy = ({ input }: { input: string }): string => {
+          onUse();
+          return `${Number(input) % 20}`;
+        };
+        const options = { batchSize: 24, shuffle: false, negativeMining, duplicatesBy };
+        return [...new BatchGenerator(data, options)].map(({ negatives }) =>
+          negatives!.map(row => outputs.indexOf(row)),
+        );
+      } finally {
+        Math.random = original;
+      }
+    };
+    const [expected] = mineWith(() => {}) as number[][];
+    expect(mineWith(disturb)).toEqual([expected]);
+    expected!.forEach((negative, i) => {
+      expect(negative % 20).not.toBe(i % 20);
+      expect(LossComputer._cosineSimilarity(inputs[i]!, outputs[negative]!)).toBeLessThanOrEqual(0.05);
+    });
+  });
+
+  it('random draws once per anchor without a seed', () =>
+    withMathRandom(1, draws => {
+      const data = [0, 1, 2].map(i => ({ inputEmb: [1, i], outputEmb: [i, 1] }));
+      const [batch] = new BatchGenerator(data, { shuffle: false, negativeMining: { strategy: 'random' } });
+      expect(batch!.negatives).toHaveLength(3);
+      expect(draws()).toBe(3);
+    }));
 
   it('refuses rows that are not finite, and stays where it was', () => {
     const data = [

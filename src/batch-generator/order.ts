@@ -1,4 +1,6 @@
-import type { Random } from '../internal/random.js';
+import { type Random, randomFor, shuffle } from '../internal/random.js';
+import type { EmbeddedExample } from '../types.js';
+import type { BatchGeneratorConfig } from './options.js';
 
 /** Which part of each epoch's order is this worker's. */
 export interface Shard {
@@ -7,14 +9,41 @@ export interface Shard {
   /** Number of workers. */
   worldSize: number;
   /**
-   * `'repeat'` gives all workers equally many examples by repeating the first ones; `'none'` repeats none. Default
-   * `'repeat'`.
+   * `'repeat'` gives all workers equally many examples by repeating the first ones; `'none'` repeats none, so that some
+   * may have one more. Default `'repeat'`.
+   *
+   * With `noDuplicates` this is true of each step that the workers take together. `'repeat'` fills it up with examples
+   * of other steps, none of which is a duplicate of one in it; where there is none, parts differ by one. It is a
+   * RangeError at the start of the epoch if a worker would have no example in a step.
    */
   pad?: 'repeat' | 'none';
 }
 
+type OrderOptions = Pick<
+  BatchGeneratorConfig,
+  'shuffle' | 'sampleWeights' | 'seed' | 'curriculum' | 'curriculumEpochs'
+>;
+
+/** The order of an epoch: a Fisher–Yates shuffle or weighted draws, then the curriculum's sort. */
+export function orderOf(data: readonly EmbeddedExample[], config: OrderOptions, epoch: number): number[] {
+  const { sampleWeights, seed } = config;
+  const random = randomFor(seed, epoch);
+  let indices: number[];
+  if (sampleWeights) {
+    indices = drawWeighted(sampleWeights, random);
+    if (!config.shuffle) indices.sort((a, b) => a - b);
+  } else {
+    indices = data.map((_, i) => i);
+    if (config.shuffle) shuffle(indices, random);
+  }
+  if (config.curriculum && epoch < config.curriculumEpochs) {
+    indices.sort((a, b) => (data[b]!.quality ?? 1) - (data[a]!.quality ?? 1));
+  }
+  return indices;
+}
+
 /** As many indices as there are weights, drawn with replacement in proportion to them. */
-export function drawWeighted(weights: ArrayLike<number>, random: Random): number[] {
+function drawWeighted(weights: ArrayLike<number>, random: Random): number[] {
   const sums = new Float64Array(weights.length);
   let total = 0;
   let last = 0;

@@ -1,18 +1,34 @@
 import { checkArray, checkFinite, checkVector } from '../internal/validate.js';
 import type { EmbeddedExample, Vector } from '../types.js';
-import type { BatchGeneratorConfig } from './options.js';
+import type { NegativeMining } from './negative-mining.js';
 
 const CALL = 'BatchGenerator';
 
 /** The negatives that an example brings along. */
-export function ownNegatives({ negativeEmb, negativeEmbs }: EmbeddedExample): readonly Vector[] {
+function ownNegatives({ negativeEmb, negativeEmbs }: EmbeddedExample): readonly Vector[] {
   return negativeEmbs ?? (negativeEmb ? [negativeEmb] : []);
+}
+
+/** The negatives of a batch's examples, which were counted at the start of the epoch. */
+export function ownNegativesOf(
+  examples: readonly EmbeddedExample[],
+  indices: readonly number[],
+  count: number,
+): readonly Vector[] {
+  return examples.flatMap((example, i) => {
+    checkOwn(example, indices[i]!);
+    const negatives = ownNegatives(example);
+    if (negatives.length === count) return negatives;
+    throw new RangeError(
+      `${CALL}: data[${indices[i]}] has ${negatives.length} negatives of its own, this epoch's examples have ${count}`,
+    );
+  });
 }
 
 /** Checks the negatives of all examples; how many each of them has. None are to be mined where there are some. */
 export function countOwnNegatives(
   examples: readonly EmbeddedExample[],
-  { hardNegatives, negativeMining }: BatchGeneratorConfig,
+  { hardNegatives, negativeMining }: { hardNegatives: boolean; negativeMining?: NegativeMining | undefined },
 ): number {
   examples.forEach(checkOwn);
   const [first] = examples;

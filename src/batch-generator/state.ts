@@ -13,21 +13,35 @@ export interface BatchGeneratorState {
   epoch: number;
   /** Position in the epoch's order of the next batch. */
   currentIndex: number;
-  /** Batches in each earlier epoch, where their number differs from epoch to epoch; else empty. */
-  lengths: number[];
-  /** The order of the epoch and where its batches start, where no seed tells them. */
-  order?: { indices: number[]; starts?: number[] };
+  /** Batches in all epochs before this one; absent from states of version 1.1. */
+  stepsBefore?: number;
+  /** Batches in each earlier epoch, where their number differs from epoch to epoch; only in states of version 1.1. */
+  lengths?: number[];
+  /** A hash of the order and where its batches start; absent from states of version 1.1. */
+  orderHash?: number;
+  /** The order, where the configuration and the data do not tell it. */
+  order?: {
+    indices: number[];
+    starts?: number[];
+    /** Number of examples when the order was made, and batches done, where a change after that makes them differ. */
+    changed?: { dataLength: number; batchesDone: number };
+  };
 }
 
 const CALL = 'loadStateDict';
 
+type FingerprintConfig = Omit<BatchGeneratorConfig, 'duplicatesBy'> & { duplicatesBy?: unknown };
+
 /** What of a configuration decides on the batches, as JSON would give it back. */
-export function fingerprintOf(config: BatchGeneratorConfig): Record<string, unknown> {
-  const { sampleWeights, shard, negativeMining, ...others } = config;
+export function fingerprintOf(config: FingerprintConfig): Record<string, unknown> {
+  const { sampleWeights, shard, negativeMining, duplicatesBy, ...others } = config;
   const weights = sampleWeights && crypto().createHash('sha256').update(Float64Array.from(sampleWeights)).digest('hex');
   const parts = {
     ...others,
     noDuplicates: Boolean(others.noDuplicates),
+    // States of version 1.1 have none.
+    duplicatesBy:
+      typeof duplicatesBy === 'function' ? 'a function' : duplicatesBy === 'exact' ? undefined : duplicatesBy,
     sampleWeights: weights,
     shard: shard && { rank: shard.rank, worldSize: shard.worldSize, pad: shard.pad ?? 'repeat' },
     negativeMining: negativeMining && {
@@ -40,13 +54,23 @@ export function fingerprintOf(config: BatchGeneratorConfig): Record<string, unkn
   return JSON.parse(JSON.stringify(parts)) as Record<string, unknown>;
 }
 
+/** What {@link parseState} read. */
+export interface ParsedState {
+  epoch: number;
+  currentIndex: number;
+  /** Batches in all epochs before, where the state tells. */
+  stepsBefore: number | undefined;
+  orderHash: number | undefined;
+  order: BatchGeneratorState['order'];
+}
+
 /** Reads a state that may come from anywhere; throws before anything is handed out. Only known fields are read. */
 export function parseState(
   state: unknown,
   dataLength: number,
   config: Record<string, unknown>,
-  needs: { order: boolean; starts: boolean; lengths: boolean; permutation: boolean },
-): Omit<BatchGeneratorState, 'dataLength' | 'config'> {
+  needs: { order: boolean; starts: boolean; permutation: boolean },
+): ParsedState {
   checkObject(CALL, 'state', state);
   checkCount(CALL, 'state.dataLength', state['dataLength'], 0);
   if (state['dataLength'] !== dataLength) {
@@ -58,18 +82,25 @@ export function parseState(
     if (theirs !== ours)
       throw new RangeError(`${CALL}: state has ${option} ${shortened(theirs)}, this generator has ${ours}`);
   }
-  const epoch = checkNumber(CALL, 'state.epoch', state['epoch'], {
-    integer: true,
-    min: 0,
-    max: Number.MAX_SAFE_INTEGER,
-  });
-  const lengths = countsIn('state.lengths', state['lengths'], dataLength);
-  const count = needs.lengths ? epoch : 0;
-  if (lengths.length !== count)
-    throw new RangeError(`${CALL}: state.lengths has ${lengths.length} entries, expected ${count}`);
+  const epoch = checkWhole('state.epoch', state['epoch']);
+  const stepsBefore = parseSteps(state, epoch, dataLength);
   const currentIndex = checkCount(CALL, 'state.currentIndex', state['currentIndex'], 0);
-  const position = { epoch, currentIndex, lengths };
-  return needs.order ? { ...position, order: parseOrder(state['order'], dataLength, needs) } : position;
+  const orderHash = state['orderHash'] === undefined ? undefined : checkWhole('state.orderHash', state['orderHash']);
+  const isTold = orderHash !== undefined || state['order'] !== undefined || currentIndex === 0;
+  if (config['noDuplicates'] === true && !isTold)
+    throw new RangeError(`${CALL}: state is of version 1.1, whose noDuplicates made other batches, in mid-epoch`);
+  const isNeeded = needs.order || state['order'] !== undefined;
+  const order = isNeeded ? parseOrder(state['order'], dataLength, needs) : undefined;
+  return { epoch, currentIndex, stepsBefore, orderHash, order };
+}
+
+function parseSteps(state: Record<string, unknown>, epoch: number, dataLength: number): number | undefined {
+  if (state['stepsBefore'] !== undefined) return checkWhole('state.stepsBefore', state['stepsBefore']);
+  const lengths = countsIn('state.lengths', state['lengths'], dataLength);
+  if (lengths.length === 0) return undefined;
+  if (lengths.length !== epoch)
+    throw new RangeError(`${CALL}: state.lengths has ${lengths.length} entries, expected ${epoch}`);
+  return lengths.reduce((sum, length) => sum + length, 0);
 }
 
 function parseOrder(
@@ -78,20 +109,33 @@ function parseOrder(
   needs: { starts: boolean; permutation: boolean },
 ): NonNullable<BatchGeneratorState['order']> {
   checkObject(CALL, 'state.order', order);
-  const indices = countsIn('state.order.indices', order['indices'], dataLength - 1);
-  if (needs.permutation && (indices.length !== dataLength || new Set(indices).size !== dataLength))
+  const changed = order['changed'] === undefined ? undefined : parseChange(order['changed']);
+  const indices = countsIn('state.order.indices', order['indices'], (changed?.dataLength ?? dataLength) - 1);
+  const isPermutation = indices.length === dataLength && new Set(indices).size === dataLength;
+  if (needs.permutation && !changed && !isPermutation)
     throw new RangeError(`${CALL}: state.order.indices must hold each example once`);
-  if (!needs.starts) return { indices };
+  const parsed = { indices, ...(changed && { changed }) };
+  if (changed ? order['starts'] === undefined : !needs.starts) return parsed;
   const starts = countsIn('state.order.starts', order['starts'], indices.length);
   const isAscending = starts.every((start, i) => (i === 0 ? start === 0 : start > starts[i - 1]!));
   if (!isAscending || starts.at(-1) !== indices.length)
     throw new RangeError(`${CALL}: state.order.starts must ascend from 0 to ${indices.length}`);
-  return { indices, starts };
+  return { ...parsed, starts };
 }
 
-function countsIn(name: string, values: unknown, max?: number): number[] {
+function parseChange(changed: unknown): { dataLength: number; batchesDone: number } {
+  checkObject(CALL, 'state.order.changed', changed);
+  return {
+    dataLength: checkWhole('state.order.changed.dataLength', changed['dataLength']),
+    batchesDone: checkWhole('state.order.changed.batchesDone', changed['batchesDone']),
+  };
+}
+
+function checkWhole(name: string, value: unknown): number {
+  return checkNumber(CALL, name, value, { integer: true, min: 0, max: Number.MAX_SAFE_INTEGER });
+}
+
+function countsIn(name: string, values: unknown, max: number): number[] {
   checkArray(CALL, name, values);
-  return values.map((value, i) =>
-    checkNumber(CALL, `${name}[${i}]`, value, { integer: true, min: 0, ...(max !== undefined && { max }) }),
-  );
+  return values.map((value, i) => checkNumber(CALL, `${name}[${i}]`, value, { integer: true, min: 0, max }));
 }

@@ -67,6 +67,7 @@ const OPTIONS = {
     curriculumEpochs: ANY,
     seed: ANY,
     noDuplicates: FLAG,
+    duplicatesBy: ANY,
     sampleWeights: ANY,
     shard: ANY,
     negativeMining: ANY,

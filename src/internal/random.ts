@@ -26,8 +26,13 @@ function seededRandom(seed: number, stream = 0): Random {
 }
 
 /** A private generator for a seed, `Math.random` without one. */
-export function randomFor(seed: number | undefined, stream = 0): Random {
-  return seed === undefined ? mathRandom : seededRandom(seed, stream);
+export function randomFor(seed: number | null | undefined, stream = 0): Random {
+  return isSeed(seed) ? seededRandom(seed, stream) : mathRandom;
+}
+
+/** Whether there is a seed: `null` is none, as in configurations that were JSON. */
+export function isSeed(seed: number | null | undefined): seed is number {
+  return seed !== undefined && seed !== null;
 }
 
 /** One draw from the standard normal distribution (Box–Muller), as MicroLoRA draws it. */

@@ -1,6 +1,7 @@
 import { withDefaults } from '../internal/options.js';
 import { randomFor, shuffle } from '../internal/random.js';
 import { checkIterable, checkNumber, checkObject, checkOneOf, checkSeed, wrongType } from '../internal/validate.js';
+import { comparable } from './comparable.js';
 
 /** What {@link splitPairs} reads of an example. */
 export interface TextPair {
@@ -190,16 +191,6 @@ function nodeOf(nodes: Map<string, number>, text: string, union: Union): number 
   const node = union.add();
   nodes.set(key, node);
   return node;
-}
-
-/** What two texts that count as equal have in common. */
-function comparable(text: string): string {
-  return text
-    .normalize('NFKC')
-    .replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')
-    .toLowerCase()
-    .replaceAll(/\s+/gu, ' ')
-    .trim();
 }
 
 /** Disjoint sets of small integers (union by size, with path halving). */

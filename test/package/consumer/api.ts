@@ -8,6 +8,7 @@ import utilities, {
   continualMetrics,
   cosineSimilarity,
   DataPreprocessor,
+  type EmbeddedExample,
   type Embedder,
   EWCManager,
   LoRAAdapter,
@@ -106,6 +107,10 @@ const state: BatchGeneratorState = new BatchGenerator(plain, {
   negativeMining: { strategy: 'hardest' },
 }).stateDict();
 export const stored: { epoch: number } = JSON.parse(JSON.stringify(state));
+export const byLabel = new BatchGenerator(plain, { noDuplicates: true, duplicatesBy: ({ label }) => label });
+export const general: BatchGenerator<EmbeddedExample> = byLabel;
+// @ts-expect-error: examples have no such field
+export const misread = new BatchGenerator(plain, { duplicatesBy: ({ text }) => text });
 // @ts-expect-error: a strategy is chosen
 export const idle = new BatchGenerator(plain, { negativeMining: { maxSimilarity: 0.9 } });
 for await (const row of new DataPreprocessor().stream([example], { signal: AbortSignal.timeout(1000) })) {

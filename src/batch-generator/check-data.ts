@@ -1,0 +1,25 @@
+import { checkArray, checkFinite, checkNumber, checkObject, checkVector } from '../internal/validate.js';
+import type { EmbeddedExample } from '../types.js';
+
+const CALL = 'BatchGenerator';
+
+/** Checks all examples, but for their own negatives. */
+export function checkData(data: unknown): asserts data is readonly EmbeddedExample[] {
+  checkArray(CALL, 'data', data);
+  // Holes are visited too.
+  for (let i = 0; i < data.length; i++) {
+    const example = data[i];
+    checkExample(example, i);
+    checkFinite(CALL, `data[${i}].inputEmb`, example.inputEmb);
+    checkFinite(CALL, `data[${i}].outputEmb`, example.outputEmb);
+    if (example.quality !== undefined && example.quality !== null)
+      checkNumber(CALL, `data[${i}].quality`, example.quality);
+  }
+}
+
+/** Checks that an example is one; whether its numbers are finite shows later. */
+export function checkExample(example: unknown, index: number): asserts example is EmbeddedExample {
+  checkObject(CALL, `data[${index}]`, example);
+  checkVector(CALL, `data[${index}].inputEmb`, example['inputEmb']);
+  checkVector(CALL, `data[${index}].outputEmb`, example['outputEmb']);
+}

@@ -1,0 +1,108 @@
+import type { Labels } from './labels.js';
+import { countsOf, labelsAt, largest, NONE, type Partition } from './no-duplicates.js';
+import type { Shard } from './order.js';
+
+/** Examples of one label that are looked at before another label is tried. */
+const TRIES = 8;
+
+/**
+ * One worker's part of steps that all workers take together: every `worldSize`-th example of each step, from `rank` on.
+ * All workers have as many batches.
+ *
+ * With `pad: 'repeat'`, examples of other steps fill a step up to equal parts, never a duplicate of one in it. Where
+ * there is no such example, parts differ by one.
+ *
+ * @throws RangeError where a worker would have a step without an example.
+ */
+export function shardOfSteps(
+  { indices, starts }: Partition,
+  labels: Labels,
+  { rank, worldSize, pad = 'repeat' }: Shard,
+): Partition {
+  const spares = pad === 'repeat' ? new Spares(indices, labels) : undefined;
+  const part: Partition = { indices: [], starts: [0] };
+  for (let step = 0; step + 1 < starts.length; step++) {
+    const members = indices.slice(starts[step], starts[step + 1]);
+    spares?.fill(members, Math.ceil(members.length / worldSize) * worldSize, worldSize);
+    if (members.length < worldSize) {
+      const found = `${members.length} ${members.length === 1 ? 'example' : 'examples'}`;
+      const reason = spares ? 'there are no more without duplicates' : "pad: 'none' repeats none";
+      throw new RangeError(
+        `BatchGenerator: shard and noDuplicates leave ${found} for ${worldSize} workers in a step; ${reason}`,
+      );
+    }
+    for (let i = rank; i < members.length; i += worldSize) part.indices.push(members[i]!);
+    part.starts.push(part.indices.length);
+  }
+  return part;
+}
+
+/** The examples of an epoch, to be repeated in turn. */
+class Spares {
+  readonly #indices: readonly number[];
+  readonly #labels: Labels;
+  /** The labels that are tried in turn, of the side that has the commonest one; as they first occur. */
+  readonly #turns: number[] = [];
+  /** Examples by label. */
+  readonly #examples: number[][];
+  readonly #byInput: boolean;
+  /** Which of them is next, by label. */
+  readonly #next: Int32Array;
+  #turn = 0;
+
+  constructor(indices: readonly number[], labels: Labels) {
+    this.#indices = indices;
+    this.#labels = labels;
+    const inputs = countsOf(labelsAt(indices, labels.inputs));
+    const outputs = countsOf(labelsAt(indices, labels.outputs));
+    this.#byInput = largest(inputs) >= largest(outputs);
+    const counts = this.#byInput ? inputs : outputs;
+    this.#next = new Int32Array(counts.length);
+    this.#examples = Array.from(counts, () => []);
+    for (const index of indices) {
+      const examples = this.#examples[this.#labelOf(index)]!;
+      if (examples.length === 0) this.#turns.push(this.#labelOf(index));
+      examples.push(index);
+    }
+  }
+
+  /** Adds examples to a step up to `size`; searches all of them only up to `least`. */
+  fill(members: number[], size: number, least: number): void {
+    const used = { inputs: new Set<number>(), outputs: new Set<number>() };
+    const note = (index: number): void => {
+      used.inputs.add(this.#labels.inputs[index]!);
+      used.outputs.add(this.#labels.outputs[index]!);
+    };
+    const fits = (index: number): boolean =>
+      !used.inputs.has(this.#labels.inputs[index]!) && !used.outputs.has(this.#labels.outputs[index]!);
+    if (members.length < size) members.forEach(note);
+    while (members.length < size) {
+      let index = this.#find(fits, 4 * members.length + 64);
+      if (index === NONE && members.length < least) index = this.#indices.find(fits) ?? NONE;
+      if (index === NONE) return;
+      note(index);
+      members.push(index);
+    }
+  }
+
+  #find(fits: (index: number) => boolean, tries: number): number {
+    const turns = this.#turns;
+    for (let i = 0; i < Math.min(tries, turns.length); i++) {
+      const turn = (this.#turn + i) % turns.length;
+      const label = turns[turn]!;
+      const examples = this.#examples[label]!;
+      for (let j = 0; j < Math.min(TRIES, examples.length); j++) {
+        const at = (this.#next[label]! + j) % examples.length;
+        if (!fits(examples[at]!)) continue;
+        this.#next[label] = (at + 1) % examples.length;
+        this.#turn = (turn + 1) % turns.length;
+        return examples[at]!;
+      }
+    }
+    return NONE;
+  }
+
+  #labelOf(index: number): number {
+    return (this.#byInput ? this.#labels.inputs : this.#labels.outputs)[index]!;
+  }
+}
