@@ -87,7 +87,8 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   const ofOwn = flat(own !== null && wanted?.own, ownRows.length);
 
   let loss = 0;
-  let temperatureGradient = 0;
+  let heat = 0;
+  let heatMagnitude = 0;
   for (let first = 0; first < anchors.length; first += shape.blockRows) {
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
@@ -130,7 +131,11 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       backward.radials,
       backward.columnRadials,
     );
-    temperatureGradient -= heatOfBlock(memory, block, softmax, pairs, backward) / temperature;
+    // `gradientBlock` has left Σ gradient · (cosine - own cosine) of each row, and the sum of magnitudes.
+    for (let i = 0, at = softmax / 8; i < block.rows; i++, at += 3) {
+      heat += memory.f64[at]!;
+      heatMagnitude += memory.f64[at + 1]!;
+    }
     multiplyBack(memory, shape, block, candidates, weights, backward, wanted);
     if (pairs) addPairs(memory, shape, block, pairs, backward);
     if (ownBlock) {
@@ -158,7 +163,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       positives: rowsOf(ofPairs),
       candidates: rowsOf(ofCandidates),
       own: rowsOf(ofOwn),
-      temperature: temperatureGradient,
+      temperature: isCancelled(heat, heatMagnitude, temperature) ? exactHeat(problem) : -heat / temperature,
     },
   };
 }
@@ -190,20 +195,23 @@ function lossOfBlock(
   return loss;
 }
 
-/** Σ gradient · cosine over the block, whose part over the candidates `gradientBlock` has left in the first results. */
-function heatOfBlock(
-  { f32, f64 }: KernelMemory,
-  { rows }: Block,
-  softmax: number,
-  pairs: Pairs | undefined,
-  backward: Backward,
-): number {
-  let heat = 0;
-  for (let i = 0; i < rows; i++) {
-    heat += f64[softmax / 8 + 3 * i]!;
-    if (pairs) heat -= f32[backward.ownScales / 4 + i]! * f32[pairs.cosines / 4 + i]!;
-  }
-  return heat;
+/**
+ * Whether the terms of the temperature's gradient all but cancel, so that the error of the cosines shows: about 2e-7 /
+ * temperature of the terms. A few in a thousand problems at common temperatures.
+ */
+function isCancelled(heat: number, magnitude: number, temperature: number): boolean {
+  const cancellation = magnitude / Math.abs(heat);
+  return cancellation > LEAST_CANCELLATION && (cancellation * COSINE_NOISE) / temperature > HEAT_TOLERANCE;
+}
+
+const COSINE_NOISE = 2e-7;
+const HEAT_TOLERANCE = 5e-5;
+const LEAST_CANCELLATION = 4;
+
+/** The temperature's gradient alone, in float64. */
+function exactHeat(problem: ContrastiveProblem): number {
+  const wanted = { anchors: false, positives: false, candidates: false, own: false };
+  return scalar.contrastive({ ...problem, wanted, losses: null }).gradients!.temperature;
 }
 
 /** Anchors: weights · candidates. Candidates: weightsᵀ · anchors, added up over the blocks. */
