@@ -74,6 +74,7 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
       candidates: gradients.candidates && toFloat32Rows(gradients.candidates),
       own: gradients.own && toFloat32Rows(gradients.own),
       temperature: temperatureGradient,
+      areBounded: false,
     },
   };
 }

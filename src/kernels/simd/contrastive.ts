@@ -87,8 +87,8 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   const ofOwn = flat(own !== null && wanted?.own, ownRows.length);
 
   let loss = 0;
-  let heat = 0;
-  let heatMagnitude = 0;
+  let smallestNorm = candidates.smallestNorm;
+  const heat: Heat = { total: 0, magnitude: 0, weights: 0 };
   for (let first = 0; first < anchors.length; first += shape.blockRows) {
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
@@ -114,6 +114,10 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     );
     loss += lossOfBlock(memory, problem, block, softmax, backward);
     if (!backward || !wanted) continue;
+    smallestNorm = Math.min(smallestNorm, smallestOf(memory, block.norms, block.rows));
+    if (pairs) smallestNorm = Math.min(smallestNorm, smallestOf(memory, pairs.norms, block.rows));
+    if (ownBlock)
+      smallestNorm = Math.min(smallestNorm, smallestOf(memory, ownBlock.norms, block.rows * shape.ownCount));
 
     memory.call.gradientBlock(
       block.rows,
@@ -133,8 +137,9 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     );
     // `gradientBlock` has left Σ gradient · (cosine - own cosine) of each row, and the sum of magnitudes.
     for (let i = 0, at = softmax / 8; i < block.rows; i++, at += 3) {
-      heat += memory.f64[at]!;
-      heatMagnitude += memory.f64[at + 1]!;
+      heat.total += memory.f64[at]!;
+      heat.magnitude += memory.f64[at + 1]!;
+      heat.weights += memory.f32[backward.ownScales / 4 + i]!;
     }
     multiplyBack(memory, shape, block, candidates, weights, backward, wanted);
     if (pairs) addPairs(memory, shape, block, pairs, backward);
@@ -163,7 +168,8 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       positives: rowsOf(ofPairs),
       candidates: rowsOf(ofCandidates),
       own: rowsOf(ofOwn),
-      temperature: isCancelled(heat, heatMagnitude, temperature) ? exactHeat(problem) : -heat / temperature,
+      areBounded: isBounded(problem, smallestNorm),
+      temperature: isRough(heat, temperature) ? exactHeat(problem) : -heat.total / temperature,
     },
   };
 }
@@ -195,18 +201,42 @@ function lossOfBlock(
   return loss;
 }
 
-/**
- * Whether the terms of the temperature's gradient all but cancel, so that the error of the cosines shows: about 2e-7 /
- * temperature of the terms. A few in a thousand problems at common temperatures.
- */
-function isCancelled(heat: number, magnitude: number, temperature: number): boolean {
-  const cancellation = magnitude / Math.abs(heat);
-  return cancellation > LEAST_CANCELLATION && (cancellation * COSINE_NOISE) / temperature > HEAT_TOLERANCE;
+/** The smallest norm but 0: the gradient at a zero row is 0. */
+function smallestOf({ f64 }: KernelMemory, norms: number, count: number): number {
+  let smallest = Infinity;
+  for (let i = 0, at = norms / 8; i < count; i++, at++) if (f64[at]! > 0 && f64[at]! < smallest) smallest = f64[at]!;
+  return smallest;
 }
 
-const COSINE_NOISE = 2e-7;
-const HEAT_TOLERANCE = 5e-5;
-const LEAST_CANCELLATION = 4;
+/** ∂cos/∂a is at most 2/|a|; a row's gradient has one such term of each anchor, and each negative. */
+function isBounded({ coefficients, temperature }: ContrastiveProblem, smallestNorm: number): boolean {
+  let most = 0;
+  for (let i = 0; i < coefficients.length; i++) most = Math.max(most, coefficients[i]!);
+  return (most * coefficients.length) / temperature < BOUND && smallestNorm > 1 / BOUND;
+}
+
+/** Two factors of it are far within float32. */
+const BOUND = 1e15;
+
+/**
+ * Whether the error of the cosines shows in the temperature's gradient: where its terms all but cancel, or are differences
+ * of nearly equal cosines. A few in a thousand problems at common temperatures.
+ */
+function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
+  const ofSoftmax = magnitude > 2 * Math.abs(total) ? (magnitude * SOFTMAX_NOISE) / temperature : 0;
+  return ofSoftmax + weights * COSINE_NOISE > HEAT_TOLERANCE * Math.abs(total);
+}
+
+/** Σ weight · (cosine - own cosine) over all pairs, the sum of the terms' magnitudes, and that of the weights. */
+interface Heat {
+  total: number;
+  magnitude: number;
+  weights: number;
+}
+
+const SOFTMAX_NOISE = 5e-7;
+const COSINE_NOISE = 1.2e-7;
+const HEAT_TOLERANCE = 1e-4;
 
 /** The temperature's gradient alone, in float64. */
 function exactHeat(problem: ContrastiveProblem): number {
