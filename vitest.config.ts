@@ -18,6 +18,7 @@ const numeric = [
   'loss-computer',
   'loss-laws',
   'loss-degenerate',
+  'loss-overflow',
   'loss-diagnostics',
   'optimizers',
   'own-negatives',

@@ -73,13 +73,13 @@ function train(adapters, { inputs, targets }, steps, seed, ewc) {
   const random = generator(seed);
   for (let step = 0; step < steps; step++) {
     const batch = Array.from({ length: BATCH }, () => Math.floor(random() * inputs.length));
-    const outputs = adapter.forward(batch.map(i => inputs[i]));
+    const { output, backward } = adapter.trace(batch.map(i => inputs[i]));
     const { gradients } = LossComputer.mse(
-      outputs,
+      output,
       batch.map(i => targets[i]),
       { gradients: true },
     );
-    const grads = new Map([['a', adapter.backward(gradients)]]);
+    const grads = new Map([['a', backward(gradients)]]);
     ewc?.addPenaltyGradient(adapters, grads);
     optimizer.step(grads, LRSchedulers.warmupCosine(1e-2, step, steps, { warmupSteps: steps / 20 }));
   }

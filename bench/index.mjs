@@ -221,8 +221,7 @@ for (const [kind, make] of [
       return plain.loraBackward(adapter, a, b).gradA;
     },
     library: () => {
-      adapter.forward(a);
-      return adapter.backward(b).gradA;
+      return adapter.trace(a).backward(b).gradA;
     },
   });
 }
@@ -394,10 +393,10 @@ if ('memory'.includes(only)) {
 
   const batch = [rows(64, DIM), rows(64, DIM)];
   const adapter = LoRAAdapter.from(numberAdapter(DIM, 8));
-  const step = () =>
-    adapter.backward(
-      LossComputer.contrastive(adapter.forward(batch[0]), batch[1], null, { gradients: true }).gradients,
-    );
+  const step = () => {
+    const { output, backward } = adapter.trace(batch[0]);
+    return backward(LossComputer.contrastive(output, batch[1], null, { gradients: true }).gradients);
+  };
   for (let i = 0; i < 100; i++) step();
   const warm = bytesInUse();
   for (let i = 0; i < 1500; i++) step();

@@ -13,8 +13,10 @@ import {
   checkWidth,
   throwNonFinite,
 } from './internal/validate.js';
+import { areFinite } from './kernels/finite.js';
 import { kernels } from './kernels/index.js';
 import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
+import { scalarKernels } from './kernels/scalar/index.js';
 import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
 import type { AdapterConfig } from './lora-adapter/peft-config.js';
 import type { Adapter, AdapterGradients, Bytes, Float32Row, Rows } from './types.js';
@@ -265,11 +267,12 @@ export class LoRAAdapter implements Adapter {
 
   /** @param rows The caller's, to name in an error. */
   #run(call: string, inputs: Rows, rows = inputs): { outputs: Float32Row[]; hidden: Rows } {
-    const result = kernels().loraForward(this, inputs);
-    if (!Number.isFinite(kernels().sumOfSquares(result.outputs))) {
-      throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB, scaling: [] });
+    // Products beyond float32 may still give a result within it.
+    for (const backend of [kernels(), scalarKernels]) {
+      const result = backend.loraForward(this, inputs);
+      if (areFinite(result.outputs)) return result;
     }
-    return result;
+    throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB, scaling: [] });
   }
 
   /** @param forwardName What the rows must be as many as, for a message. */
@@ -277,11 +280,11 @@ export class LoRAAdapter implements Adapter {
     checkRows(call, 'gradRows', gradRows);
     checkWidth(call, 'gradRows', gradRows, this.outDim);
     checkSameCount(call, 'gradRows', gradRows.length, forwardName, inputs.length);
-    const gradients = kernels().loraBackward(this, inputs, hidden, gradRows, true);
-    const { gradA, gradB, gradInputs } = gradients;
-    const squares = [gradA, gradB, gradInputs].reduce((sum, rows) => sum + kernels().sumOfSquares(rows), 0);
-    if (!Number.isFinite(squares)) throwNonFinite(call, { gradRows, loraA: this.loraA, loraB: this.loraB });
-    return gradients;
+    for (const backend of [kernels(), scalarKernels]) {
+      const gradients = backend.loraBackward(this, inputs, hidden, gradRows, true);
+      if (areFinite(gradients.gradA, gradients.gradB, gradients.gradInputs)) return gradients;
+    }
+    throwNonFinite(call, { gradRows, loraA: this.loraA, loraB: this.loraB });
   }
 
   /** The adapter in MicroLoRA's saved form; `JSON.stringify` calls it. */

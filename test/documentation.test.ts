@@ -41,6 +41,17 @@ describe('scripts print what they say', () => {
   });
 });
 
+describe('no example', () => {
+  const files = ['examples', 'bench']
+    .flatMap(dir => readdirSync(join(root, dir), { recursive: true, encoding: 'utf8' }).map(file => join(dir, file)))
+    .filter(file => file.endsWith('.mjs'))
+    .map(file => [file, readFileSync(join(root, file), 'utf8')] as const);
+
+  it.each([...scripts, ...files])('%s takes gradients of the last forward, which may be of other rows', (_, code) => {
+    expect(code).not.toMatch(/\.forward\(.*\.backward\(/s);
+  });
+});
+
 describe('the first script', () => {
   const code = fenced(readme, 'js')[0]!;
 

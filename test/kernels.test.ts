@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { kernelBackend, releaseKernelMemory, useKernelBackend } from '../src/index.js';
+import { kernelBackend, LoRAAdapter, releaseKernelMemory, useKernelBackend } from '../src/index.js';
 import { kernels } from '../src/kernels/index.js';
 import type { Kernels, OwnNegatives } from '../src/kernels/kernels.js';
 import { scalarKernels } from '../src/kernels/scalar/index.js';
 import { compileKernels, KernelMemory } from '../src/kernels/simd/memory.js';
 import type { Rows } from '../src/types.js';
-import { expectCloseToLargest } from './support/close.js';
+import { expectClose, expectCloseToLargest } from './support/close.js';
 import { mulberry32 } from './support/golden.js';
 
 /** What the active backend computes must be what the scalar kernels do, which the other tests hold to the truth. */
@@ -288,6 +288,29 @@ describe('on hostile values', () => {
     expectRelative(loss(kernels()), loss(scalarKernels));
   });
 
+  it('a Fisher, entry by entry, where errors times B cancel', () => {
+    const random = mulberry32(12);
+    for (let trial = 0; trial < 300; trial++) {
+      const [dim, rank, n] = [1 + (trial % 37), 1 + (trial % 9), 1 + (trial % 4)];
+      const matrix = (height: number, width: number): number[][] =>
+        Array.from({ length: height }, () => Array.from({ length: width }, () => random() - 0.5));
+      const adapter = LoRAAdapter.from({ loraA: matrix(dim, rank), loraB: matrix(rank, dim), scaling: 1 });
+      const inputs = matrix(n, dim).map(row => Float32Array.from(row));
+      // Near a fit, and of targets such that the errors are nearly at right angles to the first row of B.
+      const noise = [1, 1e-2, 1e-4][trial % 3]!;
+      const [direction] = adapter.loraB;
+      const norm = direction!.reduce((sum, value) => sum + value * value, 0);
+      const targets = adapter.forward(inputs).map(row => {
+        const errors = Array.from(row, () => noise * (random() - 0.5));
+        const along = errors.reduce((sum, error, j) => sum + error * direction![j]!, 0) / norm;
+        return row.map((value, j) => value - errors[j]! + 0.999 * along * direction![j]!);
+      });
+      const [actual, expected] = [kernels(), scalarKernels].map(on => on.mseFisher(adapter, inputs, targets));
+      expectClose(actual!.fisherA, expected!.fisherA, 1e-5, 1e-30);
+      expectClose(actual!.fisherB, expected!.fisherB, 1e-5, 1e-30);
+    }
+  });
+
   it('a Fisher beyond float32', () => {
     const adapter = { loraA: rowsOf(20, 3), loraB: rowsOf(3, 20), scaling: 2 };
     adapter.loraB[1]![4] = 1e20;
@@ -465,8 +488,8 @@ function expectSameContrastive(problem: {
     const only = { anchors: false, positives: false, candidates: false, own: false, [name]: true };
     const { gradients, loss } = kernels().contrastive({ ...options, wanted: only });
     const none = { anchors: null, positives: null, candidates: null, own: null };
-    const { temperature } = actual!.gradients!;
-    expect([loss, gradients]).toEqual([actual!.loss, { ...none, [name]: actual!.gradients![name], temperature }]);
+    const { [name]: wanted, temperature, areBounded } = actual!.gradients!;
+    expect([loss, gradients]).toEqual([actual!.loss, { ...none, [name]: wanted, temperature, areBounded }]);
   }
 }
 

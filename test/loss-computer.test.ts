@@ -4,7 +4,7 @@ import { LossComputer } from '../src/index.js';
 import type { LossResult, Rows } from '../src/types.js';
 import { arbitraryRows, expectGradient } from './laws/gradients.js';
 import { expectClose, expectCloseToLargest } from './support/close.js';
-import { float32, readGolden } from './support/golden.js';
+import { float32, mulberry32, readGolden } from './support/golden.js';
 
 interface OriginalCase {
   method: keyof typeof LossComputer & string;
@@ -236,6 +236,45 @@ describe('contrastive', () => {
           gradients: true,
         });
         expect(Math.abs(temperatureGradient! - expected)).toBeLessThan(1e-4);
+      }
+    }
+  });
+
+  it('has the temperature’s derivative to 2e-4 at low temperatures too, where its terms all but cancel', () => {
+    const random = mulberry32(17);
+    const cosine = (x: Rows[number], y: Rows[number]): number => LossComputer._cosineSimilarity(x, y);
+    for (let trial = 0; trial < 150; trial++) {
+      const temperature = [0.02, 0.05, 0.07][trial % 3]!;
+      const [n, d] = [2 + (trial % 29), 2 + (trial % 61)];
+      const rows = (): number[][] => Array.from({ length: n }, () => Array.from({ length: d }, () => random() - 0.5));
+      const [anchors, noise] = [rows(), rows()];
+      // d loss / d T = -1/T² · mean of Σ p · (cosine - own cosine), which `share` moves through 0.
+      const positivesAt = (share: number): Float32Array[] =>
+        anchors.map((row, i) => Float32Array.from(row, (value, j) => share * value + noise[i]![j]!));
+      const derivativeAt = (share: number): number => {
+        const positives = positivesAt(share);
+        const ofAnchors = anchors.map((anchor, i) => {
+          const cosines = positives.map(row => cosine(Float32Array.from(anchor), row));
+          const [own, highest] = [cosines[i]!, Math.max(...cosines)];
+          const exps = cosines.map(each => Math.exp((each - highest) / temperature));
+          const total = exps.reduce((sum, value) => sum + value);
+          return exps.reduce((sum, value, j) => sum + (value / total) * (cosines[j]! - own), 0);
+        });
+        return -ofAnchors.reduce((sum, value) => sum + value) / n / temperature ** 2;
+      };
+      // By halves towards where the terms cancel, as far as a hundredth.
+      let [low, high] = [-1, 2];
+      for (let step = 0; step < 12; step++) {
+        const middle = (low + high) / 2;
+        if (derivativeAt(middle) < 0) low = middle;
+        else high = middle;
+        const { temperatureGradient } = LossComputer.contrastive(
+          anchors.map(row => Float32Array.from(row)),
+          positivesAt(middle),
+          null,
+          { gradients: true, temperature },
+        );
+        expectClose(temperatureGradient!, derivativeAt(middle), 2e-4, 1e-12);
       }
     }
   });

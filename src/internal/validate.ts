@@ -277,8 +277,10 @@ export function checkFinite(call: string, name: string, row: Vector): void {
 /**
  * Names the entry behind a result that is not finite. Looking for it only now makes the check of finite input free:
  * every entry takes part in the result, so a bad one shows there.
+ *
+ * @param cause What is to blame where all entries are finite. Default: numbers that are too large.
  */
-export function throwNonFinite(call: string, matrices: Record<string, Rows | null | undefined>): never {
+export function throwNonFinite(call: string, matrices: Record<string, Rows | null | undefined>, cause?: string): never {
   const given = Object.entries(matrices).flatMap(([name, rows]) => (rows ? [{ name, rows }] : []));
   for (const { name, rows } of given) {
     rows.forEach((row, i) => {
@@ -286,7 +288,7 @@ export function throwNonFinite(call: string, matrices: Record<string, Rows | nul
     });
   }
   const names = given.map(({ name }) => name).join(', ');
-  throw new RangeError(`${call}: the result overflows; ${names} hold numbers that are too large`);
+  throw new RangeError(`${call}: the result overflows; ${cause ?? `${names} hold numbers that are too large`}`);
 }
 
 export function wrongType(call: string, name: string, expected: string, value: unknown): TypeError {

@@ -163,6 +163,8 @@ export interface ContrastiveResult {
     candidates: Float32Row[] | null;
     own: Float32Row[] | null;
     temperature: number;
+    /** Whether factors and norms are such that no gradient of a finite loss can overflow float32. */
+    areBounded: boolean;
   };
 }
 

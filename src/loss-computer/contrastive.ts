@@ -7,9 +7,11 @@ import {
   checkRows,
   checkSameCount,
 } from '../internal/validate.js';
+import { areFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
-import type { ContrastiveProblem, ContrastiveResult } from '../kernels/kernels.js';
+import type { ContrastiveProblem, ContrastiveResult, Kernels } from '../kernels/kernels.js';
 import { withJson } from '../kernels/matrix.js';
+import { scalarKernels } from '../kernels/scalar/index.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
 import {
@@ -21,7 +23,7 @@ import {
   type NegativeMode,
 } from './negatives.js';
 import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
-import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwOverflow } from './through.js';
+import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwContrastiveOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
   /** Divides the similarities; above 0. Default 0.07. */
@@ -78,7 +80,7 @@ export function contrastive(
   options: ContrastiveOptions,
 ): LossResult {
   checkOptions(CALL, options);
-  const { temperature = 0.07, margin = 0, negativeMode = 'explicit', symmetric = false, gradients = false } = options;
+  const { temperature = 0.07, margin = 0, negativeMode = 'explicit', symmetric = false } = options;
   checkRows(CALL, 'anchors', anchors);
   checkRows(CALL, 'positives', positives);
   checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
@@ -94,12 +96,39 @@ export function contrastive(
   const wanted = wantedOf(options.wrt, routes.length === 0, given);
   const whole = coefficientsOf(CALL, options, anchors.length, 'anchors');
 
-  const adapted = routes.length > 0 ? adapt(CALL, routes, given) : undefined;
-  const rows = adapted ? adapted.rows : given;
   const needed = { ...wanted };
   for (const { parts } of routes) for (const part of parts) needed[part] = true;
+  const setup: Setup = { given, groups, routes, wanted, needed, negativeMode, temperature, symmetric, whole, options };
+  // Factors, norms and products beyond float32 may still give a result within it.
+  const answer = computed(kernels(), setup) ?? computed(scalarKernels, setup);
+  if (!answer)
+    throwContrastiveOverflow(CALL, given, routes, { coefficients: whole, weights: options.weights, temperature });
+  return answer;
+}
+
+/** Checked arguments and what follows from them. */
+interface Setup {
+  given: ContrastiveRows;
+  groups: ReturnType<typeof groupsOf>;
+  routes: ReturnType<typeof routesOf>;
+  /** The arguments whose gradients are in the result, and those that are computed. */
+  wanted: Record<ContrastiveArgument, boolean>;
+  needed: Record<ContrastiveArgument, boolean>;
+  negativeMode: NegativeMode;
+  temperature: number;
+  symmetric: boolean;
+  whole: Float64Array;
+  options: ContrastiveOptions;
+}
+
+/** The loss on a backend; undefined where it or a gradient is not finite. */
+function computed(backend: Kernels, setup: Setup): LossResult | undefined {
+  const { given, groups, routes, wanted, needed, temperature, symmetric, whole, options } = setup;
+  const adapted = routes.length > 0 ? adapt(CALL, backend, routes, given) : undefined;
+  const rows = adapted ? adapted.rows : given;
+  const count = rows.anchors.length;
   // Property by property: spreading objects would take a quarter of the time of a batch of 8.
-  const { candidates, kind, own, groups: ofCandidates } = candidatesOf(rows, given, negativeMode, groups);
+  const { candidates, kind, own, groups: ofCandidates } = candidatesOf(rows, given, setup.negativeMode, groups);
   const problem: ContrastiveProblem = {
     anchors: rows.anchors,
     positives: rows.positives,
@@ -110,9 +139,9 @@ export function contrastive(
     temperature,
     coefficients: symmetric ? whole.map(coefficient => coefficient / 2) : whole,
     wanted: null,
-    losses: lossesOf(options, anchors.length),
+    losses: lossesOf(options, count),
   };
-  if (gradients) {
+  if (options.gradients) {
     const isOfPositives = kind === 'batch' && needed.positives;
     const isOfNegatives = own === null && needed.negatives;
     problem.wanted = {
@@ -123,10 +152,10 @@ export function contrastive(
     };
   }
   const reversed = symmetric ? reverseOf(problem, groups?.anchors ?? null) : undefined;
-  const forward = kernels().contrastive(problem);
-  const reverse = reversed && kernels().contrastive(reversed);
+  const forward = backend.contrastive(problem);
+  const reverse = reversed && backend.contrastive(reversed);
   const loss = forward.loss + (reverse?.loss ?? 0);
-  if (!Number.isFinite(loss)) throwOverflow(CALL, given, routes);
+  if (!Number.isFinite(loss)) return undefined;
 
   const answer: LossResult = { loss, components: { contrastive: loss } };
   if (problem.losses) answer.perRow = problem.losses;
@@ -140,8 +169,12 @@ export function contrastive(
     addRows(ofRows.anchors, reverse.gradients.candidates);
     addRows(ofRows.positives, reverse.gradients.anchors);
   }
+  const areBounded = forward.gradients.areBounded && (reverse?.gradients?.areBounded ?? true);
+  const areRowsFinite = areBounded || areFinite(ofRows.anchors, ofRows.positives, ofRows.negatives);
+  if (!areRowsFinite || !Number.isFinite(answer.temperatureGradient)) return undefined;
   if (adapted) {
     const result = adapted.backward(ofRows, wanted);
+    if (!result) return undefined;
     answer.adapterGradients = result.adapterGradients;
     ofRows = result.gradients;
   }

@@ -6,12 +6,13 @@ import {
   checkSameCount,
   checkVector,
   isVector,
-  throwNonFinite,
   wrongType,
 } from '../internal/validate.js';
+import { areFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { cosineEmbeddingDiagnostics } from './diagnostics.js';
+import { throwOverflow } from './overflow.js';
 import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CosineEmbeddingOptions extends ReductionOptions, DiagnosticsOptions {
@@ -46,7 +47,8 @@ export function cosineEmbedding(
   const losses = lossesOf(options, predictions.length);
   const result = kernels().cosineEmbedding({ predictions, targets, labels, margin, coefficients, gradients, losses });
   const { loss } = result;
-  if (!Number.isFinite(loss)) throwNonFinite(CALL, { predictions, targets });
+  if (!Number.isFinite(loss) || !areFinite(result.gradients?.predictions, result.gradients?.targets))
+    throwOverflow(CALL, { predictions, targets }, { coefficients, weights: options.weights, margin });
   const answer: LossResult = { loss, components: { cosineEmbedding: loss } };
   if (options.diagnostics)
     Object.assign(

@@ -6,13 +6,15 @@ import {
   checkWeights,
   checkWidth,
   isVector,
-  throwNonFinite,
   wrongType,
 } from '../internal/validate.js';
+import { areFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
 import type { CrossEntropyProblem } from '../kernels/kernels.js';
+import { scalarKernels } from '../kernels/scalar/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { crossEntropyDiagnostics } from './diagnostics.js';
+import { areOrdinary, throwOverflow } from './overflow.js';
 import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CrossEntropyOptions extends ReductionOptions, DiagnosticsOptions {
@@ -52,9 +54,13 @@ export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, opti
     gradients,
     losses: lossesOf(options, predictions.length),
   };
-  const result = kernels().crossEntropy(problem);
+  const areBounded = areOrdinary({ coefficients, classWeights });
+  const isFinal = ({ gradients }: { gradients?: Rows }): boolean => areBounded || areFinite(gradients);
+  let result = kernels().crossEntropy(problem);
+  // Factors beyond float32 may still give gradients within it.
+  if (!isFinal(result)) result = scalarKernels.crossEntropy(problem);
   const { loss } = result;
-  if (!Number.isFinite(loss)) throwOverflow(problem);
+  if (!Number.isFinite(loss) || !isFinal(result)) throwNoLoss(problem, options);
   const answer: LossResult = { loss, components: { crossEntropy: loss } };
   if (options.diagnostics)
     Object.assign(answer.components, crossEntropyDiagnostics(problem, countsOf(options, coefficients)));
@@ -73,7 +79,8 @@ function checkTargets(targets: ArrayLike<number>, predictions: Rows, ignoreIndex
 }
 
 /** -Infinity rules a class out, which leaves no finite loss for a target. */
-function throwOverflow({ logits, targets, coefficients, labelSmoothing, losses }: CrossEntropyProblem): never {
+function throwNoLoss(problem: CrossEntropyProblem, { weights, classWeights }: CrossEntropyOptions): never {
+  const { logits, targets, coefficients, labelSmoothing, losses } = problem;
   logits.forEach((row, i) => {
     const target = targets[i]!;
     if ((coefficients[i] === 0 && !losses) || row[target] !== -Infinity) return;
@@ -82,5 +89,7 @@ function throwOverflow({ logits, targets, coefficients, labelSmoothing, losses }
   const isRuledOut = logits.some(row => row.includes(-Infinity));
   if (labelSmoothing > 0 && isRuledOut && !logits.some(row => row.includes(Infinity) || row.some(Number.isNaN)))
     throw new RangeError(`${CALL}: labelSmoothing spreads over all classes, predictions rule some out by -Infinity`);
-  throwNonFinite(CALL, { predictions: logits });
+  // Where the loss is finite, a class that is ruled out is no mistake.
+  const rows = logits.map(row => Array.from(row, logit => (logit === -Infinity ? 0 : logit)));
+  throwOverflow(CALL, { predictions: rows }, { coefficients, weights, classWeights });
 }

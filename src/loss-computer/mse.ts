@@ -1,6 +1,8 @@
-import { checkOptions, checkRows, checkSameCount, throwNonFinite } from '../internal/validate.js';
+import { checkOptions, checkRows, checkSameCount } from '../internal/validate.js';
+import { areFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
+import { throwOverflow } from './overflow.js';
 import { coefficientsOf, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface MseOptions extends ReductionOptions {
@@ -20,9 +22,9 @@ export function mse(predictions: Rows, targets: Rows, options: MseOptions): Loss
   const losses = lossesOf(options, predictions.length);
   const { gradients = false } = options;
   const result = kernels().mse({ predictions, targets, coefficients, gradients, losses });
-  // A float32 gradient may overflow where the loss does not.
-  const ofGradients = result.gradients ? kernels().sumOfSquares(result.gradients.predictions) : 0;
-  if (!Number.isFinite(result.loss + ofGradients)) throwNonFinite(CALL, { predictions, targets });
+  // A float32 gradient may overflow where the loss does not; the targets' is its negative.
+  if (!Number.isFinite(result.loss) || !areFinite(result.gradients?.predictions))
+    throwOverflow(CALL, { predictions, targets }, { coefficients, weights: options.weights });
   const answer: LossResult = {
     loss: result.loss,
     components: { mse: result.loss },

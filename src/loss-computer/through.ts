@@ -1,10 +1,12 @@
 import { checkAdapter, describeAdapter } from '../internal/adapters.js';
 import { checkThrough } from '../internal/through.js';
-import { checkMap, checkNumber, checkWidth, indexOfOtherWidth, inWords, throwNonFinite } from '../internal/validate.js';
-import { kernels } from '../kernels/index.js';
+import { checkMap, checkNumber, checkWidth, indexOfOtherWidth, inWords } from '../internal/validate.js';
+import { areFinite } from '../kernels/finite.js';
+import type { Kernels } from '../kernels/kernels.js';
 import { withJson } from '../kernels/matrix.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import type { ContrastiveRows } from './negatives.js';
+import { type Factors, throwOverflow } from './overflow.js';
 
 /** An argument of rows of a contrastive loss. */
 export type ContrastiveArgument = keyof ContrastiveRows;
@@ -36,11 +38,14 @@ interface Run extends Route {
 /** Rows that went through their adapters. */
 export interface AdaptedRows {
   rows: ContrastiveRows;
-  /** From gradients with respect to `rows` to those of the adapters and, where wanted, of the rows passed in. */
+  /**
+   * From gradients with respect to `rows` to those of the adapters and, where wanted, of the rows passed in; undefined
+   * where one is not finite.
+   */
   backward(
     gradients: RowGradients,
     wanted: Record<ContrastiveArgument, boolean>,
-  ): { gradients: RowGradients; adapterGradients: NonNullable<LossResult['adapterGradients']> };
+  ): { gradients: RowGradients; adapterGradients: NonNullable<LossResult['adapterGradients']> } | undefined;
 }
 
 /** The adapters that take part, each once; none without `adapters`. */
@@ -74,24 +79,24 @@ export function routesOf(
  * Passes rows through their adapters, all rows of one adapter at a time. What forward and backward share stays here: the
  * adapters' own memory of a last forward is not touched.
  */
-export function adapt(call: string, routes: readonly Route[], given: ContrastiveRows): AdaptedRows {
+export function adapt(call: string, backend: Kernels, routes: readonly Route[], given: ContrastiveRows): AdaptedRows {
   const rows = { ...given };
   const runs = routes.map((route): Run => {
     const { adapter, parts } = route;
     for (const part of parts) checkWidth(call, part, given[part] ?? [], adapter.loraA.length);
     const inputs = joined(parts.map(part => given[part]));
-    const { outputs, hidden } = kernels().loraForward(adapter, inputs);
+    const { outputs, hidden } = backend.loraForward(adapter, inputs);
     forEachPart(parts, given, (part, first, end) => {
       rows[part] = outputs.slice(first, end);
     });
     return { ...route, inputs, hidden };
   });
   checkOutputs(call, rows, routes);
-  return { rows, backward: (gradients, wanted) => backward(call, runs, given, gradients, wanted) };
+  return { rows, backward: (gradients, wanted) => backward(backend, runs, given, gradients, wanted) };
 }
 
 function backward(
-  call: string,
+  backend: Kernels,
   runs: readonly Run[],
   given: ContrastiveRows,
   gradients: RowGradients,
@@ -102,10 +107,9 @@ function backward(
   for (const { name, adapter, parts, inputs, hidden } of runs) {
     const gradOutputs = joined(parts.map(part => gradients[part]));
     const wantsInputs = parts.some(part => wanted[part]);
-    const result = kernels().loraBackward(adapter, inputs, hidden, gradOutputs, wantsInputs);
+    const result = backend.loraBackward(adapter, inputs, hidden, gradOutputs, wantsInputs);
     const { gradA, gradB, gradInputs } = result;
-    const squares = [gradA, gradB, gradInputs].reduce((sum, matrix) => sum + kernels().sumOfSquares(matrix), 0);
-    if (!Number.isFinite(squares)) throwOverflow(call, given, runs);
+    if (!areFinite(gradA, gradB, gradInputs)) return undefined;
     adapterGradients.set(name, { gradA, gradB });
     forEachPart(parts, given, (part, first, end) => {
       ofRows[part] = wantsInputs ? withJson(gradInputs.slice(first, end)) : null;
@@ -114,13 +118,18 @@ function backward(
   return { gradients: ofRows, adapterGradients };
 }
 
-/** Names the entry behind a loss or a gradient that is not finite. */
-export function throwOverflow(call: string, rows: ContrastiveRows, routes: readonly Route[]): never {
+/** Names what is behind a loss or a gradient that is not finite. */
+export function throwContrastiveOverflow(
+  call: string,
+  rows: ContrastiveRows,
+  routes: readonly Route[],
+  factors: Factors,
+): never {
   const matrices = routes.flatMap(({ name, adapter }) => [
     [`${describeAdapter(name)}.loraA`, adapter.loraA],
     [`${describeAdapter(name)}.loraB`, adapter.loraB],
   ]);
-  throwNonFinite(call, { ...rows, ...Object.fromEntries(matrices) });
+  throwOverflow(call, { ...rows, ...Object.fromEntries(matrices) }, factors);
 }
 
 /** Rows of one length come out; unlike rows without adapters, they are not compared over the shorter. */

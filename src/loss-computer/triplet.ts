@@ -1,14 +1,9 @@
-import {
-  checkNumber,
-  checkOneOf,
-  checkOptions,
-  checkRows,
-  checkSameCount,
-  throwNonFinite,
-} from '../internal/validate.js';
+import { checkNumber, checkOneOf, checkOptions, checkRows, checkSameCount } from '../internal/validate.js';
+import { areFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
 import type { LossResult, Rows } from '../types.js';
 import { tripletDiagnostics } from './diagnostics.js';
+import { throwOverflow } from './overflow.js';
 import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface TripletOptions extends ReductionOptions, DiagnosticsOptions {
@@ -44,7 +39,9 @@ export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options
   const problem = { ...rows, margin, distance, swap, coefficients, gradients, losses };
   const result = kernels().triplet(problem);
   const { loss } = result;
-  if (!Number.isFinite(loss)) throwNonFinite(CALL, rows);
+  const { anchors: ofAnchors, positives: ofPositives, negatives: ofNegatives } = result.gradients ?? {};
+  if (!Number.isFinite(loss) || !areFinite(ofAnchors, ofPositives, ofNegatives))
+    throwOverflow(CALL, rows, { coefficients, weights: options.weights, margin });
   const answer: LossResult = { loss, components: { triplet: loss } };
   if (options.diagnostics)
     Object.assign(answer.components, tripletDiagnostics(problem, countsOf(options, coefficients)));

@@ -36,8 +36,9 @@ if (existsSync(`${path}.json`)) {
 }
 const total = batches.length * EPOCHS;
 for (const { batch, step } of batches.epochs(EPOCHS)) {
-  const loss = LossComputer.contrastive(query.forward(batch.anchors), batch.positives, null, { gradients: true });
-  const grads = new Map([['query', query.backward(loss.gradients)]]);
+  const { output, backward } = query.trace(batch.anchors);
+  const loss = LossComputer.contrastive(output, batch.positives, null, { gradients: true });
+  const grads = new Map([['query', backward(loss.gradients)]]);
   ewc.addPenaltyGradient(adapters, grads);
   optimizer.step(grads, LRSchedulers.warmupCosine(0.01, step, total, { warmupSteps: 3 }));
   const line = `${step} ${loss.loss}\n`;

@@ -75,7 +75,9 @@ export function softmaxBlock(
  * From the weights of `softmaxBlock` to the gradient with respect to the dot products of normalised rows, in place:
  * weight · scale for the candidates, `-ownScale` for the anchor's own. `radials` gets for each row Σ gradient · cosine,
  * `columnRadials` the same sum for each column, added up over blocks; both damped, and without the columns of own
- * negatives, which `ownGradients` damps and adds. The first of `results` becomes the sum over all, undamped.
+ * negatives, which `ownGradients` damps and adds. The first of `results` becomes Σ weight · scale · (cosine - own cosine)
+ * over all, undamped: the own gradient is the sum of the others, and two sums of cosines would cancel. The second becomes
+ * the sum of the terms' magnitudes.
  */
 export function gradientBlock(
   rows: i32, columns: i32, ownColumns: i32, cosines: usize, weights: usize, stride: usize,
@@ -93,16 +95,20 @@ export function gradientBlock(
       store<f32>(cosines + place, <f32>load<f64>(results, 16));
     }
     const quotient = load<f32>(quotients + (<usize>i << 2));
-    let heat: f64 = 0, ownHeat: f64 = 0;
-    for (let w = end, c = cosines + (<usize>columns << 2); w < ownEnd; w += 16, c += 16) {
-      ownHeat += sumLanes(f32x4.mul(v128.load(w), v128.load(c)));
-    }
-    if (quotient > 0) {
-      for (let w = weights, c = cosines; w < end; w += 16, c += 16) {
-        heat += sumLanes(f32x4.mul(v128.load(w), v128.load(c)));
+    const own = f32x4.splat(<f32>load<f64>(results, 16));
+    let heat = f64x2.splat(0), heatMagnitude = heat;
+    for (let w = weights, c = cosines; w < ownEnd; ) {
+      const stop = min(w + 256, ownEnd);
+      let sum = f32x4.splat(0), magnitude = sum;
+      for (; w < stop; w += 16, c += 16) {
+        const term = f32x4.mul(v128.load(w), f32x4.sub(v128.load(c), own));
+        sum = f32x4.add(sum, term);
+        magnitude = f32x4.add(magnitude, f32x4.abs(term));
       }
-      damp(columns, weights, norms, quotient);
+      heat = addWide(heat, sum);
+      heatMagnitude = addWide(heatMagnitude, magnitude);
     }
+    if (quotient > 0) damp(columns, weights, norms, quotient);
     let total = f64x2.splat(0);
     let column = columnRadials;
     for (let w = weights, c = cosines; w < end; ) {
@@ -116,7 +122,8 @@ export function gradientBlock(
       total = addWide(total, sum);
     }
     store<f64>(radials + (<usize>i << 3), sumWide(total));
-    store<f64>(results, ownHeat + (quotient > 0 ? heat : sumWide(total)));
+    store<f64>(results, sumWide(heat));
+    store<f64>(results, sumWide(heatMagnitude), 8);
   }
 }
 

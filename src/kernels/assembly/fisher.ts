@@ -42,14 +42,49 @@ export function dotRows(
   }
 }
 
+/** The same of float64 rows, whose stride is that of the weights. */
+export function dotWideRows(
+  count: i32, ranks: i32, width: i32, rows: usize, weights: usize, stride: usize, hidden: usize,
+): void {
+  const end = <usize>width << 3;
+  const hiddenStride = <usize>ranks << 3;
+  for (let n = 0; n < count; n += 2, rows += 2 * stride, hidden += 2 * hiddenStride) {
+    const other = rows + stride;
+    for (let k = 0; k < ranks; k += 4) {
+      const w0 = weights + <usize>k * stride, w1 = w0 + stride, w2 = w1 + stride, w3 = w2 + stride;
+      let a0 = f64x2.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+      for (let o: usize = 0; o < end; o += 16) {
+        const x = v128.load(rows + o), y = v128.load(other + o);
+        let w = v128.load(w0 + o);
+        a0 = f64x2.add(a0, f64x2.mul(x, w));
+        b0 = f64x2.add(b0, f64x2.mul(y, w));
+        w = v128.load(w1 + o);
+        a1 = f64x2.add(a1, f64x2.mul(x, w));
+        b1 = f64x2.add(b1, f64x2.mul(y, w));
+        w = v128.load(w2 + o);
+        a2 = f64x2.add(a2, f64x2.mul(x, w));
+        b2 = f64x2.add(b2, f64x2.mul(y, w));
+        w = v128.load(w3 + o);
+        a3 = f64x2.add(a3, f64x2.mul(x, w));
+        b3 = f64x2.add(b3, f64x2.mul(y, w));
+      }
+      const h = hidden + (<usize>k << 3);
+      v128.store(h, sumPairs(a0, a1));
+      v128.store(h, sumPairs(a2, a3), 16);
+      v128.store(h + hiddenStride, sumPairs(b0, b1));
+      v128.store(h + hiddenStride, sumPairs(b2, b3), 16);
+    }
+  }
+}
+
 /**
- * `out[n][j] = inputs[n][j] - targets[n][j] + scale · Σ_k hidden[n][k] · weights[k][j]`, in float32 from float64 sums;
+ * `out[n][j] = inputs[n][j] - targets[n][j] + scale · Σ_k hidden[n][k] · weights[k][j]`, in float64 and in float32;
  * a null pointer for inputs counts as zeros. Four rows at a time, as the weights would else be read from the L2 cache
  * for each. `count` is a multiple of 4.
  */
 export function outputErrors(
   count: i32, ranks: i32, width: i32, inputs: usize, targets: usize, stride: usize,
-  hidden: usize, weights: usize, weightStride: usize, scale: f64, out: usize,
+  hidden: usize, weights: usize, weightStride: usize, scale: f64, wide: usize, out: usize,
 ): void {
   const end = <usize>width << 2;
   const hiddenStride = <usize>ranks << 3;
@@ -67,18 +102,21 @@ export function outputErrors(
         s3 = f64x2.add(s3, f64x2.mul(weight, v128.load64_splat(h + 3 * hiddenStride)));
       }
       const at = first + o;
-      storeError(s0, factor, inputs, targets, out, at);
-      storeError(s1, factor, inputs, targets, out, at + stride);
-      storeError(s2, factor, inputs, targets, out, at + 2 * stride);
-      storeError(s3, factor, inputs, targets, out, at + 3 * stride);
+      storeError(s0, factor, inputs, targets, wide, out, at);
+      storeError(s1, factor, inputs, targets, wide, out, at + stride);
+      storeError(s2, factor, inputs, targets, wide, out, at + 2 * stride);
+      storeError(s3, factor, inputs, targets, wide, out, at + 3 * stride);
     }
   }
 }
 
 @inline
-function storeError(sum: v128, factor: v128, inputs: usize, targets: usize, out: usize, at: usize): void {
+function storeError(
+  sum: v128, factor: v128, inputs: usize, targets: usize, wide: usize, out: usize, at: usize,
+): void {
   let error = f64x2.sub(f64x2.mul(sum, factor), f64x2.promote_low_f32x4(v128.load64_zero(targets + at)));
   if (inputs != 0) error = f64x2.add(error, f64x2.promote_low_f32x4(v128.load64_zero(inputs + at)));
+  v128.store(wide + 2 * at, error);
   v128.store64_lane(out + at, f32x4.demote_f64x2_zero(error), 0);
 }
 

@@ -15,7 +15,7 @@ export {
   softmaxBlock,
 } from './contrastive';
 export { logitSums, softmaxGradient } from './cross-entropy';
-export { addScaled, dotRows, outputErrors, squareAll } from './fisher';
+export { addScaled, dotRows, dotWideRows, outputErrors, squareAll } from './fisher';
 export { gemm } from './gemm';
 export { pairProducts, squaredDistances } from './pairs';
 export { normalizeRows, packPanels } from './rows';

@@ -51,7 +51,6 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
       const positive = { row: positives[i]!, norm: positiveNorms[i]!, gradient: ofPositive };
       const ownScale = scale * (others / total);
       addCosineGradient(anchor, positive, similarity, -ownScale);
-      temperatureGradient += (ownScale * similarity) / temperature;
       for (let j = 0; j < similarities.length; j++) {
         const weight = Math.exp((similarities[j]! - highest) / temperature) / total;
         if (weight === 0) continue;
@@ -61,7 +60,8 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
             ? { row: candidates[j]!, norm: candidateNorms[j]!, gradient: gradients.candidates?.[j] }
             : { row: ownRows[at]!, norm: ownNorms[at]!, gradient: gradients.own?.[at] };
         addCosineGradient(anchor, negative, similarities[j]!, scale * weight);
-        temperatureGradient -= (scale * weight * similarities[j]!) / temperature;
+        // The own weight is the sum of the others: so written, nothing cancels.
+        temperatureGradient -= (scale * weight * (similarities[j]! - similarity)) / temperature;
       }
     }
   }
@@ -74,6 +74,7 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
       candidates: gradients.candidates && toFloat32Rows(gradients.candidates),
       own: gradients.own && toFloat32Rows(gradients.own),
       temperature: temperatureGradient,
+      areBounded: false,
     },
   };
 }

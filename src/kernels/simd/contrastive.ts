@@ -87,7 +87,8 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   const ofOwn = flat(own !== null && wanted?.own, ownRows.length);
 
   let loss = 0;
-  let temperatureGradient = 0;
+  let smallestNorm = candidates.smallestNorm;
+  const heat: Heat = { total: 0, magnitude: 0, weights: 0 };
   for (let first = 0; first < anchors.length; first += shape.blockRows) {
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
@@ -113,6 +114,10 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     );
     loss += lossOfBlock(memory, problem, block, softmax, backward);
     if (!backward || !wanted) continue;
+    smallestNorm = Math.min(smallestNorm, smallestOf(memory, block.norms, block.rows));
+    if (pairs) smallestNorm = Math.min(smallestNorm, smallestOf(memory, pairs.norms, block.rows));
+    if (ownBlock)
+      smallestNorm = Math.min(smallestNorm, smallestOf(memory, ownBlock.norms, block.rows * shape.ownCount));
 
     memory.call.gradientBlock(
       block.rows,
@@ -130,7 +135,12 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       backward.radials,
       backward.columnRadials,
     );
-    temperatureGradient -= heatOfBlock(memory, block, softmax, pairs, backward) / temperature;
+    // `gradientBlock` has left Σ gradient · (cosine - own cosine) of each row, and the sum of magnitudes.
+    for (let i = 0, at = softmax / 8; i < block.rows; i++, at += 3) {
+      heat.total += memory.f64[at]!;
+      heat.magnitude += memory.f64[at + 1]!;
+      heat.weights += memory.f32[backward.ownScales / 4 + i]!;
+    }
     multiplyBack(memory, shape, block, candidates, weights, backward, wanted);
     if (pairs) addPairs(memory, shape, block, pairs, backward);
     if (ownBlock) {
@@ -158,7 +168,8 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       positives: rowsOf(ofPairs),
       candidates: rowsOf(ofCandidates),
       own: rowsOf(ofOwn),
-      temperature: temperatureGradient,
+      areBounded: isBounded(problem, smallestNorm),
+      temperature: isRough(heat, temperature) ? exactHeat(problem) : -heat.total / temperature,
     },
   };
 }
@@ -190,20 +201,47 @@ function lossOfBlock(
   return loss;
 }
 
-/** Σ gradient · cosine over the block, whose part over the candidates `gradientBlock` has left in the first results. */
-function heatOfBlock(
-  { f32, f64 }: KernelMemory,
-  { rows }: Block,
-  softmax: number,
-  pairs: Pairs | undefined,
-  backward: Backward,
-): number {
-  let heat = 0;
-  for (let i = 0; i < rows; i++) {
-    heat += f64[softmax / 8 + 3 * i]!;
-    if (pairs) heat -= f32[backward.ownScales / 4 + i]! * f32[pairs.cosines / 4 + i]!;
-  }
-  return heat;
+/** The smallest norm but 0: the gradient at a zero row is 0. */
+function smallestOf({ f64 }: KernelMemory, norms: number, count: number): number {
+  let smallest = Infinity;
+  for (let i = 0, at = norms / 8; i < count; i++, at++) if (f64[at]! > 0 && f64[at]! < smallest) smallest = f64[at]!;
+  return smallest;
+}
+
+/** ∂cos/∂a is at most 2/|a|; a row's gradient has one such term of each anchor, and each negative. */
+function isBounded({ coefficients, temperature }: ContrastiveProblem, smallestNorm: number): boolean {
+  let most = 0;
+  for (let i = 0; i < coefficients.length; i++) most = Math.max(most, coefficients[i]!);
+  return (most * coefficients.length) / temperature < BOUND && smallestNorm > 1 / BOUND;
+}
+
+/** Two factors of it are far within float32. */
+const BOUND = 1e15;
+
+/**
+ * Whether the error of the cosines shows in the temperature's gradient: where its terms all but cancel, or are differences
+ * of nearly equal cosines. A few in a thousand problems at common temperatures.
+ */
+function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
+  const ofSoftmax = magnitude > 2 * Math.abs(total) ? (magnitude * SOFTMAX_NOISE) / temperature : 0;
+  return ofSoftmax + weights * COSINE_NOISE > HEAT_TOLERANCE * Math.abs(total);
+}
+
+/** Σ weight · (cosine - own cosine) over all pairs, the sum of the terms' magnitudes, and that of the weights. */
+interface Heat {
+  total: number;
+  magnitude: number;
+  weights: number;
+}
+
+const SOFTMAX_NOISE = 5e-7;
+const COSINE_NOISE = 1.2e-7;
+const HEAT_TOLERANCE = 1e-4;
+
+/** The temperature's gradient alone, in float64. */
+function exactHeat(problem: ContrastiveProblem): number {
+  const wanted = { anchors: false, positives: false, candidates: false, own: false };
+  return scalar.contrastive({ ...problem, wanted, losses: null }).gradients!.temperature;
 }
 
 /** Anchors: weights · candidates. Candidates: weightsᵀ · anchors, added up over the blocks. */

@@ -11,8 +11,8 @@ const LARGEST = 1e9;
 
 /**
  * See the scalar kernel for the formulas. The gradients of one example are of rank one, so the mean of their squares is
- * a product of squares, F_A = (X∘X)ᵀ(H'∘H'), and none of them is formed. Hidden values and outputs are summed in
- * float64, as outputs cancel against targets; squares and their products are float32.
+ * a product of squares, F_A = (X∘X)ᵀ(H'∘H'), and none of them is formed. Hidden values, outputs and the errors times B
+ * are summed in float64, as they cancel; squares and their products, which do not, are float32.
  */
 export function mseFisher(
   memory: KernelMemory,
@@ -26,8 +26,8 @@ export function mseFisher(
   const dim = loraA.length;
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
-  // Columns of a product come by 8, ranks of dot products by 4.
-  const [ranks, fours] = [roundUp(rank, 8), roundUp(rank, 4)];
+  // Ranks of dot products come by 4.
+  const fours = roundUp(rank, 4);
   const [inWidth, outWidth] = [strideOf(dim), strideOf(outDim)];
   const [inBytes, outBytes] = [4 * inWidth, 4 * outWidth];
 
@@ -40,11 +40,11 @@ export function mseFisher(
     wide(rank * inWidth),
     wide(rank * outWidth),
   ];
-  const bTransposed = narrow(outWidth * ranks);
   const [rows, targetRows, errors] = [narrow(BLOCK * inWidth), narrow(BLOCK * outWidth), narrow(BLOCK * outWidth)];
   const endOfCleared = memory.take(0);
   const [blockA, blockB] = [narrow(rank * inWidth), narrow(rank * outWidth)];
-  const [hidden64, hidden, gradHidden] = [wide(BLOCK * fours), narrow(BLOCK * fours), narrow(BLOCK * ranks)];
+  const errors64 = wide(BLOCK * outWidth);
+  const [hidden64, hidden, gradHidden] = [wide(BLOCK * fours), narrow(BLOCK * fours), narrow(BLOCK * fours)];
   memory.commit();
 
   const { call, f32, f64 } = memory;
@@ -54,9 +54,7 @@ export function mseFisher(
     for (let k = 0, at = a / 8 + i; k < rank; k++, at += inWidth) f64[at] = row[k]!;
   }
   for (let k = 0; k < rank; k++) {
-    const row = loraB[k]!;
-    f64.set(row, b / 8 + k * outWidth);
-    for (let j = 0, at = bTransposed / 4 + k; j < outDim; j++, at += ranks) f32[at] = row[j]!;
+    f64.set(loraB[k]!, b / 8 + k * outWidth);
   }
 
   const scale = (2 * scaling) / outDim;
@@ -77,19 +75,21 @@ export function mseFisher(
       b,
       2 * outBytes,
       scaling,
+      errors64,
       errors,
     );
     for (let k = 0, from = hidden64 / 8, to = hidden / 4; k < count * fours; k++) f32[to + k] = f64[from + k]!;
-    call.gemm(count, ranks, outDim, errors, outBytes, 4, bTransposed, 4 * ranks, 64, gradHidden, 4 * ranks, 0);
+    call.dotWideRows(roundUp(count, 2), fours, outWidth, errors64, b, 2 * outBytes, hidden64);
+    for (let k = 0, from = hidden64 / 8, to = gradHidden / 4; k < count * fours; k++) f32[to + k] = f64[from + k]!;
     const magnitudes = [
       call.squareAll(count * inWidth, rows),
       call.squareAll(count * outWidth, errors),
       call.squareAll(count * fours, hidden),
-      call.squareAll(count * ranks, gradHidden),
+      call.squareAll(count * fours, gradHidden),
     ];
     const isOrdinary = magnitudes.every(most => most === 0 || (most > SMALLEST && most < LARGEST));
     if (!isOrdinary) return scalar.mseFisher(adapter, inputs, targets);
-    call.gemm(rank, inWidth, count, gradHidden, 4, 4 * ranks, rows, inBytes, 64, blockA, inBytes, 0);
+    call.gemm(rank, inWidth, count, gradHidden, 4, 4 * fours, rows, inBytes, 64, blockA, inBytes, 0);
     call.gemm(rank, outWidth, count, hidden, 4, 4 * fours, errors, outBytes, 64, blockB, outBytes, 0);
     call.addScaled(rank * inWidth, blockA, scale ** 2 / inputs.length, sumsA);
     call.addScaled(rank * outWidth, blockB, scale ** 2 / inputs.length, sumsB);

@@ -7,6 +7,7 @@ type KernelFunctions = Record<
   | 'adamw'
   | 'addScaled'
   | 'dotRows'
+  | 'dotWideRows'
   | 'gemm'
   | 'gradientBlock'
   | 'logitSums'
