@@ -21,6 +21,7 @@ import {
   describe,
   wrongType,
 } from '../internal/validate.js';
+import { bufferOf } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
 import type { MomentsKind, OptimizerState, SavedMoments } from './moments.js';
 
@@ -51,7 +52,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
   readonly #kind: MomentsKind<Moments, SavedMoments<State>>;
   #matrices: Map<string, Matrices<Moments>>;
   /** Their shapes when the optimizer was made, as those of plain arrays may change. */
-  readonly #shapes: ReadonlyMap<string, string>;
+  readonly #shapes: ReadonlyMap<string, ReturnType<typeof shapeOf>>;
 
   protected constructor(
     name: State['optimizer'],
@@ -71,7 +72,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     this.#name = name;
     this.#adapters = adapters;
     this.#kind = kind;
-    this.#shapes = new Map(Array.from(adapters, ([each, adapter]) => [each, shapeOf(adapter).join(' × ')]));
+    this.#shapes = new Map(Array.from(adapters, ([each, adapter]) => [each, shapeOf(adapter)]));
     this.#matrices = new Map(
       Array.from(adapters, ([adapterName, { loraA, loraB }]) => {
         const label = describeAdapter(adapterName);
@@ -198,13 +199,29 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
     if (known?.loraA.values !== adapter.loraA || known.loraB.values !== adapter.loraB) {
       throw new RangeError(`${call}: adapter ${describe(name)} was added or replaced after the optimizer was made`);
     }
+    const [height, rank, width] = this.#shapes.get(name)!;
+    if (areWritable(adapter.loraA, height, rank) && areWritable(adapter.loraB, rank, width)) return;
     const label = describeAdapter(name);
     checkAdapter(call, label, adapter, checkRowShapes);
-    const [shape, before] = [shapeOf(adapter).join(' × '), this.#shapes.get(name)!];
+    const [shape, before] = [shapeOf(adapter), this.#shapes.get(name)!].map(each => each.join(' × '));
     if (shape !== before)
       throw new RangeError(`${call}: adapter ${describe(name)} is ${shape}, was ${before} when the optimizer was made`);
     for (const matrix of MATRICES) checkTrainable(call, `${label}.${matrix}`, adapter[matrix]);
   }
+}
+
+/** Whether rows are plain as can be, in one pass at each step; if not, the checks tell what is wrong, if anything. */
+function areWritable(rows: Rows, height: number, width: number): boolean {
+  if (rows.length !== height) return false;
+  if (bufferOf(rows)) return true;
+  for (let i = 0; i < height; i++) {
+    const row: unknown = rows[i];
+    const isWritable = Array.isArray(row)
+      ? !Object.isFrozen(row)
+      : row instanceof Float32Array || row instanceof Float64Array;
+    if (!isWritable || (row as ArrayLike<number>).length !== width) return false;
+  }
+  return true;
 }
 
 function weightsOf({ loraA, loraB }: Matrices<unknown>): string {
