@@ -18,7 +18,7 @@ import { type BatchGeneratorState, fingerprintOf, parseState } from './batch-gen
 import { StepCounts } from './batch-generator/step-counts.js';
 import { withDefaults } from './internal/options.js';
 import { isSeed, mix } from './internal/random.js';
-import { checkCount, checkIterable, throwNonFinite } from './internal/validate.js';
+import { checkArray, checkCount, checkIterable, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import { withJson } from './kernels/matrix.js';
 import { cosineOf } from './kernels/vector.js';
@@ -297,6 +297,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   /** Starts the next epoch with a new order. */
   reset(): void {
     checkConfig(this.config);
+    checkArray('BatchGenerator', 'data', this.data);
     const isCounted = !this.#lengthVaries || this.#steps.has(this.epoch);
     const steps = isCounted ? this.#batchesBefore() + this.#batchesDone + this.remaining : undefined;
     this.#begin(this.epoch + 1);

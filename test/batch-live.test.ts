@@ -282,6 +282,11 @@ describe('what is wrong with a change', () => {
       'BatchGenerator: data must be an array, got a Set',
       generator => (generator.data = new Set() as unknown as Pair[]),
     ],
+    ['BatchGenerator: data must be an array, got null', generator => (generator.data = null as unknown as Pair[])],
+    [
+      'BatchGenerator: noDuplicates must be a boolean, got "yes"',
+      ({ config }) => Object.assign(config, { noDuplicates: 'yes' }),
+    ],
     ['BatchGenerator: batchSize must be an integer of at least 1, got 0', ({ config }) => (config.batchSize = 0)],
     ['BatchGenerator: seed must be an integer from 0 to 4294967295, got -1', ({ config }) => (config.seed = -1)],
     [

@@ -121,7 +121,18 @@ describe('what is no JSON Lines', () => {
     const file = createReadStream(join(folder, 'pairs.jsonl.gz'));
     for await (const _ of readJsonl(file)) break;
     expect(file.destroyed).toBe(true);
-    await expect(all(readJsonl(Readable.from([packed.subarray(0, 30)])))).rejects.toThrow('unexpected end of file');
+    await expect(all(readJsonl(Readable.from([packed.subarray(0, 30)])))).rejects.toThrow(
+      'readJsonl: source is damaged gzip: unexpected end of file',
+    );
+    const damaged = Buffer.from(packed);
+    damaged.fill(0xff, 12, 40);
+    await expect(all(readJsonl(Readable.from([damaged])))).rejects.toThrow('readJsonl: source is damaged gzip: ');
+    await expect(all(readJsonl(Readable.from([gzipSync(packed)])))).rejects.toThrow(
+      'readJsonl: source seems to be gzip inside gzip; decompress it once',
+    );
+    await expect(all(readJsonl(Readable.from([gzipSync(Buffer.from(lines, 'utf16le'))])))).rejects.toThrow(
+      'readJsonl: source seems to be UTF-16; save it as UTF-8',
+    );
     const failing = async function* (): AsyncGenerator<Uint8Array> {
       yield packed.subarray(0, 30);
       throw new Error('disk on fire');

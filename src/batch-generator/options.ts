@@ -1,5 +1,6 @@
 import { isSeed } from '../internal/random.js';
 import {
+  checkBoolean,
   checkCount,
   checkNumber,
   checkObject,
@@ -83,6 +84,7 @@ export function checkConfig<E extends EmbeddedExample>(config: BatchGeneratorCon
   checkCount('BatchGenerator', 'batchSize', config.batchSize);
   checkNumber('BatchGenerator', 'curriculumEpochs', config.curriculumEpochs, { infinity: true });
   checkSeed('BatchGenerator', config.seed);
+  if (config.noDuplicates !== undefined) checkBoolean('BatchGenerator', 'noDuplicates', config.noDuplicates);
   if (config.duplicatesBy !== undefined && typeof config.duplicatesBy !== 'function')
     checkOneOf('BatchGenerator', 'duplicatesBy', config.duplicatesBy, ['exact', 'text', 'row']);
   if (config.shard !== undefined) checkShard(config);

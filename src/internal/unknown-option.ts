@@ -19,7 +19,8 @@ export function unknownOption(owner: OptionsOwner, call: string, label: string, 
   const key = `${owner}.${name}`;
   if (warned.has(key) || typeof process === 'undefined' || typeof process.emitWarning !== 'function') return;
   warned.add(key);
-  process.emitWarning(`${message} It has no effect here.`, 'UnknownOptionWarning');
+  const sentence = /[.?]$/.test(message) ? message : `${message}.`;
+  process.emitWarning(`${sentence} It has no effect here.`, 'UnknownOptionWarning');
 }
 
 function shown(name: string): string {

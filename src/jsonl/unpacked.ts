@@ -24,7 +24,7 @@ export async function* unpacked(stream: AsyncIterable<Chunk>, label: string): Ch
     const isGzip = head[0] === 0x1f && head[1] === 0x8b;
     const advice = isGzip ? undefined : seemsToBe(head);
     if (advice !== undefined) throw new RangeError(`readJsonl: source${label} seems to be ${advice}`);
-    yield* isGzip ? gunzipped(whole) : whole;
+    yield* isGzip ? gunzipped(whole, label) : whole;
   } finally {
     await chunks.return();
   }
@@ -53,8 +53,21 @@ async function* joined(start: readonly Chunk[], rest: Chunks): Chunks {
   yield* rest;
 }
 
-async function* gunzipped(packed: Chunks): Chunks {
+/** The bytes of gzip. Where they are UTF-16, gzip again or another format, the error says so. */
+async function* gunzipped(packed: Chunks, label: string): Chunks {
   const { createGunzip } = await import('node:zlib');
-  // Errors of the source come out of the last stream, where they are thrown.
-  yield* pipeline(Readable.from(packed), createGunzip(), () => {});
+  try {
+    // Errors of the source come out of the last stream, where they are thrown.
+    const chunks: Chunks = pipeline(Readable.from(packed), createGunzip(), () => {})[Symbol.asyncIterator]() as Chunks;
+    const start = await startOf(chunks);
+    const head = Buffer.concat(start as Uint8Array[]);
+    const isGzip = head[0] === 0x1f && head[1] === 0x8b;
+    const advice = isGzip ? 'gzip inside gzip; decompress it once' : seemsToBe(head);
+    if (advice !== undefined) throw new RangeError(`readJsonl: source${label} seems to be ${advice}`);
+    yield* joined(start, chunks);
+  } catch (cause) {
+    // The codes of zlib: a file that is cut off, or damaged.
+    if (!(cause instanceof Error && 'code' in cause && String(cause.code).startsWith('Z_'))) throw cause;
+    throw new RangeError(`readJsonl: source${label} is damaged gzip: ${cause.message}`, { cause });
+  }
 }
