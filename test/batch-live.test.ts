@@ -340,3 +340,30 @@ describe('what is wrong with a change', () => {
     expect(generator.currentIndex).toBe(2);
   });
 });
+
+describe('what a script keeps in the configuration beside the options', () => {
+  it.each<[string, () => unknown]>([
+    [
+      'an object that holds itself',
+      () => {
+        const self: Record<string, unknown> = {};
+        self['self'] = self;
+        return self;
+      },
+    ],
+    [
+      'an object 20,000 levels deep',
+      () => Array.from({ length: 20_000 }).reduce((inner: unknown) => ({ inner }), null),
+    ],
+    ['a BigInt', () => 1n],
+  ])('may be %s, and is not part of the state', (_, make) => {
+    const config = { batchSize: 2, seed: 1, trainer: make() };
+    const generator = new BatchGenerator(four(), config);
+    generator.next();
+    const state = generator.stateDict();
+    expect(state.config).not.toHaveProperty('trainer');
+    const resumed = new BatchGenerator(four(), { batchSize: 2, seed: 1 });
+    resumed.loadStateDict(JSON.parse(JSON.stringify(state)));
+    expect(resumed.next().value!.examples).toEqual(generator.next().value!.examples);
+  });
+});

@@ -1,5 +1,6 @@
 import { crypto } from '../internal/crypto.js';
 import { jsonOf, shortened } from '../internal/json.js';
+import { optionNames } from '../internal/option-names.js';
 import { checkArray, checkCount, checkNumber, checkObject } from '../internal/validate.js';
 import type { BatchGeneratorConfig } from './options.js';
 
@@ -34,11 +35,13 @@ type FingerprintConfig = Omit<BatchGeneratorConfig, 'duplicatesBy'> & { duplicat
 
 /** What of a configuration decides on the batches, as JSON would give it back. */
 export function fingerprintOf(config: FingerprintConfig): Record<string, unknown> {
-  const { sampleWeights, shard, negativeMining, duplicatesBy, ...others } = config;
+  const { sampleWeights, shard, negativeMining, duplicatesBy, ...rest } = config;
+  // What a script keeps there of its own may hold anything, itself too.
+  const others = Object.fromEntries(Object.entries(rest).filter(([name]) => isOption(name)));
   const weights = sampleWeights && crypto().createHash('sha256').update(Float64Array.from(sampleWeights)).digest('hex');
   const parts = {
     ...others,
-    noDuplicates: Boolean(others.noDuplicates),
+    noDuplicates: Boolean(others['noDuplicates']),
     // States of version 1.1 have none.
     duplicatesBy:
       typeof duplicatesBy === 'function' ? 'a function' : duplicatesBy === 'exact' ? undefined : duplicatesBy,
@@ -52,6 +55,10 @@ export function fingerprintOf(config: FingerprintConfig): Record<string, unknown
     },
   };
   return JSON.parse(JSON.stringify(parts)) as Record<string, unknown>;
+}
+
+function isOption(name: string): boolean {
+  return optionNames('BatchGenerator').has(name);
 }
 
 /** What {@link parseState} read. */
@@ -78,6 +85,7 @@ export function parseState(
   }
   checkObject(CALL, 'state.config', state['config']);
   for (const option of new Set([...Object.keys(config), ...Object.keys(state['config'])])) {
+    if (!isOption(option)) continue;
     const [theirs, ours] = [jsonOf(state['config'][option]), jsonOf(config[option])];
     if (theirs !== ours)
       throw new RangeError(`${CALL}: state has ${option} ${shortened(theirs)}, this generator has ${ours}`);
