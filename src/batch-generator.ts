@@ -123,8 +123,12 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     }
   }
 
-  #originOf(epoch: number, cut: EpochCut): { epoch: number; config: string; hash: number } {
-    return { epoch, config: JSON.stringify(fingerprintOf(this.config)), hash: hashOfCut(cut) };
+  #originOf(
+    epoch: number,
+    cut: EpochCut,
+    config = fingerprintOf(this.config),
+  ): { epoch: number; config: string; hash: number } {
+    return { epoch, config: JSON.stringify(config), hash: hashOfCut(cut) };
   }
 
   /**
@@ -216,10 +220,11 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   stateDict(): BatchGeneratorState {
     const { epoch, currentIndex, indices } = this;
     const starts = this.#starts;
-    const { hash, config: text } = this.#originOf(epoch, { indices, starts });
+    const config = fingerprintOf(this.config);
+    const { hash, config: text } = this.#originOf(epoch, { indices, starts }, config);
     const state: BatchGeneratorState = {
       dataLength: this.data.length,
-      config: fingerprintOf(this.config),
+      config,
       epoch,
       currentIndex,
       stepsBefore: this.#batchesBefore(),
@@ -250,7 +255,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
   loadStateDict(state: BatchGeneratorState): void {
     const taken = epochDataOf(this.data, this.config, this.#taken);
     const { noDuplicates, dropLast, sampleWeights, shard } = this.config;
-    const parsed = parseState(state, this.data.length, fingerprintOf(this.config), {
+    const config = fingerprintOf(this.config);
+    const parsed = parseState(state, this.data.length, config, {
       order: !this.#isReproducible,
       starts: Boolean(noDuplicates),
       permutation: this._createIndices === createIndices && !sampleWeights && !shard && !(noDuplicates && dropLast),
@@ -263,7 +269,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
     if (batchesDone === undefined || currentIndex > cut.indices.length)
       throw new RangeError(`loadStateDict: state.currentIndex must be where a batch starts, got ${currentIndex}`);
     this.#stand(epoch, currentIndex, { ...taken, examples: order?.changed?.dataLength ?? taken.examples }, cut);
-    this.#origin = order?.changed ? undefined : this.#originOf(epoch, cut);
+    this.#origin = order?.changed ? undefined : this.#originOf(epoch, cut, config);
     this.#made = { batches: batchesDone, end: currentIndex };
     this.#steps.forget();
     if (stepsBefore !== undefined) this.#steps.set(epoch, stepsBefore);

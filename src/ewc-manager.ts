@@ -388,10 +388,13 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
   }
 
   #setDiagonal(name: string, { fisher, optimal, constant }: DiagonalMemory): void {
-    const { fisherA, fisherB } = fisher;
-    this.fisherInfo.set(name, { fisherA: editableRows(fisherA), fisherB: editableRows(fisherB) });
+    this.#setFisher(name, fisher);
     this.#setOptimal(name, optimal);
     this.#constants.set(name, constant);
+  }
+
+  #setFisher(name: string, { fisherA, fisherB }: FisherRows): void {
+    this.fisherInfo.set(name, { fisherA: editableRows(fisherA), fisherB: editableRows(fisherB) });
   }
 
   #setOptimal(name: string, { loraA, loraB }: ParameterRows): void {
@@ -527,12 +530,8 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     const state = parseState(data);
     checkProvenance(options, state.provenance, state.optimalParams);
     const { fisherInfo, optimalParams, functionInfo, constants, sides, provenance, examples, config, stats } = state;
-    this.fisherInfo = new Map(
-      Array.from(fisherInfo, ([name, { fisherA, fisherB }]) => [
-        name,
-        { fisherA: editableRows(fisherA), fisherB: editableRows(fisherB) },
-      ]),
-    );
+    this.fisherInfo = new Map();
+    for (const [name, fisher] of fisherInfo) this.#setFisher(name, fisher);
     this.optimalParams = new Map();
     for (const [name, optimal] of optimalParams) this.#setOptimal(name, optimal);
     this.functionInfo = functionInfo;

@@ -220,8 +220,8 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
   }
 
   /**
-   * Runs steps one after the other and goes back through them, holding only the states that `strategy` says. States are
-   * held as they are, not copied: a step may not write to its input.
+   * Runs steps one after the other, then runs backward through them, holding only the states that `strategy` says. States
+   * are held as they are, not copied: a step may not write to its input.
    *
    * @param options Go before those of the constructor, for this chain.
    * @returns The last step's output, and `backward`, to be called once.

@@ -3,7 +3,7 @@ import type { EmbeddedExample } from '../types.js';
 
 const CALL = 'BatchGenerator';
 
-/** Checks all examples, but for their own negatives. */
+/** Checks all examples, except their own negatives. */
 export function checkData(data: unknown): asserts data is readonly EmbeddedExample[] {
   checkArray(CALL, 'data', data);
   // Holes are visited too.

@@ -6,7 +6,7 @@ import type { EmbeddedExample, Vector } from '../types.js';
 
 /**
  * What makes two examples duplicates of each other: `'exact'`, an equal input or output text, or row where there is no
- * text; `'text'`, texts that are equal but for their form; `'row'`, an equal input or output row; a function, an equal
+ * text; `'text'`, texts that differ in form alone; `'row'`, an equal input or output row; a function, an equal
  * key.
  */
 export type DuplicatesBy<E extends EmbeddedExample = EmbeddedExample> = 'exact' | 'text' | 'row' | DuplicateKey<E>;

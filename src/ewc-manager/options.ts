@@ -62,7 +62,7 @@ export const DEFAULT_LAMBDA = { diagonal: 2000, functionPerColumn: 2.5, ownGradi
 const DEFAULT_WIDTH = 384;
 
 /**
- * Checks the options that are there, but for `normalize` and `online`: the original takes any value for true or false.
+ * Checks the options that are there, except `normalize` and `online`: the original takes any value for true or false.
  */
 export function checkOptionsOf(call: string, prefix: string, config: Record<string, unknown>): void {
   const { lambda, sampleSize, mode, decay, fisher, penalty } = config;

@@ -170,7 +170,7 @@ function parseFunctionInfo(
 }
 
 /**
- * A second moment is symmetric, and no entry beyond the geometric mean of its row's and column's own; but for rounding.
+ * A second moment is symmetric, and no entry beyond the geometric mean of its row's and column's own, except by rounding.
  */
 function checkMoment(name: string, moment: readonly Float64Array[]): void {
   moment.forEach((row, i) => {

@@ -60,7 +60,7 @@ const numberWords = new Uint32Array(number.buffer);
 
 /**
  * A 32-bit hash of a state's structure (kinds, lengths, keys) and, with `values`, of every bit of its numbers. A change
- * of one word always shows; of several, but for one case in four billion. About 3 ns a float32.
+ * of one word always shows. A change of several shows except in one case in four billion. About 3 ns a float32.
  */
 export function fingerprint(state: unknown, values: boolean): number {
   let hash = 0x811c9dc5;

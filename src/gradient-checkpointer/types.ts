@@ -1,5 +1,5 @@
 /**
- * What goes back from a step or a call: the gradient of its input, alone or with `gradParams`, which may be anything.
+ * What the backward of a step or a call returns: the gradient of its input, alone or with `gradParams`, which may be anything.
  */
 export type InputGradient<Gradient, Params = unknown> = Gradient | { gradInput: Gradient; gradParams: Params };
 

@@ -115,7 +115,7 @@ export function checkRows(call: string, name: string, rows: unknown): asserts ro
   sumOfRows(call, name, rows);
 }
 
-/** As {@link checkRows}, but for the entries, which the caller's own loop looks at. */
+/** As {@link checkRows}, except the entries, which the caller's own loop looks at. */
 export function checkRowShapes(call: string, name: string, rows: unknown): asserts rows is Rows {
   checkArray(call, name, rows);
   if (rows.length === 0) throw new RangeError(`${call}: ${name} has no rows`);
@@ -187,7 +187,7 @@ function sumOfArrays(rows: readonly unknown[]): number {
   return s0 + s1 + (s2 + s3);
 }
 
-/** Typed arrays hold numbers, but for the two kinds that hold bigints. */
+/** Typed arrays hold numbers, except the two kinds that hold bigints. */
 function holdsNumbers(row: unknown): boolean {
   return !Array.isArray(row) && isVector(row) && typeof row[0] === 'number';
 }

@@ -18,13 +18,8 @@ const HEAD = 24;
 export async function* unpacked(stream: AsyncIterable<Chunk>, label: string): Chunks {
   const chunks = passed(stream);
   try {
-    const start = await startOf(chunks);
-    const head = Buffer.concat(start.filter(chunk => chunk instanceof Uint8Array));
-    const whole = joined(start, chunks);
-    const isGzip = head[0] === 0x1f && head[1] === 0x8b;
-    const advice = isGzip ? undefined : seemsToBe(head);
-    if (advice !== undefined) throw new RangeError(`readJsonl: source${label} seems to be ${advice}`);
-    yield* isGzip ? gunzipped(whole, label) : whole;
+    const { head, whole } = await peeked(chunks);
+    yield* isGzip(head) ? gunzipped(whole, label) : linesOnly(whole, seemsToBe(head), label);
   } finally {
     await chunks.return();
   }
@@ -48,6 +43,23 @@ async function startOf(chunks: Chunks): Promise<Chunk[]> {
   return start;
 }
 
+/** The stream's first bytes, and the stream whole. */
+async function peeked(chunks: Chunks): Promise<{ head: Uint8Array; whole: Chunks }> {
+  const start = await startOf(chunks);
+  const head = Buffer.concat(start.filter(chunk => chunk instanceof Uint8Array));
+  return { head, whole: joined(start, chunks) };
+}
+
+function isGzip(head: Uint8Array): boolean {
+  return head[0] === 0x1f && head[1] === 0x8b;
+}
+
+/** The stream, unless it seems to be something else than JSON Lines. */
+function linesOnly(chunks: Chunks, seems: string | undefined, label: string): Chunks {
+  if (seems !== undefined) throw new RangeError(`readJsonl: source${label} seems to be ${seems}`);
+  return chunks;
+}
+
 async function* joined(start: readonly Chunk[], rest: Chunks): Chunks {
   yield* start;
   yield* rest;
@@ -59,12 +71,9 @@ async function* gunzipped(packed: Chunks, label: string): Chunks {
   try {
     // Errors of the source come out of the last stream, where they are thrown.
     const chunks: Chunks = pipeline(Readable.from(packed), createGunzip(), () => {})[Symbol.asyncIterator]() as Chunks;
-    const start = await startOf(chunks);
-    const head = Buffer.concat(start as Uint8Array[]);
-    const isGzip = head[0] === 0x1f && head[1] === 0x8b;
-    const advice = isGzip ? 'gzip inside gzip; decompress it once' : seemsToBe(head);
-    if (advice !== undefined) throw new RangeError(`readJsonl: source${label} seems to be ${advice}`);
-    yield* joined(start, chunks);
+    const { head, whole } = await peeked(chunks);
+    const seems = isGzip(head) ? 'gzip inside gzip; decompress it once' : seemsToBe(head);
+    yield* linesOnly(whole, seems, label);
   } catch (cause) {
     // The codes of zlib: a file that is cut off, or damaged.
     if (!(cause instanceof Error && 'code' in cause && String(cause.code).startsWith('Z_'))) throw cause;

@@ -83,7 +83,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> {
 
   /**
    * What a later run needs to go on, as plain data for JSON: moments, step counts, the rate and the options. Every
-   * number survives JSON exactly, but for the sign of a zero.
+   * number survives JSON exactly, except the sign of a zero.
    */
   stateDict(): State {
     const save = ({ moments }: Known<Moments>): SavedMoments<State> => this.#kind.save(moments);

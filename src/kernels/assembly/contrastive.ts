@@ -280,7 +280,7 @@ function damping(norms: f64): f64 {
 }
 
 /**
- * Indices of the candidates, but for `own`, whose cosine is within `tolerance` of the highest, in order; returns how
+ * Indices of the candidates, except `own`, whose cosine is within `tolerance` of the highest, in order; returns how
  * many. None when a cosine is not a number. `cosines` are dot products of normalised rows, padded to a multiple of 16.
  */
 export function nearHighest(
