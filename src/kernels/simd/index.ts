@@ -7,6 +7,7 @@ import { crossEntropy } from './cross-entropy.js';
 import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
 import { loraBackward, loraForward } from './lora.js';
+import { loraContrastive } from './lora-contrastive.js';
 import { compileKernels, KernelMemory, OutOfKernelMemory } from './memory.js';
 import { product } from './product.js';
 import { cosineEmbedding, mse, triplet } from './rows.js';
@@ -53,6 +54,7 @@ const kernels: Kernels = {
   ...scalarKernels,
   name: 'simd',
   contrastive: inMemory(contrastive, scalarKernels.contrastive),
+  loraContrastive: inMemory(loraContrastive, scalarKernels.loraContrastive),
   hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives),
   cosineRows: inMemory(cosineRows, scalarKernels.cosineRows),
   scan: inMemory(scan, scalarKernels.scan),

@@ -11,6 +11,9 @@ type KernelFunctions = Record<
   | 'gemm'
   | 'gradientBlock'
   | 'logitSums'
+  | 'loraAnchors'
+  | 'loraCandidates'
+  | 'loraScratchBytes'
   | 'nearHighest'
   | 'outputErrors'
   | 'ownCosines'
@@ -88,6 +91,16 @@ export class KernelMemory {
     const pointer = this.#top;
     this.#top = pointer + Math.ceil(bytes / LINE) * LINE;
     return pointer;
+  }
+
+  /** Reserves what one call of a kernel works in, for {@link forEach}. */
+  takeScratch(bytes: number): number {
+    return this.take(bytes);
+  }
+
+  /** Calls a kernel with `pointer`, i and its scratch region for i from 0 to `count - 1`. */
+  forEach(name: 'loraAnchors' | 'loraCandidates', count: number, pointer: number, scratch: number): void {
+    for (let i = 0; i < count; i++) this.call[name](pointer, i, scratch);
   }
 
   commit(): void {
