@@ -81,12 +81,13 @@ function adapterGradients(
       ...(parts.includes('anchors') ? [forward?.query, reverse?.gradients?.answer] : []),
       ...(parts.includes('positives') ? [forward?.answer, reverse?.gradients?.query] : []),
     ].filter(share => share != null);
+    // Each share is finite.
     const first = shares[0]!;
     for (const { gradA, gradB } of shares.slice(1)) {
       backend.addRows(first.gradA, gradA);
       backend.addRows(first.gradB, gradB);
     }
-    if (!areFinite(first.gradA, first.gradB)) return undefined;
+    if (shares.length > 1 && !areFinite(first.gradA, first.gradB)) return undefined;
     byName.set(name, first);
   }
   return byName;

@@ -17,7 +17,7 @@ export {
 export { logitSums, softmaxGradient } from './cross-entropy';
 export { addScaled, dotRows, dotWideRows, outputErrors, squareAll } from './fisher';
 export { gemm } from './gemm';
-export { loraAnchors, loraCandidates } from './lora-contrastive';
+export { loraAnchors, loraCandidates, loraSum } from './lora-contrastive';
 export { loraScratchBytes } from './lora-problem';
 export { pairProducts, squaredDistances } from './pairs';
 export { normalizeRows, packPanels } from './rows';

@@ -7,6 +7,7 @@
 import { gemm } from './gemm';
 import { layOut, Output, OUTPUT_BYTES, Problem, ranksOf, Scratch, Side } from './lora-problem';
 import { addColumnRadials, softmaxRows } from './lora-softmax';
+import { sumWide } from './math';
 import { normalizeRows, packPanels } from './rows';
 
 /** ε/(|a||b|) below which dividing by |a||b| + ε is, in float32, dividing by |a||b|. */
@@ -127,7 +128,7 @@ function addQuery(p: Problem, s: Scratch, output: usize, first: i32, rows: i32):
   }
   const inRow = <usize>side.inStride << 2;
   const inputs = p.anchors + <usize>first * inRow;
-  gemm(side.rank, side.inStride, rows, s.gradHidden, 4, hiddenRow, inputs, inRow, 64, gradAOf(p, p.query, output), inRow, true);
+  gemm(side.dim, ranks, rows, inputs, 4, inRow, s.gradHidden, hiddenRow, 64, gradAOf(p, p.query, output), hiddenRow, true);
   gemm(side.rank, p.stride, rows, s.hidden, 4, hiddenRow, s.unit, row, 64, gradBOf(p, p.query, output), row, true);
 }
 
@@ -147,14 +148,40 @@ function finishAnswer(p: Problem, s: Scratch, output: usize): void {
     const radial = <f64>load<f32>(s.columnRadials + (<usize>j << 2));
     scaleRow(side.ranks, p.right + <usize>j * rightRow + (<usize>queryRanks << 2), -radial, s.radialHidden + <usize>j * hiddenRow);
     const scale = side.scaling * inverseOf(load<f64>(p.norms + (<usize>j << 3)));
+    const gradHidden = s.gradColumns + <usize>j * hiddenRow;
     for (let k = 0; k < side.rank; k++) {
       const at = <usize>k * columnRow + (<usize>j << 2);
       const gradient = <f64>load<f32>(statistics + at) - radial * <f64>load<f32>(p.projected + at);
-      store<f32>(statistics + at, <f32>(scale * gradient));
+      store<f32>(gradHidden + (<usize>k << 2), <f32>(scale * gradient));
+    }
+    for (let k = side.rank; k < side.ranks; k++) store<f32>(gradHidden + (<usize>k << 2), 0);
+  }
+  gemm(side.dim, side.ranks, p.candidateCount, p.candidates, 4, inRow, s.gradColumns, hiddenRow, 64, gradAOf(p, p.answer, output), hiddenRow, true);
+  gemm(side.rank, p.stride, p.candidateCount, s.radialHidden, 4, hiddenRow, p.unit, row, 64, gradBOf(p, p.answer, output), row, true);
+}
+
+/** Adds the outputs of all chunks to the first one's, in order; returns the sum of the gradients' squares. */
+export function loraSum(problem: usize, chunks: i32): f64 {
+  const p = changetype<Problem>(problem);
+  const target = p.outputs, end = target + p.outputBytes;
+  const sums = changetype<Output>(target);
+  for (let chunk = 1; chunk < chunks; chunk++) {
+    const source = target + <usize>chunk * p.outputBytes;
+    const others = changetype<Output>(source);
+    sums.heat += others.heat;
+    sums.magnitude += others.magnitude;
+    sums.weights += others.weights;
+    for (let t = target + OUTPUT_BYTES, from = source + OUTPUT_BYTES; t < end; t += 16, from += 16) {
+      v128.store(t, f32x4.add(v128.load(t), v128.load(from)));
     }
   }
-  gemm(side.rank, side.inStride, p.candidateCount, statistics, columnRow, 4, p.candidates, inRow, 64, gradAOf(p, p.answer, output), inRow, true);
-  gemm(side.rank, p.stride, p.candidateCount, s.radialHidden, 4, hiddenRow, p.unit, row, 64, gradBOf(p, p.answer, output), row, true);
+  let squares = f64x2.splat(0);
+  for (let t = target + OUTPUT_BYTES; t < end; t += 16) {
+    const x = v128.load(t);
+    const low = f64x2.promote_low_f32x4(x), high = f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 0));
+    squares = f64x2.add(squares, f64x2.add(f64x2.mul(low, low), f64x2.mul(high, high)));
+  }
+  return sumWide(squares);
 }
 
 /** Rows through an adapter; `hidden` gets scaling · x · A. */
@@ -178,12 +205,12 @@ function gradAOf(p: Problem, side: usize, output: usize): usize {
   const start = output + OUTPUT_BYTES;
   if (side == p.query || p.query == 0) return start;
   const query = changetype<Side>(p.query);
-  return start + (<usize>(query.rank * (query.inStride + p.stride)) << 2);
+  return start + (<usize>(query.dim * query.ranks + query.rank * p.stride) << 2);
 }
 
 function gradBOf(p: Problem, side: usize, output: usize): usize {
   const adapter = changetype<Side>(side);
-  return gradAOf(p, side, output) + (<usize>(adapter.rank * adapter.inStride) << 2);
+  return gradAOf(p, side, output) + (<usize>(adapter.dim * adapter.ranks) << 2);
 }
 
 /** 0 for a zero row: its gradient is 0. */

@@ -68,7 +68,7 @@ export class Problem {
   outputBytes: i32;
 }
 
-/** The sums of a chunk; Aᵀ's and B's gradients of the query, then of the answer adapter follow it in float32. */
+/** The sums of a chunk; the gradients of A (rows of `ranks`) and of B of the query, then of the answer adapter follow it in float32. */
 @unmanaged
 export class Output {
   /** Σ gradient · (cosine - own cosine), the sum of the terms' magnitudes, and that of the own gradients'. */
@@ -103,8 +103,9 @@ export class Scratch {
   /** `leftᵀ · weights`, added up over the blocks; Σ gradient · cosine by candidate. */
   statistics: usize;
   columnRadials: usize;
-  /** σ · H/|v| by candidate. */
+  /** By candidate of the answer adapter's: `-σ · H/|v|`, σ being the above, and the gradient of its hidden floats. */
   radialHidden: usize;
+  gradColumns: usize;
 }
 
 const LINE: usize = 64;
@@ -142,6 +143,7 @@ export function layOut(p: Problem, pointer: usize): usize {
   s.statistics = take(4 * ranks * p.columnStride);
   s.columnRadials = take(4 * <usize>p.columnStride);
   s.radialHidden = take(4 * <usize>p.columns * ranksOf(p.answer));
+  s.gradColumns = take(4 * <usize>p.columns * ranksOf(p.answer));
   return top;
 }
 

@@ -228,7 +228,7 @@ export function isRough({ total, magnitude, weights }: Heat, temperature: number
 }
 
 /** Σ weight · (cosine - own cosine) over all pairs, the sum of the terms' magnitudes, and that of the weights. */
-export interface Heat {
+interface Heat {
   total: number;
   magnitude: number;
   weights: number;

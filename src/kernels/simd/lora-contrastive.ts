@@ -90,7 +90,7 @@ export function loraContrastive(
     answer: answer?.pointer ?? 0,
     anchorCount: n,
     chunkRows,
-    blockRows: Math.min(n, BLOCK_ROWS, Math.max(8, Math.floor(BLOCK_ENTRIES / tileStride))),
+    blockRows: Math.min(n, BLOCK_ROWS, Math.max(8, 8 * Math.floor(BLOCK_ENTRIES / tileStride / 8))),
     candidateCount: m,
     columns,
     stride,
@@ -119,12 +119,12 @@ export function loraContrastive(
     PROBLEM_FIELDS.map(name => fields[name]),
     block / 4 + 4,
   );
+  if (query) writeSide(memory, query, stride);
+  if (answer) writeSide(memory, answer, stride);
   const hiddenBytes = answer ? 4 * chunkRows * answer.ranks : 0;
   const scratch = memory.takeScratch(Math.max(memory.call.loraScratchBytes(block, block + 256), hiddenBytes));
   memory.commit();
 
-  if (query) writeSide(memory, query, stride);
-  if (answer) writeSide(memory, answer, stride);
   memory.writeRows(anchors, fields.anchors, query?.inStride ?? stride);
   memory.writeRows(candidates, answer ? fields.candidates : fields.unit, answer?.inStride ?? stride);
   memory.f64.set(coefficients, fields.coefficients / 8);
@@ -145,7 +145,9 @@ export function loraContrastive(
   }
   if (!Number.isFinite(loss)) return undefined;
   if (!isBackward) return { loss };
-  const heat = addOutputs(memory, fields, chunks);
+  if (!Number.isFinite(memory.call.loraSum(block, chunks))) return undefined;
+  const [total, magnitude, weights] = memory.f64.subarray(fields.outputs / 8, fields.outputs / 8 + 3);
+  const heat = { total: total!, magnitude: magnitude!, weights: weights! };
   return {
     loss,
     gradients: {
@@ -221,7 +223,7 @@ function writeSide(memory: KernelMemory, side: Side, stride: number): void {
 
 /** Bytes of the gradients of A and B. */
 function gradientBytes(side: Side | null, stride: number): number {
-  return side ? 4 * side.rank * (side.inStride + stride) : 0;
+  return side ? 4 * (side.dim * side.ranks + side.rank * stride) : 0;
 }
 
 /** The smallest norm but 0, NaN where one is not finite. */
@@ -255,37 +257,17 @@ function lossOfChunk(
   return loss;
 }
 
-/** Adds the outputs of all chunks to the first one's, in order. */
-function addOutputs({ f32, f64 }: KernelMemory, { outputs, outputBytes }: Fields, chunks: number): Heat {
-  const heat: Heat = { total: 0, magnitude: 0, weights: 0 };
-  const start = (outputs + OUTPUT_BYTES) / 4;
-  const count = (outputBytes - OUTPUT_BYTES) / 4;
-  for (let chunk = 0; chunk < chunks; chunk++) {
-    const at = (outputs + chunk * outputBytes) / 8;
-    heat.total += f64[at]!;
-    heat.magnitude += f64[at + 1]!;
-    heat.weights += f64[at + 2]!;
-    if (chunk === 0) continue;
-    for (let k = start, from = start + (chunk * outputBytes) / 4; k < start + count; k++, from++) f32[k]! += f32[from]!;
-  }
-  return heat;
-}
-
-/** The gradients at `pointer`: A's transposed, then B's. */
+/** The gradients at `pointer`: A's, then B's. */
 function readGradients(
   memory: KernelMemory,
-  { adapter, rank, dim, inStride }: Side,
+  { adapter, rank, ranks, dim }: Side,
   stride: number,
   pointer: number,
 ): NonNullable<LoraContrastiveResult['gradients']>['query'] {
   const width = adapter.loraB[0]!.length;
-  const gradA = new Float32Array(dim * rank);
-  for (let k = 0; k < rank; k++) {
-    for (let i = 0, from = pointer / 4 + k * inStride, to = k; i < dim; i++, from++, to += rank)
-      gradA[to] = memory.f32[from]!;
-  }
-  const gradB = new Float32Array(rank * width);
-  memory.readRows(pointer + 4 * rank * inStride, stride, gradB, 0, rank, width);
+  const [gradA, gradB] = [new Float32Array(dim * rank), new Float32Array(rank * width)];
+  memory.readRows(pointer, ranks, gradA, 0, dim, rank);
+  memory.readRows(pointer + 4 * dim * ranks, stride, gradB, 0, rank, width);
   return { gradA: asMatrix(gradA, dim, rank), gradB: asMatrix(gradB, rank, width) };
 }
 

@@ -14,6 +14,7 @@ type KernelFunctions = Record<
   | 'loraAnchors'
   | 'loraCandidates'
   | 'loraScratchBytes'
+  | 'loraSum'
   | 'nearHighest'
   | 'outputErrors'
   | 'ownCosines'
