@@ -3,7 +3,7 @@ import type { LoraContrastiveProblem, LoraContrastiveResult } from '../kernels.j
 import { asMatrix, commonWidth } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
 import { loraForward } from '../scalar/lora.js';
-import { type Heat, HIGHEST_TEMPERATURE, isRough, LOWEST_TEMPERATURE } from './contrastive.js';
+import { HIGHEST_TEMPERATURE, isRough, LOWEST_TEMPERATURE } from './contrastive.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /**
@@ -166,16 +166,7 @@ export function groupRowsOf({ query, answer }: LoraContrastiveProblem): number {
 }
 
 /** The length of the rows that are compared, or 0 where the calls one by one take as long, or are more exact. */
-function fusedWidth({
-  anchors,
-  candidates,
-  kind,
-  own,
-  query,
-  answer,
-  temperature,
-  gradients,
-}: LoraContrastiveProblem): number {
+function fusedWidth({ anchors, candidates, kind, own, query, answer, temperature }: LoraContrastiveProblem): number {
   if (kind !== 'batch' || own) return 0;
   if (temperature < LOWEST_TEMPERATURE || temperature > HIGHEST_TEMPERATURE) return 0;
   const [ofAnchors, ofCandidates] = [commonWidth(anchors), commonWidth(candidates)];
@@ -183,9 +174,8 @@ function fusedWidth({
   if (query && query.loraA.length !== ofAnchors) return 0;
   if (answer && answer.loraA.length !== ofCandidates) return 0;
   if (ofAnchors === 0 || ofCandidates === 0 || width !== (answer ? answer.loraB[0]!.length : ofCandidates)) return 0;
-  if (!gradients) return width;
   const ranks = [query, answer].map(adapter => (adapter ? roundUp(adapter.loraB.length, 8) : 0));
-  // Products for each pair of rows: one with the width and two with the ranks, against two or three with the width.
+  // The same with and without gradients, so that the loss is. Products for each pair of rows: one with the width and two with the ranks, against two or three with the width.
   return 2 * (ranks[0]! + ranks[1]!) <= (answer ? 2 : 1) * strideOf(width) ? width : 0;
 }
 
