@@ -9,6 +9,10 @@ import {
   type Rows,
   useKernelBackend,
 } from '../src/index.js';
+import type { LoraContrastiveResult } from '../src/kernels/kernels.js';
+import { scalarKernels } from '../src/kernels/scalar/index.js';
+import { simdKernels } from '../src/kernels/simd/index.js';
+import { GROUP_ROWS, LARGE_GROUP_ROWS } from '../src/kernels/simd/lora-contrastive.js';
 import { expectClose } from './support/close.js';
 import { mulberry32 } from './support/golden.js';
 
@@ -148,5 +152,98 @@ describe('adapters without gradients of rows', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('a batch cut at multiples of a group', () => {
+  const groupsOf = (count: number): Int32Array => Int32Array.from({ length: count }, (_, i) => i % 37);
+
+  it.each([
+    { rank: 8, group: GROUP_ROWS },
+    { rank: 40, group: LARGE_GROUP_ROWS },
+  ])('gives the bits of the whole, rank $rank', ({ rank, group }) => {
+    const count = 2 * group + 3;
+    const random = mulberry32(rank);
+    const rowsOf = (height: number, width: number): Float32Row[] =>
+      Array.from({ length: height }, () => Float32Array.from({ length: width }, () => random() - 0.5));
+    const adapter = (): Adapter => ({ loraA: rowsOf(96, rank), loraB: rowsOf(rank, 96), scaling: 0.2 });
+    const [anchors, candidates, query, answer] = [rowsOf(count, 96), rowsOf(count, 96), adapter(), adapter()];
+    const kernels = simdKernels()!;
+    const run = (first: number, end: number): LoraContrastiveResult =>
+      kernels.loraContrastive({
+        anchors: anchors.slice(first, end),
+        positives: candidates.slice(first, end),
+        candidates,
+        kind: 'batch',
+        firstOwn: first,
+        own: null,
+        groups: { anchors: groupsOf(count).subarray(first, end), candidates: groupsOf(count) },
+        temperature: 0.1,
+        coefficients: new Float64Array(end - first).fill(1 / count),
+        losses: null,
+        query,
+        answer: rank === 8 ? answer : null,
+        gradients: true,
+      })!;
+    const whole = run(0, count);
+    const parts = [run(0, group), run(group, 2 * group), run(2 * group, count)];
+    expect(parts.reduce((sum, { loss }) => sum + loss, 0)).toBe(whole.loss);
+    for (const side of ['query', 'answer'] as const) {
+      if (!whole.gradients![side]) continue;
+      for (const matrix of ['gradA', 'gradB'] as const) {
+        const rowsOfPart = ({ gradients }: LoraContrastiveResult): Rows => gradients![side]?.[matrix] ?? [];
+        const sum = rowsOfPart(parts[0]!).map(row => Float32Array.from(row));
+        for (const part of parts.slice(1)) kernels.addRows(sum, rowsOfPart(part));
+        expect(sum).toEqual(rowsOfPart(whole).map(row => Float32Array.from(row)));
+      }
+    }
+    expect(whole.gradients!.query!.gradB.some(row => row.some(value => value !== 0))).toBe(true);
+    const temperature = parts.reduce((total, { gradients }) => total + gradients!.temperature, 0);
+    expectClose(temperature, whole.gradients!.temperature, 1e-5, 1e-3);
+  });
+});
+
+describe('the kernel', () => {
+  const row = (value: number): number[] => [value, 1, 2];
+  const problem = {
+    anchors: [row(1), row(2)],
+    positives: [row(3), row(4)],
+    candidates: [row(3), row(4)],
+    kind: 'batch' as const,
+    own: null,
+    groups: null,
+    temperature: 0.1,
+    coefficients: Float64Array.of(0.5, 0.5),
+    losses: null,
+    query: { loraA: [[1], [2], [3]], loraB: [[0.1, 0.2, 0.3]], scaling: 1 },
+    answer: null,
+    gradients: true,
+  };
+
+  it.each([
+    ['nothing', {}, true],
+    ['the least temperature', { temperature: 1e-3 }, true],
+    ['a lower temperature', { temperature: 9e-4 }, false],
+    ['rows of two lengths', { candidates: [row(3), [1, 2]] }, false],
+    ['rows that do not fit the adapter', { anchors: [row(1).slice(1), row(2).slice(1)] }, false],
+    ['a candidate that is not finite', { candidates: [row(3), row(Number.NaN)] }, false],
+    ['an anchor that is not finite', { anchors: [row(1), row(Infinity)] }, false],
+    ['weights beyond float32', { query: { ...problem.query, loraA: [[1e39], [1], [1]] } }, false],
+    [
+      'a rank as large as the width',
+      {
+        query: {
+          ...problem.query,
+          loraA: Array(3).fill(row(1).concat(Array(17).fill(0))),
+          loraB: Array(20).fill(row(1)),
+        },
+      },
+      false,
+    ],
+    ['candidates that are no positives', { kind: 'others' as const }, false],
+  ])('answers only where it is cheaper and exact: %s', (_, changed, isAnswered) => {
+    const result = simdKernels()!.loraContrastive({ ...problem, ...changed });
+    expect(result !== undefined).toBe(isAnswered);
+    expect(scalarKernels.loraContrastive({ ...problem, ...changed })).toBeUndefined();
   });
 });

@@ -131,6 +131,8 @@ export interface ContrastiveProblem {
    * positive; `'others'`, other rows than the positives.
    */
   kind: 'batch' | 'others';
+  /** With kind `'batch'` the candidate that belongs to the first anchor, where anchors are a part of a batch. Default 0. */
+  firstOwn?: number;
   /** Further negatives, of one anchor each; null where there are none. */
   own: OwnNegatives | null;
   /** Candidates whose group is the anchor's are skipped; null skips none. */

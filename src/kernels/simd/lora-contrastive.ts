@@ -97,7 +97,7 @@ export function loraContrastive(
     tileStride,
     columnStride: tileStride,
     isBackward: isBackward ? 1 : 0,
-    firstOwn: 0,
+    firstOwn: problem.firstOwn ?? 0,
     anchors: memory.take(4 * n * (query?.inStride ?? stride)),
     candidates: answer ? memory.take(4 * m * answer.inStride) : 0,
     unit: memory.take(4 * columns * stride),
@@ -267,7 +267,8 @@ function exactHeat({ query, answer, gradients: _, ...problem }: LoraContrastiveP
     adapter ? loraForward(adapter, rows).outputs : rows;
   const wanted = { anchors: false, positives: false, candidates: false, own: false };
   const [anchors, candidates] = [outputsOf(query, problem.anchors), outputsOf(answer, problem.candidates)];
-  const positives = candidates.slice(0, anchors.length);
+  const firstOwn = problem.firstOwn ?? 0;
+  const positives = candidates.slice(firstOwn, firstOwn + anchors.length);
   return scalar.contrastive({ ...problem, anchors, positives, candidates, wanted, losses: null }).gradients!
     .temperature;
 }
