@@ -79,7 +79,10 @@ function anchorBlock(p: Problem, s: Scratch, output: usize, first: i32, rows: i3
     const quotient = COSINE_EPSILON / load<f64>(s.norms + (<usize>i << 3));
     store<f32>(s.quotients + (<usize>i << 2), quotient < NO_DAMPING * p.smallestNorm ? 0 : <f32>quotient);
   }
-  gemm(rows, p.columns, p.stride, s.unit, row, 4, p.panels, 64, row << 4, s.cosines, tileRow, false);
+  // Panel by panel, so that wide rows, whose products are added up in parts, find their sums in the first-level cache.
+  for (let j: usize = 0, end = <usize>p.columns; j < end; j += 16) {
+    gemm(rows, 16, p.stride, s.unit, row, 4, p.panels + j * row, 64, row << 4, s.cosines + (j << 2), tileRow, false);
+  }
   softmaxRows(p, s, changetype<Output>(output), first, rows);
   if (!p.isBackward) return;
 

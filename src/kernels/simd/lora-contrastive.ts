@@ -14,9 +14,9 @@ export const GROUP_ROWS = 256;
 export const LARGE_GROUP_ROWS = 1024;
 export const MOST_SMALL_RANKS = 32;
 
-/** Most anchors compared at a time, and most entries of their cosines: 512 KiB stay in the second-level cache. */
-const BLOCK_ROWS = 64;
-const BLOCK_ENTRIES = 2 ** 17;
+/** Most anchors compared at a time, and most entries of their cosines, 2 MiB: with fewer anchors candidates are read more often. */
+const BLOCK_ROWS = 128;
+const BLOCK_ENTRIES = 2 ** 19;
 
 /** The fields of `Side` and `Problem` in src/kernels/assembly/lora-problem.ts, in order, float64s first. */
 const SIDE_FIELDS = ['rank', 'ranks', 'dim', 'inStride', 'isSquare', 'a', 'b', 'bPanels'] as const;
