@@ -18,5 +18,6 @@ export { logitSums, softmaxGradient } from './cross-entropy';
 export { addScaled, dotRows, dotWideRows, outputErrors, squareAll } from './fisher';
 export { gemm } from './gemm';
 export { pairProducts, squaredDistances } from './pairs';
+export { penaltyGradient, pullTowards, quadraticPenalty, sumOfSquares } from './penalty';
 export { normalizeRows, packPanels } from './rows';
 export { selectAbove } from './select';
