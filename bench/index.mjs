@@ -119,48 +119,66 @@ for (const [dim, rank] of [
     },
   });
 }
-for (const [kind, make] of [
-  ['number[][]', numberAdapter],
-  ['LoRAAdapter', (dim, rank) => LoRAAdapter.from(numberAdapter(dim, rank))],
-]) {
-  const adapters = new Map(['query', 'value'].map(name => [name, make(DIM, 8)]));
-  const moved = new Map(['query', 'value'].map(name => [name, make(DIM, 8)]));
-  const ewc = new EWCManager({ lambda: 1 });
-  ewc.computeFisher(
-    adapters,
-    rows(20, DIM).map(row => ({ inputEmb: row, outputEmb: row })),
-  );
-  const { fisherInfo, optimalParams } = nested(ewc.export());
-  compare(`penalty, 2 adapters of 384 rank 8, ${kind}`, {
-    plain: () => plain.penalty(moved, fisherInfo, optimalParams, 1),
-    library: () => ewc.computePenalty(moved),
-  });
-  compare(`applyGradient, 2 adapters of 384 rank 8, ${kind}`, {
-    plain: () => plain.applyGradient(moved, fisherInfo, optimalParams, 1, 1e-9),
-    library: () => ewc.applyGradient(moved, 1e-9),
-  });
-}
+// The plain loops run on nested arrays, the original's only case.
 for (const [kind, make] of [
   ['number[][]', structuredClone],
   ['LoRAAdapter', LoRAAdapter.from],
 ]) {
-  const [gradA, gradB] = [rows(DIM, 8), rows(8, DIM)];
-  const plainAdapter = numberAdapter(DIM, 8);
-  const [mine, theirs] = [make(plainAdapter), make(plainAdapter)];
-  const state = (height, width) => ({ step: 0, first: plain.zeros(height, width), second: plain.zeros(height, width) });
-  const [stateA, stateB] = [state(DIM, 8), state(8, DIM)];
+  const names = ['query', 'key', 'value', 'output'];
+  const made = () => new Map(names.map(name => [name, numberAdapter(DIM, 4)]));
+  const ofKind = map => new Map(Array.from(map, ([name, adapter]) => [name, make(adapter)]));
+  const plainMoved = made();
+  const moved = ofKind(plainMoved);
+  const ewc = new EWCManager({ lambda: 1e-6 });
+  ewc.computeFisher(
+    ofKind(made()),
+    rows(20, DIM).map(row => ({ inputEmb: row, outputEmb: row })),
+  );
+  const { fisherInfo, optimalParams } = nested(ewc.export());
+  const gradients = new Map(
+    names.map(name => [
+      name,
+      moved.get(name).trace?.(rows(1, DIM)).backward(rows(1, DIM)) ?? plain.zeroGradients(DIM, 4),
+    ]),
+  );
+  const plainGradients = new Map(
+    Array.from(gradients, ([name, { gradA, gradB }]) => [
+      name,
+      { gradA: Array.from(gradA, row => Array.from(row)), gradB: Array.from(gradB, row => Array.from(row)) },
+    ]),
+  );
+  const what = `4 adapters of 384 rank 4, ${kind}`;
+  compare(`penalty, ${what}`, {
+    plain: () => plain.penalty(plainMoved, fisherInfo, optimalParams, 1e-6),
+    library: () => ewc.computePenalty(moved),
+  });
+  compare(`penaltyGradient, ${what}`, {
+    plain: () => plain.penaltyGradient(plainMoved, fisherInfo, optimalParams, 1e-6).get('key').gradA,
+    library: () => ewc.penaltyGradient(moved).get('key').gradA,
+  });
+  compare(`addPenaltyGradient, ${what}`, {
+    plain: () => plain.addPenaltyGradient(plainMoved, fisherInfo, optimalParams, 1e-6, plainGradients),
+    library: () => ewc.addPenaltyGradient(moved, gradients),
+  });
+  compare(`applyGradient, ${what}`, {
+    plain: () => plain.applyGradient(plainMoved, fisherInfo, optimalParams, 1e-6, 1e-3),
+    library: () => ewc.applyGradient(moved, 1e-3),
+  });
+  const states = new Map(names.map(name => [name, { loraA: plain.adamState(DIM, 4), loraB: plain.adamState(4, DIM) }]));
   const optimizers = new Map();
-  compare(`AdamW step, adapter of 384 rank 8, ${kind}`, {
+  compare(`AdamW step, ${what}`, {
     plain: () => {
-      plain.adamw(mine.loraA, gradA, stateA, { lr: 1e-12 });
-      plain.adamw(mine.loraB, gradB, stateB, { lr: 1e-12 });
-      return mine.loraA;
+      for (const [name, { loraA, loraB }] of plainMoved) {
+        plain.adamw(loraA, plainGradients.get(name).gradA, states.get(name).loraA, { lr: 1e-12 });
+        plain.adamw(loraB, plainGradients.get(name).gradB, states.get(name).loraB, { lr: 1e-12 });
+      }
+      return plainMoved.get('key').loraA;
     },
     library: () => {
       const backend = kernelBackend();
-      if (!optimizers.has(backend)) optimizers.set(backend, new AdamW(new Map([['query', theirs]])));
-      optimizers.get(backend).step(new Map([['query', { gradA, gradB }]]), 1e-12);
-      return theirs.loraA;
+      if (!optimizers.has(backend)) optimizers.set(backend, new AdamW(moved));
+      optimizers.get(backend).step(gradients, 1e-12);
+      return moved.get('key').loraA;
     },
   });
 }

@@ -96,7 +96,10 @@ export interface LossResult {
   targetGradients?: Float32Row[];
   /** Gradient with respect to the explicit negatives, row by row. Present with `gradients: true` and negatives. */
   negativeGradients?: Float32Row[];
-  /** Derivative with respect to the temperature. Present on `contrastive` with `gradients: true`. */
+  /**
+   * Derivative with respect to the temperature. Present on `contrastive` with `gradients: true`. Relative error: 1e-4; with
+   * `adapters` 1e-6 of the sum of the magnitudes of its terms, which may cancel.
+   */
   temperatureGradient?: number;
   /**
    * Gradients of the adapters that rows went through, by name; an optimizer and `addPenaltyGradient` take them. Present

@@ -20,5 +20,6 @@ export { gemm } from './gemm';
 export { loraAnchors, loraCandidates, loraSum } from './lora-contrastive';
 export { loraScratchBytes } from './lora-problem';
 export { pairProducts, squaredDistances } from './pairs';
+export { penaltyGradient, pullTowards, quadraticPenalty, sumOfSquares } from './penalty';
 export { normalizeRows, packPanels } from './rows';
 export { selectAbove } from './select';

@@ -9,6 +9,7 @@ import { hardestNegatives } from './hardest-negatives.js';
 import { loraBackward, loraForward } from './lora.js';
 import { loraContrastive } from './lora-contrastive.js';
 import { compileKernels, KernelMemory, OutOfKernelMemory } from './memory.js';
+import { addPenaltyGradient, pullTowards, quadraticPenalty, sumOfSquares } from './penalty.js';
 import { product } from './product.js';
 import { cosineEmbedding, mse, triplet } from './rows.js';
 import { scan } from './scan.js';
@@ -64,6 +65,10 @@ const kernels: Kernels = {
   crossEntropy: inMemory(crossEntropy, scalarKernels.crossEntropy),
   mseFisher: inMemory(mseFisher, scalarKernels.mseFisher),
   product: inMemory(product, scalarKernels.product),
+  quadraticPenalty: inMemory(quadraticPenalty, scalarKernels.quadraticPenalty),
+  addPenaltyGradient: inMemory(addPenaltyGradient, scalarKernels.addPenaltyGradient),
+  pullTowards: inMemory(pullTowards, scalarKernels.pullTowards),
+  sumOfSquares: inMemory(sumOfSquares, scalarKernels.sumOfSquares),
   adamw: inMemory(adamw, scalarKernels.adamw),
   loraForward: inMemory(loraForward, scalarKernels.loraForward),
   loraBackward: inMemory(loraBackward, scalarKernels.loraBackward),

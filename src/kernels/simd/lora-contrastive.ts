@@ -1,9 +1,7 @@
-import type { Adapter, Rows } from '../../types.js';
+import type { Adapter } from '../../types.js';
 import type { LoraContrastiveProblem, LoraContrastiveResult } from '../kernels.js';
 import { asMatrix, commonWidth } from '../matrix.js';
-import * as scalar from '../scalar/contrastive.js';
-import { loraForward } from '../scalar/lora.js';
-import { HIGHEST_TEMPERATURE, isBounded, isRough, LOWEST_TEMPERATURE } from './contrastive.js';
+import { HIGHEST_TEMPERATURE, isBounded, LOWEST_TEMPERATURE } from './contrastive.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /**
@@ -148,19 +146,18 @@ export function loraContrastive(
   if (!Number.isFinite(loss)) return undefined;
   const squares = memory.call.loraSum(block, chunks);
   const at = fields.outputs / 8;
-  const [total, magnitude, weights, smallestAnchor] = memory.f64.subarray(at, at + 4) as unknown as Sums;
+  const [total, , , smallestAnchor] = memory.f64.subarray(at, at + 4) as unknown as Sums;
   // Where gradients of rows may be beyond float32, the calls one by one tell.
   if (!isBounded(problem, Math.min(smallestNorm, smallestAnchor))) return undefined;
   if (!isBackward) return { loss };
   if (!Number.isFinite(squares)) return undefined;
-  const heat = { total, magnitude, weights };
   return {
     loss,
     gradients: {
       query: query && readGradients(memory, query, stride, fields.outputs + OUTPUT_BYTES),
       answer:
         answer && readGradients(memory, answer, stride, fields.outputs + OUTPUT_BYTES + gradientBytes(query, stride)),
-      temperature: isRough(heat, temperature) ? exactHeat(problem) : -heat.total / temperature,
+      temperature: -total / temperature,
     },
   };
 }
@@ -265,16 +262,4 @@ function readGradients(
   memory.readRows(pointer, ranks, gradA, 0, dim, rank);
   memory.readRows(pointer + 4 * dim * ranks, stride, gradB, 0, rank, width);
   return { gradA: asMatrix(gradA, dim, rank), gradB: asMatrix(gradB, rank, width) };
-}
-
-/** The temperature's gradient alone, in float64. */
-function exactHeat({ query, answer, gradients: _, ...problem }: LoraContrastiveProblem): number {
-  const outputsOf = (adapter: Adapter | null, rows: Rows): Rows =>
-    adapter ? loraForward(adapter, rows).outputs : rows;
-  const wanted = { anchors: false, positives: false, candidates: false, own: false };
-  const [anchors, candidates] = [outputsOf(query, problem.anchors), outputsOf(answer, problem.candidates)];
-  const firstOwn = problem.firstOwn ?? 0;
-  const positives = candidates.slice(firstOwn, firstOwn + anchors.length);
-  return scalar.contrastive({ ...problem, anchors, positives, candidates, wanted, losses: null }).gradients!
-    .temperature;
 }

@@ -24,12 +24,16 @@ type KernelFunctions = Record<
   | 'pairCosines'
   | 'pairGradients'
   | 'pairProducts'
+  | 'penaltyGradient'
   | 'projectRows'
+  | 'pullTowards'
+  | 'quadraticPenalty'
   | 'selectAbove'
   | 'softmaxBlock'
   | 'softmaxGradient'
   | 'squareAll'
-  | 'squaredDistances',
+  | 'squaredDistances'
+  | 'sumOfSquares',
   (...args: number[]) => number
 >;
 
