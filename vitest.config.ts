@@ -10,6 +10,7 @@ const numeric = [
   'ewc-continual',
   'ewc-manager',
   'ewc-two-adapters',
+  'int16',
   'keep-best',
   'kernels',
   'lora-adapter',

@@ -116,6 +116,7 @@ const OPTIONS = {
     adapters: ANY,
     through: ANY,
     wrt: ANY,
+    precision: ANY,
     diagnostics: FLAG,
     ...REDUCTION,
   }),

@@ -181,7 +181,12 @@ export interface LoraContrastiveProblem extends Omit<ContrastiveProblem, 'wanted
   query: Adapter | null;
   answer: Adapter | null;
   gradients: boolean;
+  /** Of the cosines, except those of the anchors with their own positives. Default float32. */
+  precision?: Precision;
 }
+
+/** What similarities are computed in: float32, or 16-bit integers with 32-bit sums. */
+export type Precision = 'float32' | 'int16';
 
 export interface LoraContrastiveResult {
   loss: number;

@@ -9,7 +9,7 @@ import {
 } from '../internal/validate.js';
 import { areFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
-import type { ContrastiveProblem, ContrastiveResult, Kernels } from '../kernels/kernels.js';
+import type { ContrastiveProblem, ContrastiveResult, Kernels, Precision } from '../kernels/kernels.js';
 import { withJson } from '../kernels/matrix.js';
 import { scalarKernels } from '../kernels/scalar/index.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
@@ -76,6 +76,14 @@ export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions
   wrt?: readonly ContrastiveArgument[];
   /** Whether to compute gradients, that of the temperature too. Default false. */
   gradients?: boolean;
+  /**
+   * What similarities between rows are computed in; needs `adapters`. `'int16'` rounds the entries of unit rows to 16-bit
+   * integers, which is 1.4 to 1.6 times as fast from batch 256 on. A cosine is then off by about 1e-5, and adapter gradients by
+   * up to 2e-4 of their largest entry. An anchor's cosine with its own positive stays float32. Everything stays float32
+   * where rows cannot be compared in one call: own or explicit negatives alone, `wrt`, `diagnostics`, large ranks, the
+   * scalar kernels. Default `'float32'`.
+   */
+  precision?: Precision;
 }
 
 const CALL = 'contrastive';
@@ -101,6 +109,7 @@ export function contrastive(
   // A negative that counts for no anchor would not show in the loss.
   if (groups?.negatives && given.negatives?.length) checkFiniteRows(CALL, 'negatives', given.negatives);
   const routes = routesOf(CALL, options.adapters, options.through);
+  checkPrecision(options);
   const wanted = wantedOf(options.wrt, routes.length === 0, given);
   const whole = coefficientsOf(CALL, options, anchors.length, 'anchors');
 
@@ -112,6 +121,12 @@ export function contrastive(
   if (!answer)
     throwContrastiveOverflow(CALL, given, routes, { coefficients: whole, weights: options.weights, temperature });
   return answer;
+}
+
+function checkPrecision({ precision = 'float32', adapters }: ContrastiveOptions): void {
+  checkOneOf(CALL, 'precision', precision, ['float32', 'int16']);
+  if (precision === 'int16' && adapters === undefined)
+    throw new RangeError(`${CALL}: precision 'int16' needs adapters, got undefined`);
 }
 
 /** Checked arguments and what follows from them. */

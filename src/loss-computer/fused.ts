@@ -48,6 +48,7 @@ function problemOf(setup: Setup): LoraContrastiveProblem {
     query: adapterOf('anchors'),
     answer: adapterOf('positives'),
     gradients: options.gradients ?? false,
+    precision: options.precision ?? 'float32',
   };
 }
 

@@ -5,9 +5,10 @@
  */
 
 import { gemm } from './gemm';
+import { cosines16, toInt16 } from './gemm16';
 import { layOut, Output, OUTPUT_BYTES, Problem, ranksOf, Scratch, Side } from './lora-problem';
 import { addColumnRadials, softmaxRows } from './lora-softmax';
-import { sumWide } from './math';
+import { sumLanes, sumWide } from './math';
 import { normalizeRows, packPanels } from './rows';
 
 /** ε/(|a||b|) below which dividing by |a||b| + ε is, in float32, dividing by |a||b|. */
@@ -35,7 +36,12 @@ export function loraCandidates(problem: usize, chunk: i32, scratch: usize): void
   }
   for (let j = rows; j < padded; j++) store<f32>(p.norms32 + (<usize>(first + j) << 2), 0);
   const panels = p.panels + <usize>first * row;
-  packPanels(padded, p.stride, unit, row, panels);
+  if (p.panels16 != 0) {
+    const unit16 = p.unit16 + <usize>first * (row >> 1);
+    toInt16(padded, p.stride, unit, row, unit16);
+    packPanels(padded, p.stride >> 1, unit16, row >> 1, p.panels16 + <usize>first * (row >> 1));
+  }
+  if (p.panels16 == 0 || (p.answer != 0 && p.isBackward)) packPanels(padded, p.stride, unit, row, panels);
   if (!p.isBackward) return;
   if (p.query != 0) project(p, p.query, rows, unit, right, rightRow);
   if (p.answer == 0) return;
@@ -83,10 +89,8 @@ function anchorBlock(p: Problem, s: Scratch, output: usize, first: i32, rows: i3
     const quotient = COSINE_EPSILON / norm;
     store<f32>(s.quotients + (<usize>i << 2), quotient < NO_DAMPING * p.smallestNorm ? 0 : <f32>quotient);
   }
-  // Panel by panel, so that wide rows, whose products are added up in parts, find their sums in the first-level cache.
-  for (let j: usize = 0, end = <usize>p.columns; j < end; j += 16) {
-    gemm(rows, 16, p.stride, s.unit, row, 4, p.panels + j * row, 64, row << 4, s.cosines + (j << 2), tileRow, false);
-  }
+  if (p.panels16 != 0) compare16(p, s, first, rows);
+  else compare(p, s, rows);
   softmaxRows(p, s, sums, first, rows);
   if (!p.isBackward) return;
 
@@ -113,6 +117,38 @@ function anchorBlock(p: Problem, s: Scratch, output: usize, first: i32, rows: i3
     gemm(side.rank, p.stride, rows, products, 4, rankRow, s.unit, row, 64, gradBOf(p, p.answer, output), row, true);
   }
   if (p.query != 0) addQuery(p, s, output, first, rows);
+}
+
+function compare(p: Problem, s: Scratch, rows: i32): void {
+  const row = <usize>p.stride << 2;
+  // Panel by panel, so that wide rows, whose products are added up in parts, find their sums in the first-level cache.
+  for (let j: usize = 0, end = <usize>p.columns; j < end; j += 16) {
+    gemm(rows, 16, p.stride, s.unit, row, 4, p.panels + j * row, 64, row << 4, s.cosines + (j << 2), <usize>p.tileStride << 2, false);
+  }
+}
+
+/** By 16-bit integers, except the anchors' own cosines, which weigh as much as all others together. */
+function compare16(p: Problem, s: Scratch, first: i32, rows: i32): void {
+  const row = <usize>p.stride << 2, tileRow = <usize>p.tileStride << 2;
+  toInt16(rows, p.stride, s.unit, row, s.unit16);
+  cosines16(rows, p.columns, p.stride, s.unit16, row >> 1, p.panels16, s.cosines, tileRow);
+  for (let i = 0; i < rows; i++) {
+    const column = <usize>(p.firstOwn + first + i);
+    store<f32>(s.cosines + <usize>i * tileRow + (column << 2), dotOf(p.stride, s.unit + <usize>i * row, p.unit + column * row));
+  }
+}
+
+/** Dot product of two rows of a multiple of 16 floats. */
+function dotOf(width: i32, a: usize, b: usize): f32 {
+  let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+  for (let k: usize = 0, end = <usize>width << 2; k < end; k += 64) {
+    const x = a + k, y = b + k;
+    sum0 = f32x4.add(sum0, f32x4.mul(v128.load(x), v128.load(y)));
+    sum1 = f32x4.add(sum1, f32x4.mul(v128.load(x, 16), v128.load(y, 16)));
+    sum2 = f32x4.add(sum2, f32x4.mul(v128.load(x, 32), v128.load(y, 32)));
+    sum3 = f32x4.add(sum3, f32x4.mul(v128.load(x, 48), v128.load(y, 48)));
+  }
+  return <f32>sumLanes(f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3)));
 }
 
 /** The block's share in the query adapter's gradients, except the products with `statistics`. */

@@ -66,6 +66,9 @@ export class Problem {
   /** For each chunk an `Output` and the gradients behind it, `outputBytes` in all. */
   outputs: usize;
   outputBytes: i32;
+  /** Candidates as 16-bit integers, in rows and in panels; null pointers where cosines are computed in float32. */
+  unit16: usize;
+  panels16: usize;
 }
 
 /** The sums of a chunk; the gradients of A (rows of `ranks`) and of B of the query, then of the answer adapter follow it in float32. */
@@ -86,6 +89,8 @@ export const OUTPUT_BYTES: usize = 64;
 export class Scratch {
   /** The block's anchors behind the adapter, normalised; before it rank floats each, scaled; their norms; ε/|a|. */
   unit: usize;
+  /** The unit rows as 16-bit integers, where the problem has such. */
+  unit16: usize;
   hidden: usize;
   norms: usize;
   quotients: usize;
@@ -130,6 +135,7 @@ export function layOut(p: Problem, pointer: usize): usize {
   take(offsetof<Scratch>());
   const rows = <usize>p.blockRows, ranks = <usize>(ranksOf(p.query) + ranksOf(p.answer));
   s.unit = take(4 * rows * p.stride);
+  s.unit16 = p.panels16 != 0 ? take(2 * rows * p.stride) : 0;
   s.hidden = take(4 * rows * ranksOf(p.query));
   s.norms = take(8 * rows);
   s.quotients = take(4 * rows);

@@ -45,6 +45,8 @@ const PROBLEM_FIELDS = [
   'results',
   'outputs',
   'outputBytes',
+  'unit16',
+  'panels16',
 ] as const;
 /** `Output`'s sums, before gradients. */
 const OUTPUT_BYTES = 64;
@@ -70,6 +72,7 @@ export function loraContrastive(
   const width = fusedWidth(problem);
   if (width === 0) return undefined;
   const isBackward = problem.gradients;
+  const isInt16 = problem.precision === 'int16';
   const stride = strideOf(width);
   const n = anchors.length;
   const m = candidates.length;
@@ -112,6 +115,8 @@ export function loraContrastive(
     results: memory.take(24 * n),
     outputs: memory.take(outputBytes * chunks),
     outputBytes,
+    unit16: isInt16 ? memory.take(2 * columns * stride) : 0,
+    panels16: isInt16 ? memory.take(2 * columns * stride) : 0,
   };
   memory.commit();
   memory.f64[block / 8] = temperature;
