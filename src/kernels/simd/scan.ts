@@ -1,10 +1,15 @@
 import type { Float32Row } from '../../types.js';
+import type { Scan } from '../kernels.js';
 import { PANEL, type PackedRows, type UnitRows } from '../packed-rows.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /** Queries and candidates multiplied at a time: their block of cosines stays in the second-level cache. */
 const QUERIES = 64;
 const CANDIDATES = 1024;
+/** Least queries that threads share. */
+const LEAST_SHARED = 16;
+
+type ScanVisit = Parameters<Scan>[3];
 
 /** Each block of candidates is copied in once and meets all queries; the whole n × m matrix is never there. */
 export function scan(
@@ -12,7 +17,7 @@ export function scan(
   queries: UnitRows,
   candidates: PackedRows,
   thresholds: Float32Row,
-  visit: (query: number, count: number, indices: Int32Array, cosines: Float32Array) => void,
+  visit: ScanVisit,
 ): void {
   const { width, count, panels } = candidates;
   const columns = Math.min(CANDIDATES, roundUp(count, PANEL));
@@ -36,7 +41,7 @@ export function scan(
       const rows = Math.min(QUERIES, queries.count - query);
       const left = rowsAt + 4 * query * width;
       const panel = 4 * PANEL * width;
-      call.gemm(rows, roundUp(block, 8), width, left, 4 * width, 4, panelsAt, 64, panel, cosinesAt, 4 * stride, 0);
+      memory.gemm(rows, roundUp(block, 8), width, left, 4 * width, 4, panelsAt, 64, panel, cosinesAt, 4 * stride, 0);
       for (let i = 0; i < rows; i++) {
         const row = cosinesAt + 4 * i * stride;
         const found = call.selectAbove(block, row, thresholds[query + i]!, first, indicesAt, valuesAt);
@@ -44,4 +49,19 @@ export function scan(
       }
     }
   }
+}
+
+/** Multiply-adds that threads share; few queries take as long to copy candidates in as to be compared with them. */
+export function scanWork(queries: UnitRows, { count }: PackedRows): number {
+  return queries.count < LEAST_SHARED ? 0 : queries.count * count * queries.width;
+}
+
+/** For a call that may have to start again: leaves out the blocks of candidates that a query was shown before. */
+export function eachCandidateOnce(queries: number, visit: ScanVisit): ScanVisit {
+  const last = new Int32Array(queries).fill(-1);
+  return (query, count, indices, cosines) => {
+    if (indices[0]! <= last[query]!) return;
+    last[query] = indices[count - 1]!;
+    visit(query, count, indices, cosines);
+  };
 }
