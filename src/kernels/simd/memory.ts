@@ -75,6 +75,8 @@ export class LostHelper extends Error {}
  */
 export class KernelMemory {
   readonly call: KernelFunctions;
+  /** Threads that work, the caller's included. */
+  readonly threads: number;
   /** Views of the whole memory; made anew by `commit` when it grows. */
   f32!: Float32Array<ArrayBuffer>;
   f64!: Float64Array<ArrayBuffer>;
@@ -83,7 +85,6 @@ export class KernelMemory {
   readonly #module: object;
   readonly #memory: WasmMemory;
   readonly #base: number;
-  readonly #threads: number;
   /** Started by the first task that is worth it. */
   #helpers: KernelThreads | undefined;
   #top = 0;
@@ -97,7 +98,7 @@ export class KernelMemory {
   constructor(module: object, threads = 1) {
     if (typeof WebAssembly === 'undefined') throw new Error('WebAssembly is missing');
     this.#module = module;
-    this.#threads = threads;
+    this.threads = threads;
     try {
       this.#memory = new WebAssembly.Memory({ initial: 1, maximum: MOST_PAGES, shared: threads > 1 });
     } catch {
@@ -137,7 +138,7 @@ export class KernelMemory {
   /** Reserves what each thread of {@link forEach} gets to work in; at most once a call. */
   takeScratch(bytes: number): number {
     this.#scratchStride = roundUp(bytes, LINE);
-    return this.take(this.#threads * this.#scratchStride);
+    return this.take(this.threads * this.#scratchStride);
   }
 
   commit(): void {
@@ -165,16 +166,26 @@ export class KernelMemory {
    *
    * @param scratch From {@link takeScratch}; 0 for none.
    * @param work Multiply-adds of all calls: helpers are not woken for little.
+   * @param meanwhile What this thread does before it takes part.
    */
-  forEach(name: keyof KernelFunctions, count: number, pointer: number, scratch: number, work = Infinity): void {
+  forEach(
+    name: keyof KernelFunctions,
+    count: number,
+    pointer: number,
+    scratch: number,
+    work = Infinity,
+    meanwhile?: () => void,
+  ): void {
     const kernel = this.call[name];
-    if (this.#threads === 1 || count === 1 || work < WORTH_WAKING) {
-      for (let i = 0; i < count; i++) kernel(pointer, i, scratch);
+    const own = (i: number): void => void kernel(pointer, i, scratch);
+    if (this.threads === 1 || count === 1 || work < WORTH_WAKING) {
+      meanwhile?.();
+      for (let i = 0; i < count; i++) own(i);
       return;
     }
-    this.#helpers ??= new KernelThreads(this.#module, this.#memory, this.#threads - 1);
+    this.#helpers ??= new KernelThreads(this.#module, this.#memory, this.threads - 1);
     const task = { kernel: Object.keys(this.call).indexOf(name), count, pointer, scratch, stride: this.#scratchStride };
-    if (!this.#helpers.run(task, i => kernel(pointer, i, scratch))) throw new LostHelper();
+    if (!this.#helpers.run(task, own, meanwhile)) throw new LostHelper();
   }
 
   /** The kernel `gemm`, on all threads. A part is some rows or columns, so that each entry is computed as ever. */
@@ -191,17 +202,19 @@ export class KernelMemory {
     c: number,
     cRow: number,
     accumulate: number,
+    meanwhile?: () => void,
   ): void {
     const work = rows * columns * inner;
-    if (this.#threads === 1 || work < WORTH_WAKING) {
+    if (this.threads === 1 || work < WORTH_WAKING) {
+      meanwhile?.();
       this.call.gemm(rows, columns, inner, a, aRow, aStep, b, bStep, bPanel, c, cRow, accumulate);
       return;
     }
     const length = Math.max(rows, columns);
-    const step = roundUp(length / (PARTS * this.#threads), UNIT);
+    const step = roundUp(length / (PARTS * this.threads), UNIT);
     const words = [rows, columns, inner, a, aRow, aStep, b, bStep, bPanel, c, cRow, accumulate];
     this.i32.set([...words, step, rows > columns ? 1 : 0], this.#product / 4);
-    this.forEach('gemmPart', Math.ceil(length / step), this.#product, 0, work);
+    this.forEach('gemmPart', Math.ceil(length / step), this.#product, 0, work, meanwhile);
   }
 
   /** Writes rows `stride` floats apart, with zeros up to it, and zero rows up to `height`. */

@@ -49,7 +49,7 @@ export class KernelThreads {
    * Does a task together with the helpers; `own` is the caller's way to do index i. False where a helper failed or
    * does not come back: then no index counts as done, and helpers may write to the memory at any later time.
    */
-  run(task: Task, own: (i: number) => void): boolean {
+  run(task: Task, own: (i: number) => void, meanwhile?: () => void): boolean {
     const control = this.#control;
     control[kernel] = task.kernel;
     control[count] = task.count;
@@ -62,6 +62,7 @@ export class KernelThreads {
     const start = now();
     let isDone = false;
     try {
+      meanwhile?.();
       for (let i = Atomics.add(control, next, 1); i < task.count; i = Atomics.add(control, next, 1)) own(i);
     } finally {
       Atomics.add(control, generation, 1);
