@@ -12,6 +12,7 @@ const numeric = [
   'ewc-two-adapters',
   'keep-best',
   'kernels',
+  'kernel-threads',
   'lora-adapter',
   'mine-hard-negatives',
   'negative-mining',

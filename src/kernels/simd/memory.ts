@@ -51,8 +51,8 @@ const PAGE = 65_536;
 const MOST_PAGES = 65_536;
 /** Row strides and regions start on a cache line. */
 const LINE = 64;
-/** Multiply-adds of a task from which on waking helpers pays: some 0.1 ms of work. */
-const WORTH_WAKING = 2 ** 22;
+/** Multiply-adds of a task from which on waking helpers pays: some 0.07 ms of work. */
+const WORTH_WAKING = 2 ** 21;
 /** Parts of a product per thread, so that none waits long for another. */
 const PARTS = 4;
 /** The rows or columns of a product in one part are a multiple of this. */
