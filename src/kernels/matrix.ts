@@ -97,7 +97,9 @@ export function longRows(rows: Rows): Rows {
 /** The rows of a flat matrix, as views. */
 export function viewRows(flat: Float32Row, height: number, width: number): Float32Row[] {
   const rows = new Array<Float32Row>(height);
-  for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
+  const { buffer, byteOffset } = flat;
+  // Half of the time of `subarray`.
+  for (let i = 0; i < height; i++) rows[i] = new Float32Array(buffer, byteOffset + 4 * i * width, width);
   return withJson(rows);
 }
 

@@ -14,6 +14,7 @@ import { withJson } from '../kernels/matrix.js';
 import { scalarKernels } from '../kernels/scalar/index.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
+import { fused } from './fused.js';
 import {
   type ContrastiveRows,
   candidatesOf,
@@ -100,14 +101,14 @@ export function contrastive(
   for (const { parts } of routes) for (const part of parts) needed[part] = true;
   const setup: Setup = { given, groups, routes, wanted, needed, negativeMode, temperature, symmetric, whole, options };
   // Factors, norms and products beyond float32 may still give a result within it.
-  const answer = computed(kernels(), setup) ?? computed(scalarKernels, setup);
+  const answer = fused(kernels(), setup) ?? computed(kernels(), setup) ?? computed(scalarKernels, setup);
   if (!answer)
     throwContrastiveOverflow(CALL, given, routes, { coefficients: whole, weights: options.weights, temperature });
   return answer;
 }
 
 /** Checked arguments and what follows from them. */
-interface Setup {
+export interface Setup {
   given: ContrastiveRows;
   groups: ReturnType<typeof groupsOf>;
   routes: ReturnType<typeof routesOf>;
@@ -244,6 +245,7 @@ function addRows(target: Float32Row[] | null, source: readonly Float32Row[] | nu
   });
 }
 
-function averaged(a: Float64Array, b: Float64Array): Float64Array {
+/** The loss of each row in both directions. */
+export function averaged(a: Float64Array, b: Float64Array): Float64Array {
   return a.map((loss, i) => (loss + b[i]!) / 2);
 }

@@ -18,6 +18,8 @@ export { logitSums, softmaxGradient } from './cross-entropy';
 export { addScaled, dotRows, dotWideRows, outputErrors, squareAll } from './fisher';
 export { gemm, gemmPart } from './gemm';
 export { heapBase } from './layout';
+export { loraAnchors, loraCandidates, loraSum } from './lora-contrastive';
+export { loraScratchBytes } from './lora-problem';
 export { pairProducts, squaredDistances } from './pairs';
 export { normalizeRows, packPanels } from './rows';
 export { selectAbove } from './select';

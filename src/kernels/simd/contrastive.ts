@@ -19,8 +19,8 @@ import {
  * Cosines in float32 are off by about 1e-7, logits by 1e-7 / temperature: below 1e-3 that is too much. Above 1e20 what
  * is masked would no longer be.
  */
-const LOWEST_TEMPERATURE = 1e-3;
-const HIGHEST_TEMPERATURE = 1e20;
+export const LOWEST_TEMPERATURE = 1e-3;
+export const HIGHEST_TEMPERATURE = 1e20;
 
 /** The anchors' own positives, where the candidates are others. Pointers into the kernels' memory. */
 interface Pairs {
@@ -227,7 +227,7 @@ const BOUND = 1e15;
  * Whether the error of the cosines shows in the temperature's gradient: where its terms all but cancel, or are differences
  * of nearly equal cosines. A few in a thousand problems at common temperatures.
  */
-function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
+export function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
   const ofSoftmax = magnitude > 2 * Math.abs(total) ? (magnitude * SOFTMAX_NOISE) / temperature : 0;
   return ofSoftmax + weights * COSINE_NOISE > HEAT_TOLERANCE * Math.abs(total);
 }

@@ -8,6 +8,7 @@ import { crossEntropy } from './cross-entropy.js';
 import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
 import { loraBackward, loraForward } from './lora.js';
+import { loraContrastive, loraContrastiveWork } from './lora-contrastive.js';
 import { compileKernels, KernelMemory, LostHelper, OutOfKernelMemory } from './memory.js';
 import { product, productWork } from './product.js';
 import { cosineEmbedding, mse, triplet } from './rows.js';
@@ -121,6 +122,7 @@ const kernels: Kernels = {
   ...scalarKernels,
   name: 'simd',
   contrastive: inMemory(contrastive, scalarKernels.contrastive, contrastiveWork),
+  loraContrastive: inMemory(loraContrastive, scalarKernels.loraContrastive, loraContrastiveWork),
   hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives, pairWork),
   cosineRows: (anchors, candidates, visit) => cosineRowsInMemory(anchors, candidates, eachAnchorOnce(visit)),
   scan: (queries, candidates, thresholds, visit) =>
