@@ -22,6 +22,7 @@ import { runContinual } from './continual.mjs';
 import { measure, measureAsync, peakWhile } from './measure.mjs';
 import * as plain from './plain.mjs';
 import { runSafetensors } from './safetensors.mjs';
+import { runStep } from './step.mjs';
 import { runEmbedding } from './text.mjs';
 
 setFlagsFromString('--expose-gc');
@@ -150,7 +151,7 @@ for (const [kind, make] of [
   const state = (height, width) => ({ step: 0, first: plain.zeros(height, width), second: plain.zeros(height, width) });
   const [stateA, stateB] = [state(DIM, 8), state(8, DIM)];
   const optimizers = new Map();
-  compare(`AdamW step, adapter of 384 rank 8, ${kind}`, {
+  compare(`AdamW, adapter of 384 rank 8, ${kind}`, {
     plain: () => {
       plain.adamw(mine.loraA, gradA, stateA, { lr: 1e-12 });
       plain.adamw(mine.loraB, gradB, stateB, { lr: 1e-12 });
@@ -551,6 +552,8 @@ function* manyExamples(count) {
 }
 
 if ('embed'.includes(only)) await runEmbedding();
+
+if ('step'.includes(only)) runStep();
 
 if ('safetensors'.includes(only)) runSafetensors();
 
