@@ -23,7 +23,14 @@ import {
   type Ids,
   type NegativeMode,
 } from './negatives.js';
-import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
+import {
+  averaged,
+  coefficientsOf,
+  countsOf,
+  type DiagnosticsOptions,
+  lossesOf,
+  type ReductionOptions,
+} from './reduction.js';
 import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwContrastiveOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
@@ -243,9 +250,4 @@ function addRows(target: Float32Row[] | null, source: readonly Float32Row[] | nu
     const other = source![i]!;
     for (let k = 0; k < row.length; k++) row[k]! += other[k]!;
   });
-}
-
-/** The loss of each row in both directions. */
-export function averaged(a: Float64Array, b: Float64Array): Float64Array {
-  return a.map((loss, i) => (loss + b[i]!) / 2);
 }

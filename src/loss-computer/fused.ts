@@ -1,9 +1,9 @@
 import { areFinite } from '../kernels/finite.js';
 import type { Kernels, LoraContrastiveProblem, LoraContrastiveResult } from '../kernels/kernels.js';
 import type { Adapter, LossResult } from '../types.js';
-import { averaged, type Setup } from './contrastive.js';
+import type { Setup } from './contrastive.js';
 import { candidatesOf } from './negatives.js';
-import { lossesOf } from './reduction.js';
+import { averaged, lossesOf } from './reduction.js';
 import type { ContrastiveArgument } from './through.js';
 
 /**

@@ -53,6 +53,7 @@ export function loraAnchors(problem: usize, chunk: i32, scratch: usize): void {
   layOut(p, scratch);
   const output = p.outputs + <usize>chunk * p.outputBytes;
   memory.fill(output, 0, p.outputBytes);
+  changetype<Output>(output).smallestNorm = Infinity;
   if (p.isBackward) {
     memory.fill(s.statistics, 0, <usize>(ranksOf(p.query) + ranksOf(p.answer)) * p.columnStride << 2);
     memory.fill(s.columnRadials, 0, <usize>p.columnStride << 2);
@@ -75,15 +76,18 @@ function anchorBlock(p: Problem, s: Scratch, output: usize, first: i32, rows: i3
     memory.copy(s.unit, p.anchors + <usize>first * row, <usize>rows * row);
   }
   normalizeRows(rows, p.stride, s.unit, row, s.norms);
+  const sums = changetype<Output>(output);
   for (let i = 0; i < rows; i++) {
-    const quotient = COSINE_EPSILON / load<f64>(s.norms + (<usize>i << 3));
+    const norm = load<f64>(s.norms + (<usize>i << 3));
+    if (norm > 0) sums.smallestNorm = min(sums.smallestNorm, norm);
+    const quotient = COSINE_EPSILON / norm;
     store<f32>(s.quotients + (<usize>i << 2), quotient < NO_DAMPING * p.smallestNorm ? 0 : <f32>quotient);
   }
   // Panel by panel, so that wide rows, whose products are added up in parts, find their sums in the first-level cache.
   for (let j: usize = 0, end = <usize>p.columns; j < end; j += 16) {
     gemm(rows, 16, p.stride, s.unit, row, 4, p.panels + j * row, 64, row << 4, s.cosines + (j << 2), tileRow, false);
   }
-  softmaxRows(p, s, changetype<Output>(output), first, rows);
+  softmaxRows(p, s, sums, first, rows);
   if (!p.isBackward) return;
 
   const queryRanks = ranksOf(p.query), answerRanks = ranksOf(p.answer);
@@ -174,6 +178,7 @@ export function loraSum(problem: usize, chunks: i32): f64 {
     sums.heat += others.heat;
     sums.magnitude += others.magnitude;
     sums.weights += others.weights;
+    sums.smallestNorm = min(sums.smallestNorm, others.smallestNorm);
     for (let t = target + OUTPUT_BYTES, from = source + OUTPUT_BYTES; t < end; t += 16, from += 16) {
       v128.store(t, f32x4.add(v128.load(t), v128.load(from)));
     }

@@ -75,6 +75,8 @@ export class Output {
   heat: f64;
   magnitude: f64;
   weights: f64;
+  /** The smallest norm of an anchor but 0. */
+  smallestNorm: f64;
 }
 
 export const OUTPUT_BYTES: usize = 64;

@@ -214,7 +214,10 @@ function smallestOf({ f64 }: KernelMemory, norms: number, count: number): number
 }
 
 /** ∂cos/∂a is at most 2/|a|; a row's gradient has one such term of each anchor, and each negative. */
-function isBounded({ coefficients, temperature }: ContrastiveProblem, smallestNorm: number): boolean {
+export function isBounded(
+  { coefficients, temperature }: Pick<ContrastiveProblem, 'coefficients' | 'temperature'>,
+  smallestNorm: number,
+): boolean {
   let most = 0;
   for (let i = 0; i < coefficients.length; i++) most = Math.max(most, coefficients[i]!);
   return (most * coefficients.length) / temperature < BOUND && smallestNorm > 1 / BOUND;

@@ -3,7 +3,7 @@ import type { LoraContrastiveProblem, LoraContrastiveResult } from '../kernels.j
 import { asMatrix, commonWidth } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
 import { loraForward } from '../scalar/lora.js';
-import { HIGHEST_TEMPERATURE, isRough, LOWEST_TEMPERATURE } from './contrastive.js';
+import { HIGHEST_TEMPERATURE, isBounded, isRough, LOWEST_TEMPERATURE } from './contrastive.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /**
@@ -56,6 +56,8 @@ interface Side extends Record<(typeof SIDE_FIELDS)[number], number> {
   pointer: number;
   adapter: Adapter;
 }
+/** `Output` as an array. */
+type Sums = [heat: number, magnitude: number, weights: number, smallestNorm: number];
 type Fields = Record<(typeof PROBLEM_FIELDS)[number], number>;
 
 /** Multiply-adds that threads share: those of several chunks. */
@@ -151,10 +153,14 @@ export function loraContrastive(
     loss += lossOfChunk(memory, problem, fields.results, first, Math.min(first + chunkRows, n), losses);
   }
   if (!Number.isFinite(loss)) return undefined;
+  const squares = memory.call.loraSum(block, chunks);
+  const at = fields.outputs / 8;
+  const [total, magnitude, weights, smallestAnchor] = memory.f64.subarray(at, at + 4) as unknown as Sums;
+  // Where gradients of rows may be beyond float32, the calls one by one tell.
+  if (!isBounded(problem, Math.min(smallestNorm, smallestAnchor))) return undefined;
   if (!isBackward) return { loss };
-  if (!Number.isFinite(memory.call.loraSum(block, chunks))) return undefined;
-  const [total, magnitude, weights] = memory.f64.subarray(fields.outputs / 8, fields.outputs / 8 + 3);
-  const heat = { total: total!, magnitude: magnitude!, weights: weights! };
+  if (!Number.isFinite(squares)) return undefined;
+  const heat = { total, magnitude, weights };
   return {
     loss,
     gradients: {
