@@ -24,6 +24,7 @@ import * as plain from './plain.mjs';
 import { runSafetensors } from './safetensors.mjs';
 import { runStep } from './step.mjs';
 import { runEmbedding } from './text.mjs';
+import { runThreads } from './threads.mjs';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc');
@@ -301,7 +302,7 @@ if ('step'.includes(only)) {
   useKernelBackend('simd');
   console.log('\nstep: whole training steps of an adapter of 384 rank 8 with AdamW, one call against calls one by one');
   console.log([''.padEnd(54), 'composed ms', 'one call ms', 'ratio'].map(pad).join(' '));
-  for (const n of [64, 256, 1024, 4096]) runStep(n, 8);
+  for (const n of [64, 256, 1024, 4096]) compareStep(n, 8);
 }
 if ('loader'.includes(only)) {
   const count = 1_000_000;
@@ -508,7 +509,7 @@ if ('streaming'.includes(only)) {
   }
 }
 
-function runStep(n, rank) {
+function compareStep(n, rank) {
   const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
   const start = LoRAAdapter.from(numberAdapter(DIM, rank));
   for (const row of start.loraB) for (let k = 0; k < row.length; k++) row[k] *= 0.1;
@@ -554,6 +555,8 @@ function* manyExamples(count) {
 if ('embed'.includes(only)) await runEmbedding();
 
 if ('step'.includes(only)) runStep();
+
+if ('threads'.includes(only)) runThreads();
 
 if ('safetensors'.includes(only)) runSafetensors();
 
