@@ -11,9 +11,9 @@ export const BATCHES = [64, 256, 1024, 4096];
 /** Steps whose losses and weights are compared before any is timed. */
 const COMPARED = 5;
 
-/** Ways to do the step here by column; each takes what `contrastive` is given beside adapters. */
+/** Ways to do the step here by column: what `contrastive` is given beside adapters, and what is called before, untimed. */
 export const WAYS = {
-  float32: {},
+  float32: { options: {} },
 };
 
 /** `npm run bench -- step`: each way against the calls one by one. */
@@ -28,15 +28,20 @@ export function runStep() {
     const expected = train(composed);
     const steps = { composed: composed.step };
     for (const name of names) {
-      const trainer = trainerOf(data, WAYS[name]);
+      const trainer = trainerOf(data, WAYS[name].options);
       expectSame(`step, batch ${n}, ${name}`, train(trainer), expected);
       steps[name] = trainer.step;
     }
-    const ms = measure(steps);
+    const ms = measure(steps, name => prepare(WAYS[name]));
     const cells = names.flatMap(name => [ms[name].toFixed(3), `×${(ms.composed / ms[name]).toFixed(2)}`]);
     print([`step, batch ${n}`, ms.composed.toFixed(3), ...cells]);
     releaseKernelMemory();
   }
+}
+
+/** Called before each turn of a way or of something else, which is none. */
+export function prepare(way) {
+  (way ?? WAYS.float32).before?.();
 }
 
 /** Seeded rows and an adapter whose B is not zero, so that both of its matrices have gradients from the first step. */
@@ -99,14 +104,17 @@ export function train({ step, weights }) {
  * difference is bounded: signs of the smallest gradients are a matter of rounding.
  */
 export function expectSame(name, actual, expected, { loss = 1e-5, moves = 1e-2 } = {}) {
-  actual.losses.forEach((value, i) => {
-    const difference = Math.abs(value - expected.losses[i]) / expected.losses[i];
-    if (!(difference <= loss)) throw new Error(`${name}: the loss of step ${i} is off by ${difference}`);
-  });
+  const differences = differencesOf(actual, expected);
+  if (!(differences.loss <= loss)) throw new Error(`${name}: a loss is off by ${differences.loss}`);
+  if (!(differences.moves <= moves)) throw new Error(`${name}: the weights moved otherwise by ${differences.moves}`);
+}
+
+/** The largest relative difference of the losses, and the root mean square of the moves' differences against theirs. */
+export function differencesOf(actual, expected) {
   const squares = values => values.reduce((sum, value) => sum + value * value, 0);
-  const differences = actual.moves.map((value, i) => value - expected.moves[i]);
-  const difference = Math.sqrt(squares(differences) / squares(expected.moves));
-  if (!(difference <= moves)) throw new Error(`${name}: the weights moved otherwise by ${difference}`);
+  const ofLosses = actual.losses.map((value, i) => Math.abs(value / expected.losses[i] - 1));
+  const ofMoves = actual.moves.map((value, i) => value - expected.moves[i]);
+  return { loss: Math.max(...ofLosses), moves: Math.sqrt(squares(ofMoves) / squares(expected.moves)) };
 }
 
 /** Mulberry32, which everybody has. */
