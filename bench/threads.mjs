@@ -41,12 +41,12 @@ export function runThreads() {
   useKernelThreads(1);
 }
 
-/** Sets the number of threads and waits until they have started. */
+/** Sets the number of threads and waits as long as helpers take to start, so that every turn begins from the same rest. */
 export function startThreads(count) {
   useKernelThreads(count);
-  if (count === 1) return;
   LossComputer.contrastive(warmUp, warmUp);
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, START);
+  LossComputer.contrastive(warmUp, warmUp);
 }
 
 const { anchors: warmUp } = batchOf(256);
