@@ -13,6 +13,7 @@ const numeric = [
   'int16',
   'keep-best',
   'kernels',
+  'kernel-threads',
   'lora-adapter',
   'mine-hard-negatives',
   'negative-mining',

@@ -22,7 +22,9 @@ import { runContinual } from './continual.mjs';
 import { measure, measureAsync, peakWhile } from './measure.mjs';
 import * as plain from './plain.mjs';
 import { runSafetensors } from './safetensors.mjs';
+import { runStep } from './step.mjs';
 import { runEmbedding } from './text.mjs';
+import { runThreads } from './threads.mjs';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc');
@@ -166,7 +168,7 @@ for (const [kind, make] of [
   });
   const states = new Map(names.map(name => [name, { loraA: plain.adamState(DIM, 4), loraB: plain.adamState(4, DIM) }]));
   const optimizers = new Map();
-  compare(`AdamW step, ${what}`, {
+  compare(`AdamW, ${what}`, {
     plain: () => {
       for (const [name, { loraA, loraB }] of plainMoved) {
         plain.adamw(loraA, plainGradients.get(name).gradA, states.get(name).loraA, { lr: 1e-12 });
@@ -313,12 +315,6 @@ if ('adapters'.includes(only)) {
       }
     }
   }
-}
-if ('step'.includes(only)) {
-  useKernelBackend('simd');
-  console.log('\nstep: whole training steps of an adapter of 384 rank 8 with AdamW, one call against calls one by one');
-  console.log([''.padEnd(54), 'composed ms', 'one call ms', 'ratio'].map(pad).join(' '));
-  for (const n of [64, 256, 1024, 4096]) runStep(n, 8);
 }
 if ('loader'.includes(only)) {
   const count = 1_000_000;
@@ -525,43 +521,6 @@ if ('streaming'.includes(only)) {
   }
 }
 
-function runStep(n, rank) {
-  const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
-  const start = LoRAAdapter.from(numberAdapter(DIM, rank));
-  for (const row of start.loraB) for (let k = 0; k < row.length; k++) row[k] *= 0.1;
-  const training = backward => {
-    const query = LoRAAdapter.from(start);
-    const adapters = new Map([['query', query]]);
-    const optimizer = new AdamW(adapters, { lr: 1e-3 });
-    return () => {
-      const { loss, gradients } = backward(query, adapters);
-      optimizer.step(new Map([['query', gradients]]));
-      return loss;
-    };
-  };
-  const variants = {
-    composed: () =>
-      training(query => {
-        const { output, backward } = query.trace(anchors);
-        const { loss, gradients } = LossComputer.contrastive(output, positives, null, { gradients: true });
-        return { loss, gradients: backward(gradients) };
-      }),
-    oneCall: () =>
-      training((_, adapters) => {
-        const options = { adapters, through: { anchors: 'query' }, gradients: true };
-        const { loss, adapterGradients } = LossComputer.contrastive(anchors, positives, null, options);
-        return { loss, gradients: adapterGradients.get('query') };
-      }),
-  };
-  const name = `step: batch ${n}, rank ${rank}`;
-  // The losses of the first ten steps.
-  const losses = Object.values(variants).map(make => Array.from({ length: n > 1024 ? 2 : 10 }, make()));
-  expectEqual(name, losses[1], losses[0], 1e-5);
-  const ms = measure(Object.fromEntries(Object.entries(variants).map(([each, make]) => [each, make()])));
-  const cells = [ms.composed.toFixed(3), ms.oneCall.toFixed(3), `×${(ms.composed / ms.oneCall).toFixed(2)}`];
-  console.log([name.padEnd(54), ...cells].map(pad).join(' '));
-}
-
 function* manyExamples(count) {
   const words = ['find', 'the', 'file', 'that', 'holds', 'a', 'word', 'and', 'list', 'its', 'lines'];
   const text = i => Array.from({ length: 12 }, (_, k) => words[(i * (k + 7)) % words.length]).join(' ');
@@ -569,6 +528,10 @@ function* manyExamples(count) {
 }
 
 if ('embed'.includes(only)) await runEmbedding();
+
+if ('step'.includes(only)) runStep();
+
+if ('threads'.includes(only)) runThreads();
 
 if ('safetensors'.includes(only)) runSafetensors();
 

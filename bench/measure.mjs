@@ -10,13 +10,18 @@ const LEAST_SAMPLE = 0.2;
 
 /**
  * @param {Record<string, () => unknown>} variants Functions that do the same work.
+ * @param {(name: string) => void} before Called before each turn of a variant, untimed.
  * @returns {Record<string, number>} Median milliseconds by variant.
  */
-export function measure(variants) {
-  const entries = Object.entries(variants).map(([name, run]) => ({ name, run, repeat: warmUp(run), samples: [] }));
+export function measure(variants, before = () => {}) {
+  const entries = Object.entries(variants).map(([name, run]) => {
+    before(name);
+    return { name, run, repeat: warmUp(run), samples: [] };
+  });
   const end = performance.now() + LEAST_TIME * entries.length;
   for (let turn = 0; turn < LEAST_TURNS || performance.now() < end; turn++) {
-    for (const { run, repeat, samples } of entries) {
+    for (const { name, run, repeat, samples } of entries) {
+      before(name);
       const start = performance.now();
       for (let i = 0; i < repeat; i++) run();
       samples.push((performance.now() - start) / repeat);

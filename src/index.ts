@@ -21,7 +21,13 @@ export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
 export { readJsonl } from './jsonl.js';
 export { KeepBest } from './keep-best.js';
-export { kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
+export {
+  kernelBackend,
+  kernelThreads,
+  releaseKernelMemory,
+  useKernelBackend,
+  useKernelThreads,
+} from './kernel-backend.js';
 export { LoRAAdapter } from './lora-adapter.js';
 export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
 export { sequence } from './lr-schedulers/sequence.js';

@@ -23,12 +23,14 @@ describe('the barrel', () => {
       'continualMetrics',
       'cosineSimilarity',
       'kernelBackend',
+      'kernelThreads',
       'mineHardNegatives',
       'readJsonl',
       'releaseKernelMemory',
       'sequence',
       'splitPairs',
       'useKernelBackend',
+      'useKernelThreads',
     ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());
     expect(Object.keys(library.default)).toEqual(original);

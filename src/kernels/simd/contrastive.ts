@@ -46,6 +46,11 @@ interface Backward {
   candidates: number;
 }
 
+/** Multiply-adds that threads share. */
+export function contrastiveWork({ anchors, candidates, wanted }: ContrastiveProblem): number {
+  return (wanted ? 2 : 1) * anchors.length * candidates.length * (anchors[0]?.length ?? 0);
+}
+
 /** Block after block of anchors: cosines, softmax, gradient; never the whole n × m matrix. */
 export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): ContrastiveResult {
   const { anchors, positives, candidates: candidateRows, kind, own, groups, temperature, wanted } = problem;
@@ -249,7 +254,7 @@ function exactHeat(problem: ContrastiveProblem): number {
 
 /** Anchors: weights · candidates. Candidates: weightsᵀ · anchors, added up over the blocks. */
 function multiplyBack(
-  { call, f32 }: KernelMemory,
+  memory: KernelMemory,
   { stride, blockStride }: Shape,
   block: Block,
   { data, count }: Candidates,
@@ -261,12 +266,12 @@ function multiplyBack(
   const weightRow = 4 * blockStride;
   const { anchors, candidates } = backward;
   if (wanted.anchors && count > 0) {
-    call.gemm(block.rows, stride, count, weights, weightRow, 4, data, row, 64, anchors, row, 0);
+    memory.gemm(block.rows, stride, count, weights, weightRow, 4, data, row, 64, anchors, row, 0);
   } else {
-    f32.fill(0, anchors / 4, anchors / 4 + block.rows * stride);
+    memory.f32.fill(0, anchors / 4, anchors / 4 + block.rows * stride);
   }
   if (!wanted.candidates) return;
-  call.gemm(count, stride, block.rows, weights, 4, weightRow, block.data, row, 64, candidates, row, 1);
+  memory.gemm(count, stride, block.rows, weights, 4, weightRow, block.data, row, 64, candidates, row, 1);
 }
 
 function readAnchorGradients(

@@ -60,6 +60,13 @@ interface Side extends Record<(typeof SIDE_FIELDS)[number], number> {
 type Sums = [heat: number, magnitude: number, weights: number, smallestNorm: number];
 type Fields = Record<(typeof PROBLEM_FIELDS)[number], number>;
 
+/** Multiply-adds that threads share: those of several chunks. */
+export function loraContrastiveWork(problem: LoraContrastiveProblem): number {
+  const { anchors, candidates } = problem;
+  if (anchors.length <= groupRowsOf(problem)) return 0;
+  return anchors.length * candidates.length * anchors[0]!.length;
+}
+
 /**
  * The loss and the adapters' gradients in two passes over chunks: candidates, then anchors. Undefined for what is not
  * cheaper so, or has numbers beyond float32.
@@ -137,7 +144,7 @@ export function loraContrastive(
     memory.i32.set(groups.anchors, fields.anchorGroups / 4);
     memory.i32.set(groups.candidates, fields.candidateGroups / 4);
   }
-  memory.forEach('loraCandidates', Math.ceil(m / chunkRows), block, scratch);
+  memory.forEach('loraCandidates', Math.ceil(m / chunkRows), block, scratch, m * stride * (4 + 2 * ranks));
   const smallestNorm = smallestOf(memory, fields.norms, m);
   // A row that counts for no anchor would not show in the loss, and spoil gradients.
   if (Number.isNaN(smallestNorm)) return undefined;
