@@ -106,8 +106,9 @@ function composedTrainer({ anchors, positives, adapter }) {
   const query = adapters.get('query');
   const options = { temperature: TEMPERATURE, gradients: true, wrt: ['anchors'] };
   const step = () => {
-    const { loss, gradients } = LossComputer.contrastive(query.forward(anchors), positives, null, options);
-    const { gradA, gradB } = query.backward(gradients);
+    const { output, backward } = query.trace(anchors);
+    const { loss, gradients } = LossComputer.contrastive(output, positives, null, options);
+    const { gradA, gradB } = backward(gradients);
     optimizer.step(new Map([['query', { gradA, gradB }]]));
     return loss;
   };

@@ -23,17 +23,18 @@ export function useKernelBackend(backend: KernelBackend): void {
   if (!chooseKernels(backend)) throw new Error("useKernelBackend: WebAssembly SIMD is missing here; use 'scalar'");
 }
 
-/** More would only wait for each other. */
+/** No machine that runs this has more cores to spare. */
 const MOST_THREADS = 256;
 
 /**
- * Chooses how many threads the SIMD kernels compute on from now on, the calling one included. Default 1. Calls stay
- * synchronous, and results are the same to the bit whatever the number. Large losses, their gradients and searches are shared; what
- * takes less than some 0.1 ms stays on one thread. As many threads as there are free cores is best.
+ * Chooses how many threads the SIMD kernels compute on from now on, the calling thread included. Default 1. Calls stay
+ * synchronous, and results do not depend on the number of threads, to the bit. Threads share large losses, their
+ * gradients and searches; small calls stay on the calling thread. More threads than free cores gain nothing.
  *
- * Helper threads start with the first call that is large enough, which does not wait for them, and sleep between calls.
- * They do not keep the process alive; `useKernelThreads(1)` and `releaseKernelMemory()` end them, after the latter the
- * next large call starts new ones. A helper that fails is done without. The scalar kernels compute on one thread always.
+ * Helper threads start with the first large call, which does not wait for them, and sleep between calls. They do not keep
+ * the process alive. `useKernelThreads(1)` and `releaseKernelMemory()` end them; after the latter the next large call
+ * starts new ones. If a helper fails, the calling thread does its work. Memory that threads share comes beside that of
+ * small calls. The scalar kernels always compute on one thread.
  *
  * @param count 1 to 256; 1 for no helpers.
  * @throws TypeError or RangeError for another number; Error where memory cannot be shared, as in a page that is not

@@ -38,7 +38,7 @@ export function cosineRows(memory: KernelMemory, anchors: Rows, candidates: Rows
   }
 }
 
-/** For a call that may have to start again: leaves out the anchors that were visited before. */
+/** For a call that may have to start again: skips the anchors that were visited before. */
 export function eachAnchorOnce(visit: AnchorVisit): AnchorVisit {
   let next = 0;
   return (anchor, cosines) => {

@@ -95,7 +95,7 @@ export function scanWork(queries: UnitRows, { count }: PackedRows): number {
   return queries.count < LEAST_SHARED ? 0 : queries.count * count * queries.width;
 }
 
-/** For a call that may have to start again: leaves out the blocks of candidates that a query was shown before. */
+/** For a call that may have to start again: skips the blocks of candidates that a query was shown before. */
 export function eachCandidateOnce(queries: number, visit: ScanVisit): ScanVisit {
   const last = new Int32Array(queries).fill(-1);
   return (query, count, indices, cosines) => {

@@ -1,10 +1,9 @@
 import { type Helper, SLOTS, startHelper } from './helper.js';
 
-/** Words between slots that different threads write: a cache line. */
 const { generation, kernel, count, pointer, scratch, stride, next, active, failed, ended, words } = SLOTS;
 
 /** How often the caller looks whether the helpers are done before it sleeps: some 50 µs. */
-const LOOKS = 2000;
+const LOOKS = 6000;
 /** The caller gives the helpers up after this many milliseconds, or as many times what it took for its own share. */
 const PATIENCE_MS = 2000;
 const PATIENCE = 10;
@@ -71,7 +70,7 @@ export class KernelThreads {
     return isDone;
   }
 
-  /** Ends the helpers; each goes once it has finished what it does. */
+  /** Ends the helpers. */
   end(): void {
     Atomics.store(this.#control, ended, 1);
     Atomics.add(this.#control, generation, 2);
