@@ -47,12 +47,16 @@ function median(values) {
   return sorted[Math.floor(sorted.length / 2)];
 }
 
-/** The same for functions that return promises and take long. */
-export async function measureAsync(variants) {
+/** The same for functions that return promises and take long; `before` is awaited. */
+export async function measureAsync(variants, before = () => {}) {
   const entries = Object.entries(variants).map(([name, run]) => ({ name, run, samples: [] }));
-  for (const { run } of entries) await run();
+  for (const { name, run } of entries) {
+    await before(name);
+    await run();
+  }
   for (let turn = 0; turn < LEAST_TURNS; turn++) {
-    for (const { run, samples } of entries) {
+    for (const { name, run, samples } of entries) {
+      await before(name);
       const start = performance.now();
       await run();
       samples.push(performance.now() - start);

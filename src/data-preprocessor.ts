@@ -283,7 +283,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   _tokenize(text: string): number[] {
     const { tokenizer } = this.config;
     if (tokenizer) return checkTokens(text, tokenizer(text));
-    return this.#words.tokenize(text, this);
+    return this.#words.tokenize(text, this, this.embeddingCache.has(text));
   }
 
   /**
