@@ -2,6 +2,7 @@
 
 import {
   AdamW,
+  kernelThreads,
   LoRAAdapter,
   LossComputer,
   releaseKernelMemory,
