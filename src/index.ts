@@ -28,6 +28,7 @@ export { sequence } from './lr-schedulers/sequence.js';
 export { mineHardNegatives } from './mine-hard-negatives.js';
 export { AdamW, SGD } from './optimizers.js';
 export { Retriever } from './retriever.js';
+export { readTensors, writeTensors } from './tensors.js';
 export { NgramEmbedder } from './text/ngram-embedder.js';
 export { splitPairs } from './text/split-pairs.js';
 
@@ -100,6 +101,8 @@ export type { AdamWOptions, SGDOptions } from './optimizers.js';
 export type { Interval } from './retriever/bootstrap.js';
 export type { RelevantCandidates } from './retriever/relevant.js';
 export type { EvaluateOptions, RetrievalEvaluation, RetrievalMetrics, SearchResult } from './retriever.js';
+export type { Dtype, TensorData } from './tensors/dtypes.js';
+export type { ReadTensor, Tensor, TensorFile } from './tensors.js';
 export type { NgramEmbedderOptions, NgramEmbedderState } from './text/ngram-embedder.js';
 export type { PairSplit, SplitPairsOptions, SplitPart, SplitSummary, TextPair } from './text/split-pairs.js';
 export type {
