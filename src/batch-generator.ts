@@ -22,7 +22,7 @@ import { checkArray, checkCount, checkIterable, throwNonFinite } from './interna
 import { kernels } from './kernels/index.js';
 import { withJson } from './kernels/matrix.js';
 import { cosineOf } from './kernels/vector.js';
-import type { Batch, EmbeddedExample, ProcessedExample, Vector } from './types.js';
+import type { Batch, EmbeddedExample, ProcessedExample, Stateful, Vector } from './types.js';
 
 /** A batch and where it stands in the training. */
 export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
@@ -50,7 +50,9 @@ export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
  * for (const { epoch, step, batch } of batches.epochs(2)) console.log(epoch, step, batch.size);
  * ```
  */
-export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implements IterableIterator<Batch<E>> {
+export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
+  implements IterableIterator<Batch<E>>, Stateful<BatchGeneratorState>
+{
   /** The examples. */
   data: E[];
   /** The configuration in force. */

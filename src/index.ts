@@ -17,6 +17,7 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 
 // What the port adds.
 
+export { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
 export { readJsonl } from './jsonl.js';
@@ -117,6 +118,7 @@ export type {
   MutableVector,
   ProcessedExample,
   Rows,
+  Stateful,
   Through,
   TrainingExample,
   Vector,

@@ -23,12 +23,16 @@ describe('the barrel', () => {
       'continualMetrics',
       'cosineSimilarity',
       'kernelBackend',
+      'loadCheckpoint',
       'mineHardNegatives',
       'readJsonl',
+      'readTensors',
       'releaseKernelMemory',
+      'saveCheckpoint',
       'sequence',
       'splitPairs',
       'useKernelBackend',
+      'writeTensors',
     ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());
     expect(Object.keys(library.default)).toEqual(original);
