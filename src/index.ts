@@ -52,6 +52,7 @@ export type {
   ProcessOptions,
   Tokenizer,
 } from './data-preprocessor/options.js';
+export type { DataPreprocessorState } from './data-preprocessor/preprocessor-state.js';
 export type { FisherInfo, OptimalParams } from './ewc-manager/diagonal.js';
 export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
