@@ -13,8 +13,10 @@ import {
   loadCheckpoint,
   ReduceLROnPlateau,
   saveCheckpoint,
+  useKernelBackend,
 } from '../../dist/index.js';
 
+if (process.env.KERNEL_BACKEND) useKernelBackend(process.env.KERNEL_BACKEND);
 const DIM = 48;
 const task = phase =>
   Array.from({ length: 40 }, (_, i) => ({
