@@ -1,4 +1,5 @@
 import { checkExample } from './batch-generator/check-data.js';
+import { checkDataFingerprint, dataFingerprintOf } from './batch-generator/data-fingerprint.js';
 import {
   batchesBefore,
   batchesIn,
@@ -232,6 +233,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
       stepsBefore: this.#batchesBefore(),
       orderHash: hash,
     };
+    const fingerprint = dataFingerprintOf(this.data);
+    if (fingerprint !== undefined) state.fingerprint = fingerprint;
     const isChanged =
       this.#origin?.hash !== hash ||
       this.#origin.config !== text ||
@@ -252,7 +255,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
    * @param state What {@link stateDict} returned, also after a round trip through JSON, of a generator with equally
    *   many examples and an equal configuration.
    * @throws TypeError or RangeError, with nothing changed, for a state of another data length or configuration, of data
-   *   whose texts or qualities give another order or other batches, or a damaged one.
+   *   whose embeddings differ or whose texts or qualities give another order or other batches, or a damaged one. Delete
+   *   `state.fingerprint` to go on with other embeddings.
    */
   loadStateDict(state: BatchGeneratorState): void {
     const taken = epochDataOf(this.data, this.config, this.#taken);
@@ -263,6 +267,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
       starts: Boolean(noDuplicates),
       permutation: this._createIndices === createIndices && !sampleWeights && !shard && !(noDuplicates && dropLast),
     });
+    checkDataFingerprint('loadStateDict', state.fingerprint, this.data);
     const { epoch, currentIndex, stepsBefore, orderHash, order } = parsed;
     const cut: EpochCut = order ? { indices: order.indices, starts: order.starts } : this.#cut(epoch, taken);
     if (!order && orderHash !== undefined && orderHash !== hashOfCut(cut))
