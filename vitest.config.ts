@@ -5,6 +5,7 @@ const numeric = [
   'batch-generator',
   'bad-input',
   'checkpoint-chain',
+  'checkpoint-resume',
   'contrastive-adapters',
   'contrastive-negatives',
   'ewc-continual',

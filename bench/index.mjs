@@ -18,6 +18,7 @@ import {
   releaseKernelMemory,
   useKernelBackend,
 } from 'microlora-training-utils';
+import { runCheckpoint } from './checkpoint.mjs';
 import { runContinual } from './continual.mjs';
 import { measure, measureAsync, peakWhile } from './measure.mjs';
 import * as plain from './plain.mjs';
@@ -542,6 +543,8 @@ if ('step'.includes(only)) runStep();
 if ('threads'.includes(only)) runThreads();
 
 if ('safetensors'.includes(only)) runSafetensors();
+
+if ('checkpoint'.includes(only)) runCheckpoint();
 
 if ('continual'.includes(only)) {
   useKernelBackend('simd');

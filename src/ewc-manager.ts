@@ -79,7 +79,7 @@ import {
   float32Matrix,
   storeFlat,
 } from './kernels/matrix.js';
-import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, Rows } from './types.js';
+import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, Rows, Stateful } from './types.js';
 
 export interface EWCStats {
   /** Number of `computeFisher` calls since the last `reset`. */
@@ -120,7 +120,7 @@ export type EWCEvents = {
  * console.log(ewc.computePenalty(adapters)); // 0
  * ```
  */
-export class EWCManager extends TypedEmitter<EWCEvents> {
+export class EWCManager extends TypedEmitter<EWCEvents> implements Stateful<EWCState> {
   /** The configuration in force. What is written to it counts from the next call; `normalize` is read only when made. */
   config: EWCConfig;
   /**
@@ -575,6 +575,20 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     this.#isNormalized = state.isNormalized;
     if (config.lambda !== undefined) this.#defaultLambda = state.isDefaultLambda ? config.lambda : undefined;
     if (stats) this.stats = stats;
+  }
+
+  /** What {@link loadStateDict} takes, ready for JSON: {@link export} without options. */
+  stateDict(): EWCState {
+    return this.export();
+  }
+
+  /**
+   * Takes over a state as {@link import} without options does.
+   *
+   * @throws TypeError or RangeError, with nothing changed, as {@link import}.
+   */
+  loadStateDict(state: EWCState): void {
+    this.import(state);
   }
 }
 

@@ -117,6 +117,20 @@ export type WithPerRow<PerRow extends boolean> = PerRow extends true ? { perRow:
 export type LossWithGradients<Derivatives extends keyof LossResult = 'gradients' | 'targetGradients'> = LossResult &
   Required<Pick<LossResult, Derivatives>>;
 
+/**
+ * What can be saved and go on from there: everything here that has state, and any object of the caller's with these two
+ * methods. `saveCheckpoint` takes such parts.
+ *
+ * @typeParam S The state: plain objects, arrays, numbers, texts, truth values and null; typed arrays where the caller
+ *   does not need JSON.
+ */
+export interface Stateful<S = unknown> {
+  /** The state as it is now, a copy. */
+  stateDict(): S;
+  /** Takes over a state, or throws and changes nothing. */
+  loadStateDict(state: S): void;
+}
+
 /** A low-rank adapter as edge-net's MicroLoRA holds it: `y = x + scaling · x · loraA · loraB`. */
 export interface Adapter {
   /** dim × rank. */
