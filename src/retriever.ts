@@ -1,5 +1,8 @@
 import { withDefaults } from './internal/options.js';
-import { checkArray, checkCount, checkFiniteRows, checkSeed, checkWidth } from './internal/validate.js';
+import { checkArray, checkCount, checkFiniteRows, checkOneOf, checkSeed, checkWidth } from './internal/validate.js';
+import { kernels } from './kernels/index.js';
+import type { Precision } from './kernels/kernels.js';
+import { type Int16Panels, packInt16 } from './kernels/packed-int16.js';
 import { type PackedRows, packRows } from './kernels/packed-rows.js';
 import { bootstrapIntervals, type Interval } from './retriever/bootstrap.js';
 import { eachChunk } from './retriever/chunks.js';
@@ -15,6 +18,15 @@ export interface SearchResult {
   indices: Int32Array[];
   /** Their cosines. */
   scores: Float32Row[];
+}
+
+export interface SearchOptions {
+  /**
+   * What the first pass over all candidates computes in; the results are the same to the last bit. `'int16'` rounds
+   * entries of unit rows to 16-bit integers, and scores again in `'float32'` what that may rank wrongly. Default
+   * `'float32'`.
+   */
+  precision?: Precision;
 }
 
 export interface EvaluateOptions {
@@ -78,6 +90,8 @@ export class Retriever {
   readonly size: number;
 
   readonly #packed: PackedRows;
+  /** Made by the first search that wants them. */
+  #int16: Int16Panels | undefined;
 
   static {
     packedCandidatesOf = retriever => retriever.#packed;
@@ -98,17 +112,25 @@ export class Retriever {
   /**
    * The `k` nearest candidates of each query, best first; all of them where there are fewer than `k`.
    *
+   * `precision: 'int16'` gives the same result sooner on the SIMD backend. Its first search rounds the candidates to
+   * 16-bit integers, which are kept: 2 more bytes an entry. A proven bound of the rounding, √dim / 32767 and little
+   * more, tells which candidates need the cosine in float32. Where too many are that close to the `k`-th, the query is
+   * searched again in float32. On the scalar backend the option changes nothing.
+   *
    * @param queries At least one row of `dim` numbers.
    * @param k At least 1.
    * @throws TypeError or RangeError that names the argument, the row and the value.
    */
-  search(queries: Rows, k: number): SearchResult {
+  search(queries: Rows, k: number, options: SearchOptions = {}): SearchResult {
+    const { precision } = withDefaults('search', { precision: 'float32' as Precision }, options);
+    checkOneOf('search', 'precision', precision, ['float32', 'int16']);
     this.#checkQueries('search', queries);
     checkCount('search', 'k', k);
+    const int16 = precision === 'int16' ? this.#int16Panels() : undefined;
     const kept = Math.min(k, this.size);
     const result: SearchResult = { indices: [], scores: [] };
     eachChunk(queries, kept, chunk => {
-      for (const { indices, scores } of topCandidates(chunk, this.#packed, kept)) {
+      for (const { indices, scores } of topCandidates(chunk, this.#packed, kept, undefined, int16)) {
         result.indices.push(indices);
         result.scores.push(scores);
       }
@@ -172,6 +194,12 @@ export class Retriever {
       write(result.intervals, name, cutOff, intervals[c]!);
     });
     return result;
+  }
+
+  #int16Panels(): Int16Panels | undefined {
+    if (kernels().name === 'scalar') return undefined;
+    this.#int16 ??= packInt16(this.#packed);
+    return this.#int16;
   }
 
   #checkQueries(call: string, queries: Rows): void {

@@ -24,7 +24,7 @@ import type { SequencePart } from '../lr-schedulers/sequence.js';
 import type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from '../lr-schedulers/warmup.js';
 import type { HardNegativeOptions } from '../mine-hard-negatives.js';
 import type { AdamWOptions, SGDOptions } from '../optimizers.js';
-import type { EvaluateOptions } from '../retriever.js';
+import type { EvaluateOptions, SearchOptions } from '../retriever.js';
 import type { NgramEmbedderOptions } from '../text/ngram-embedder.js';
 import type { SplitPairsOptions } from '../text/split-pairs.js';
 
@@ -156,6 +156,7 @@ const OPTIONS = {
   SGD: namesOf<SGDOptions>({ ...SGD_OPTIONS, momentum: ANY }),
   KeepBest: namesOf<KeepBestOptions>({ mode: ANY, patience: ANY }),
   continualMetrics: namesOf<ContinualMetricsOptions>({ higherIsBetter: FLAG, baseline: ANY }),
+  search: namesOf<SearchOptions>({ precision: ANY }),
   evaluate: namesOf<EvaluateOptions>({ at: ANY, seed: ANY }),
   mineHardNegatives: namesOf<HardNegativeOptions>({
     count: ANY,

@@ -35,6 +35,19 @@ export function cosines16(
   }
 }
 
+/**
+ * The part of `cosines16` that some of the columns are. The problem is its arguments and the columns of a part, a
+ * multiple of 16, 4 bytes each.
+ */
+export function cosines16Part(problem: usize, part: i32, scratch: usize): void {
+  const step = load<i32>(problem, 32), first = part * step, width = load<i32>(problem, 8);
+  cosines16(
+    load<i32>(problem), min(step, load<i32>(problem, 4) - first), width,
+    load<usize>(problem, 12), load<usize>(problem, 16),
+    load<usize>(problem, 20) + (<usize>(first >> 1) * width << 2), load<usize>(problem, 24) + (<usize>first << 2), load<usize>(problem, 28),
+  );
+}
+
 function tile2(pairs: i32, a: usize, aRow: usize, b: usize, c: usize, cRow: usize): void {
   let c00 = i32x4.splat(0), c01 = c00, c02 = c00, c03 = c00;
   let c10 = c00, c11 = c00, c12 = c00, c13 = c00;
