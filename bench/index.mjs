@@ -99,6 +99,10 @@ if ('search, int16, mineHardNegatives, evaluate'.includes(only)) {
     plain: () => [plain.ranks(queries, candidates, relevant, cosine)],
     library: () => [retriever.evaluate(queries, relevant).ranks],
   });
+  compare('evaluate, 20,000 candidates, int16, 100 queries', {
+    plain: () => [plain.ranks(queries, candidates, relevant, cosine)],
+    library: () => [retriever.evaluate(queries, relevant, { precision: 'int16' }).ranks],
+  });
   compare('mineHardNegatives, 5 of 20,000, 100 queries', {
     plain: () => plain.mineFromCorpus(queries, candidates, relevant, 5, 0.2, cosine),
     library: () => mineHardNegatives(queries, retriever, relevant, { count: 5, maxSimilarity: 0.2 }),

@@ -113,6 +113,7 @@ describe('useKernelThreads', () => {
       () => retriever.search(queries.slice(0, 17), 5),
       () => retriever.search(queries, 10, { precision: 'int16' }),
       () => retriever.evaluate(queries, relevant),
+      () => retriever.evaluate(queries, relevant, { precision: 'int16' }),
       () => mineHardNegatives(queries, retriever, relevant, { count: 3, relativeMargin: 0.1 }),
     );
     const all = (): string[] => work.map(run => digest(run()));

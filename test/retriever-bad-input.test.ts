@@ -52,6 +52,11 @@ const searches: Row[] = [
     RangeError,
     () => retriever.search(rows, 1, untyped({ precision: 'int8' })),
   ],
+  [
+    `evaluate: precision must be 'float32' | 'int16', got "int8"`,
+    RangeError,
+    () => retriever.evaluate(rows, [0, 1], untyped({ precision: 'int8' })),
+  ],
   ['search: k must be an integer of at least 1, got 0', RangeError, () => retriever.search(rows, 0)],
   ['search: k must be an integer of at least 1, got 1.5', RangeError, () => retriever.search(rows, 1.5)],
   ['search: k must be an integer of at least 1, got Infinity', RangeError, () => retriever.search(rows, Infinity)],

@@ -6,7 +6,7 @@ import { int16Error, packInt16 } from '../src/kernels/packed-int16.js';
 import { dotOf, type PackedRows, packRows, type UnitRows, unitRows } from '../src/kernels/packed-rows.js';
 import { mulberry32 } from './support/golden.js';
 
-/** Search with a first pass in 16-bit integers: the pass against its definition, the result against float32. */
+/** Search and evaluation with a first pass in 16-bit integers: the pass against its definition, the result against float32. */
 
 const SCALE = 32767;
 const backend = kernelBackend();
@@ -37,8 +37,12 @@ function integersOf(row: Float32Array): number[] {
   return Array.from(unitRows([row], 0, 1).data, value => Math.floor(SCALE * value + 0.5));
 }
 
+/** Searches, and evaluates with some relevant candidates. */
 function expectSame(queries: Rows, retriever: Retriever, k: number): void {
-  expect(retriever.search(queries, k, { precision: 'int16' })).toEqual(retriever.search(queries, k));
+  const precision = 'int16';
+  expect(retriever.search(queries, k, { precision })).toEqual(retriever.search(queries, k));
+  const relevant = queries.map((_, i) => [i, 3 * i + 1, 7 * i + 4].map(j => j % retriever.size));
+  expect(retriever.evaluate(queries, relevant, { precision })).toEqual(retriever.evaluate(queries, relevant));
 }
 
 /** Rows whose entries, except maybe the last, all round the same way, by nearly one half. */
@@ -112,8 +116,8 @@ describe('cosines in 16-bit integers', () => {
   });
 });
 
-describe("search with precision 'int16'", () => {
-  it('is the search in float32 to the last bit, near ties included', () => {
+describe("search and evaluate with precision 'int16'", () => {
+  it('are those in float32 to the last bit, near ties included', () => {
     const spread = fc.constantFrom(1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-7);
     const shape = fc.record({ width: fc.integer({ min: 1, max: 70 }), m: fc.integer({ min: 1, max: 120 }) });
     fc.assert(
@@ -127,7 +131,7 @@ describe("search with precision 'int16'", () => {
     );
   });
 
-  it('is so for rows of few values, with many ties', () => {
+  it('are so for rows of few values, with many ties', () => {
     const row = fc.array(fc.integer({ min: -2, max: 2 }), { minLength: 3, maxLength: 3 });
     fc.assert(
       fc.property(
@@ -140,7 +144,7 @@ describe("search with precision 'int16'", () => {
     );
   });
 
-  it('is so for rows with all mass in one entry, tiny and huge ones, and duplicates', () => {
+  it('are so for rows with all mass in one entry, tiny and huge ones, and duplicates', () => {
     const width = 24;
     const rows = [...sharpRows(width), ...rowsOf(30, width, 1)];
     const scaled = rows.map((row, i) => Float64Array.from(row, value => value * 2 ** (40 * (i % 31) - 600)));
@@ -148,7 +152,7 @@ describe("search with precision 'int16'", () => {
     for (const k of [1, 3, 40, 500]) expectSame([...rows, ...scaled], retriever, k);
   });
 
-  it('is so where more candidates than it keeps differ by less than the rounding', () => {
+  it('are so where more candidates than it keeps differ by less than the rounding', () => {
     const width = 384;
     const random = mulberry32(4);
     const base = worstRow(width);
@@ -165,7 +169,7 @@ describe("search with precision 'int16'", () => {
     expectSame(rowsOf(n, width, n), new Retriever(rowsOf(m, width, m)), 10);
   });
 
-  it('outlives kernel memory, and a change of the backend', () => {
+  it('outlive kernel memory, and a change of the backend', () => {
     const queries = rowsOf(3, 50, 1);
     const retriever = new Retriever(rowsOf(200, 50, 2));
     const found = retriever.search(queries, 5);

@@ -157,7 +157,7 @@ const OPTIONS = {
   KeepBest: namesOf<KeepBestOptions>({ mode: ANY, patience: ANY }),
   continualMetrics: namesOf<ContinualMetricsOptions>({ higherIsBetter: FLAG, baseline: ANY }),
   search: namesOf<SearchOptions>({ precision: ANY }),
-  evaluate: namesOf<EvaluateOptions>({ at: ANY, seed: ANY }),
+  evaluate: namesOf<EvaluateOptions>({ at: ANY, seed: ANY, precision: ANY }),
   mineHardNegatives: namesOf<HardNegativeOptions>({
     count: ANY,
     range: ANY,
