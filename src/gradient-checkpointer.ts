@@ -56,7 +56,7 @@ interface LinkedCall {
 /** What `backward` returns. */
 export interface CallGradients<Gradient, Params = unknown> {
   /** Gradient with respect to the input of the first call. */
-  gradInput: Gradient;
+  gradInputs: Gradient;
   /** The `gradParams` of every call of the chain, first call first; undefined for a call without. */
   gradParams: (Params | undefined)[];
 }
@@ -86,8 +86,8 @@ export interface MemoryEstimate {
  * const { output, backward } = checkpointer.chain(new Array(10).fill(double), [1, 2]);
  * console.log(output); // [ 1024, 2048 ]
  *
- * const { gradInput, stats } = backward([1, 0]);
- * console.log(gradInput, stats.forwardCalls, stats.peakLiveStates); // [ 1024, 0 ] 16 4
+ * const { gradInputs, stats } = backward([1, 0]);
+ * console.log(gradInputs, stats.forwardCalls, stats.peakLiveStates); // [ 1024, 0 ] 16 4
  * ```
  */
 export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
@@ -133,7 +133,7 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
    * copied first, one level deep, so that the function may write to its own; it is kept once.
    *
    * @param backwardFn Takes the input and the gradient of the output; returns the gradient of the input, alone or as
-   *   `{ gradInput, gradParams }`. Needed for `backward`.
+   *   `{ gradInputs, gradParams }`. Needed for `backward`.
    * @returns What the function returns. Where it throws, nothing is remembered.
    */
   checkpoint<Input, Output>(
@@ -193,21 +193,21 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
       if (!backwardFn) throw new TypeError(`${name} has no backwardFn`);
     });
     const gradParams = new Array<Params | undefined>(calls.length);
-    let gradInput: unknown = gradOutput;
+    let gradInputs: unknown = gradOutput;
     try {
       for (let i = calls.length - 1; i >= 0; i--) {
         const { call, backwardFn } = calls[i]!;
         const parts = splitGradients(
           `backward: backwardFn of call ${i}`,
-          backwardFn!(this._shallowCopy(call!.input), gradInput),
+          backwardFn!(this._shallowCopy(call!.input), gradInputs),
         );
-        gradInput = parts.gradInput;
+        gradInputs = parts.gradInputs;
         gradParams[i] = parts.gradParams as Params | undefined;
       }
     } finally {
       this.#forget(calls);
     }
-    return { gradInput: gradInput as Gradient, gradParams };
+    return { gradInputs: gradInputs as Gradient, gradParams };
   }
 
   #forget(linked: readonly LinkedCall[]): void {

@@ -249,7 +249,7 @@ export class LoRAAdapter implements Adapter {
         const { hidden } = this.#run('backward', rows);
         const ofRows = this.#gradients('backward', 'rows', rows, hidden, gradRows);
         const { gradInputs, ...gradParams } = ofRows;
-        return { gradInput: gradInputs, gradParams };
+        return { gradInputs, gradParams };
       },
     };
   }

@@ -56,8 +56,8 @@ export const LRSchedulers = {
   // What the port adds.
 
   /**
-   * From `baseLR` to `endLR` at `totalSteps`, by a power of the share of steps that are left (TensorFlow's
-   * `PolynomialDecay`): `endLR + (baseLR − endLR) · (1 − step / totalSteps)^power`.
+   * From `baseLR` to `minLR` at `totalSteps`, by a power of the share of steps that are left (TensorFlow's
+   * `PolynomialDecay`): `minLR + (baseLR − minLR) · (1 − step / totalSteps)^power`.
    */
   polynomial,
 

@@ -678,9 +678,9 @@ const options: Row[] = [
     () => LRSchedulers.oneCycle(1, 1, 1, { finalDiv: 0.5 }),
   ],
   [
-    "oneCycle: anneal must be 'linear' | 'cos', got \"cosine\"",
+    "oneCycle: anneal must be 'linear' | 'cosine', got \"cos\"",
     RangeError,
-    () => LRSchedulers.oneCycle(1, 1, 1, { anneal: untyped('cosine') }),
+    () => LRSchedulers.oneCycle(1, 1, 1, { anneal: untyped('cos') }),
   ],
   [
     'polynomial: power must be a finite number above 0, got 0',
@@ -688,9 +688,9 @@ const options: Row[] = [
     () => LRSchedulers.polynomial(1, 1, 1, { power: 0 }),
   ],
   [
-    'polynomial: endLR must be at most baseLR (1), got 2',
+    'polynomial: minLR must be at most baseLR (1), got 2',
     RangeError,
-    () => LRSchedulers.polynomial(1, 1, 1, { endLR: 2 }),
+    () => LRSchedulers.polynomial(1, 1, 1, { minLR: 2 }),
   ],
   ['polynomial: options must be an object, got 2', TypeError, () => LRSchedulers.polynomial(1, 1, 1, untyped(2))],
   [
@@ -720,9 +720,9 @@ const options: Row[] = [
     () => LRSchedulers.warmupStableDecay(1, 1, 1, { decaySteps: -1 }),
   ],
   [
-    "warmupStableDecay: decay must be 'linear' | 'cosine' | '1-sqrt', got \"sqrt\"",
+    "warmupStableDecay: decayType must be 'linear' | 'cosine' | '1-sqrt', got \"sqrt\"",
     RangeError,
-    () => LRSchedulers.warmupStableDecay(1, 1, 1, { decay: untyped('sqrt') }),
+    () => LRSchedulers.warmupStableDecay(1, 1, 1, { decayType: untyped('sqrt') }),
   ],
   [
     'warmupStableDecay: minLR must be at most baseLR (1), got 2',

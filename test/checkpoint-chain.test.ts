@@ -26,7 +26,7 @@ function countingSteps(n: number): ChainStep<number, number>[] {
     },
     backward: (x: number, gradY: number) => {
       if (x !== i || gradY !== n - 1 - i) throw new Error(`step ${i} goes back from state ${x}, gradient ${gradY}`);
-      return { gradInput: gradY + 1, gradParams: i };
+      return { gradInputs: gradY + 1, gradParams: i };
     },
   }));
 }
@@ -34,8 +34,8 @@ function countingSteps(n: number): ChainStep<number, number>[] {
 function statsOf(n: number, options: ChainOptions): ChainStats {
   const { output, backward } = new GradientCheckpointer(options).chain(countingSteps(n), 0);
   expect(output).toBe(n);
-  const { gradInput, gradParams, stats } = backward(0);
-  expect(gradInput).toBe(n);
+  const { gradInputs, gradParams, stats } = backward(0);
+  expect(gradInputs).toBe(n);
   expect(gradParams).toEqual(Array.from({ length: n }, (_, i) => i));
   return stats;
 }
@@ -237,7 +237,7 @@ describe('gradients', () => {
           const inner = outputOf(x).map((y, i) => (1 - y * y) * gradY.x[i]!);
           const sum = inner.reduce((a, b) => a + b, 0);
           return {
-            gradInput: { x: inner.map((g, i) => g * w[i]! + 0.1 * sum) },
+            gradInputs: { x: inner.map((g, i) => g * w[i]! + 0.1 * sum) },
             gradParams: inner.map((g, i) => g * x[i]!),
           };
         },
@@ -258,8 +258,8 @@ describe('gradients', () => {
       fc.property(problem, fc.integer({ min: 0, max: 10 }), ({ weights, x }, spare) => {
         const gradientsOf = (options: ChainOptions): object => {
           const { output, backward } = new GradientCheckpointer(options).chain(tanhSteps(weights), { x });
-          const { gradInput, gradParams } = backward({ x: [1, 2, 3] });
-          return { output, gradInput, gradParams };
+          const { gradInputs, gradParams } = backward({ x: [1, 2, 3] });
+          return { output, gradInputs, gradParams };
         };
         const expected = gradientsOf({ strategy: 'store-all' });
         const budget: ChainOptions = { strategy: 'budget', memoryBudget: 48 + 12 * spare };
@@ -279,8 +279,8 @@ describe('gradients', () => {
         const { backward } = new GradientCheckpointer({ strategy: 'binomial', slots: 2 }).chain(tanhSteps(weights), {
           x,
         });
-        const { gradInput, gradParams } = backward({ x: [1, 2, 3] });
-        expectGradient(([moved]) => weighted(weights, moved!), [x], [gradInput.x]);
+        const { gradInputs, gradParams } = backward({ x: [1, 2, 3] });
+        expectGradient(([moved]) => weighted(weights, moved!), [x], [gradInputs.x]);
         expectGradient(moved => weighted(moved, x), weights, gradParams as number[][]);
       }),
       { numRuns: 20 },
@@ -309,8 +309,8 @@ describe('gradients', () => {
       rows,
     );
     expect(output).toEqual(outputs.at(-1));
-    const { gradInput, gradParams, stats } = backward(rows);
-    expect(gradInput).toEqual(gradRows);
+    const { gradInputs, gradParams, stats } = backward(rows);
+    expect(gradInputs).toEqual(gradRows);
     expect(gradParams).toEqual(expected);
     expect(stats).toEqual({ forwardCalls: 7, recomputations: 3, peakLiveStates: 2, peakBytes: 96 });
     for (const adapter of fresh) expect(() => adapter.backward(rows)).toThrow('backward: call forward first');
@@ -376,7 +376,7 @@ describe('determinism', () => {
     for (const determinism of ['shape', 'value'] as const) {
       for (const options of STRATEGIES) {
         const chain = new GradientCheckpointer({ ...options, determinism }).chain(new Array(9).fill(copy), state);
-        expect(chain.backward(state).gradInput).toBe(state);
+        expect(chain.backward(state).gradInputs).toBe(state);
       }
     }
   });
@@ -427,7 +427,7 @@ describe('misuse', () => {
 
   it('a second backward', () => {
     const { backward } = new GradientCheckpointer().chain([double, double], [1]);
-    expect(backward([1]).gradInput).toEqual([4]);
+    expect(backward([1]).gradInputs).toEqual([4]);
     expect(() => backward([1])).toThrow(AGAIN);
   });
 
@@ -447,7 +447,7 @@ describe('misuse', () => {
         'backward: gradOutput must be a typed array, a number, or an array or plain object of these, got undefined',
       ),
     );
-    expect(backward([1]).gradInput).toEqual([2]);
+    expect(backward([1]).gradInputs).toEqual([2]);
   });
 
   it('a step that throws in the first pass', () => {
@@ -509,7 +509,7 @@ describe('misuse', () => {
     const steps = [double, double];
     const { backward } = new GradientCheckpointer().chain(steps, [1]);
     steps.length = 0;
-    expect(backward([1]).gradInput).toEqual([4]);
+    expect(backward([1]).gradInputs).toEqual([4]);
   });
 
   it('options of the call go before those of the constructor', () => {

@@ -146,7 +146,7 @@ describe('backward', () => {
       input => scale(k, input),
       x,
       (input, gradY) => ({
-        gradInput: scale(k, gradY),
+        gradInputs: scale(k, gradY),
         gradParams: input.reduce((sum, value, i) => sum + value * gradY[i]!, 0),
       }),
     );
@@ -158,7 +158,7 @@ describe('backward', () => {
     times(checkpointer, 9, [5]);
     const output = times(checkpointer, 5, times(checkpointer, 3, hidden));
     expect(output).toEqual([30, 60]);
-    expect(checkpointer.backward(output, [1, 10])).toEqual({ gradInput: [30, 300], gradParams: [315, 210, 126] });
+    expect(checkpointer.backward(output, [1, 10])).toEqual({ gradInputs: [30, 300], gradParams: [315, 210, 126] });
     expect(checkpointer.getStats()).toMatchObject({ checkpoints: 5, storedCheckpoints: 2, storedFunctions: 2 });
   });
 
@@ -171,14 +171,14 @@ describe('backward', () => {
       (x, gradY) => [2 * x[0]! * gradY[0]!],
     );
     input[0] = 100;
-    expect(checkpointer.backward(output, [1])).toEqual({ gradInput: [6], gradParams: [undefined] });
+    expect(checkpointer.backward(output, [1])).toEqual({ gradInputs: [6], gradParams: [undefined] });
   });
 
   it('starts anew from an output that has gone back', () => {
     const checkpointer = new GradientCheckpointer();
     const first = times(checkpointer, 2, [1]);
     checkpointer.backward(first, [1]);
-    expect(checkpointer.backward(times(checkpointer, 3, first), [1])).toEqual({ gradInput: [3], gradParams: [2] });
+    expect(checkpointer.backward(times(checkpointer, 3, first), [1])).toEqual({ gradInputs: [3], gradParams: [2] });
   });
 
   it('numbers the calls that remain, each with its own output', () => {

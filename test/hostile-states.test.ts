@@ -147,7 +147,7 @@ describe('states that hold themselves or are 20,000 levels deep', () => {
     for (let i = 0; i < 1000; i++) nested = [nested];
     const step = { forward: (x: unknown) => x, backward: (_: unknown, gradY: unknown) => gradY };
     const { backward } = new GradientCheckpointer({ determinism: 'value' }).chain([step], nested);
-    expect(backward(nested).gradInput).toBe(nested);
+    expect(backward(nested).gradInputs).toBe(nested);
   });
 });
 

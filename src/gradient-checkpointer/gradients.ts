@@ -3,12 +3,12 @@
  *
  * @throws TypeError where there is no gradient of the input.
  */
-export function splitGradients(name: string, returned: unknown): { gradInput: unknown; gradParams: unknown } {
+export function splitGradients(name: string, returned: unknown): { gradInputs: unknown; gradParams: unknown } {
   const isPair =
-    typeof returned === 'object' && returned !== null && ('gradInput' in returned || 'gradParams' in returned);
-  const { gradInput, gradParams } = (isPair ? returned : { gradInput: returned }) as Record<string, unknown>;
-  if (gradInput === undefined || gradInput === null) {
-    throw new TypeError(`${name} must return the gradient of its input, got ${gradInput}`);
+    typeof returned === 'object' && returned !== null && ('gradInputs' in returned || 'gradParams' in returned);
+  const { gradInputs, gradParams } = (isPair ? returned : { gradInputs: returned }) as Record<string, unknown>;
+  if (gradInputs === undefined || gradInputs === null) {
+    throw new TypeError(`${name} must return the gradient of its input, got ${gradInputs}`);
   }
-  return { gradInput, gradParams };
+  return { gradInputs, gradParams };
 }

@@ -50,7 +50,7 @@ export class ChainRun<State, Params> {
     if (this.#isSpent) throw new Error('backward: this chain has gone back before, which released its states');
     this.#isSpent = true;
     const gradParams = new Array<Params | undefined>(this.#steps.length);
-    let gradInput = gradOutput;
+    let gradInputs = gradOutput;
     try {
       const isInputChanged = fingerprint(this.#held[0]!.state, true) !== this.#inputFingerprint;
       // By value the comparison of every state finds it, and tells it from a step's own doing.
@@ -62,15 +62,15 @@ export class ChainRun<State, Params> {
         this.#compare(top.index, top.state, `the input of step ${top.index} was changed after the first pass`);
         const state = this.#advance(i + 1);
         const name = `backward of step ${i}`;
-        const gradients = runStep(name, () => this.#steps[i]!.backward(state, gradInput));
+        const gradients = runStep(name, () => this.#steps[i]!.backward(state, gradInputs));
         const parts = splitGradients(`chain: ${name}`, gradients);
-        gradInput = parts.gradInput as State;
+        gradInputs = parts.gradInputs as State;
         gradParams[i] = parts.gradParams as Params | undefined;
       }
     } finally {
       this.#held = [];
     }
-    return { gradInput, gradParams, stats: { ...this.#stats } };
+    return { gradInputs, gradParams, stats: { ...this.#stats } };
   }
 
   /** Computes the state that step `end - 1` takes from the top one, holding others on the way as planned. */

@@ -1,11 +1,11 @@
 /**
  * What the backward of a step or a call returns: the gradient of its input, alone or with `gradParams`, which may be anything.
  */
-export type InputGradient<Gradient, Params = unknown> = Gradient | { gradInput: Gradient; gradParams: Params };
+export type InputGradient<Gradient, Params = unknown> = Gradient | { gradInputs: Gradient; gradParams: Params };
 
 /**
  * One step of a chain. A state is a typed array, a number, or an array or plain object of these, nested at will; so is
- * a gradient, which must have no key `gradInput`.
+ * a gradient, which must have no key `gradInputs`.
  */
 export interface ChainStep<State, Params = unknown> {
   /** The next state. Must leave its input as it is, and return the same whenever the input is the same. */
@@ -36,7 +36,7 @@ export interface ChainStats {
 /** What a chain's `backward` returns. */
 export interface ChainGradients<State, Params = unknown> {
   /** Gradient with respect to the chain's input. */
-  gradInput: State;
+  gradInputs: State;
   /** The `gradParams` of every step, in the order of the steps; undefined for a step without. */
   gradParams: (Params | undefined)[];
   /** Counts of both passes. */

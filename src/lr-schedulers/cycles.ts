@@ -29,12 +29,12 @@ export interface OneCycleOptions {
   anneal?: Anneal;
 }
 
-type Anneal = 'linear' | 'cos';
+type Anneal = 'linear' | 'cosine';
 
 /** Share of the way to the next rate at a share of the steps to it. */
 const ANNEALS: Record<Anneal, (progress: number) => number> = {
   linear: progress => progress,
-  cos: progress => 1 - halfCosine(progress),
+  cosine: progress => 1 - halfCosine(progress),
 };
 
 export function cosineWarmRestarts(

@@ -11,7 +11,7 @@ export interface PolynomialOptions {
   /** Exponent of the share of steps that are left, above 0. Default 1: a straight line. */
   power?: number;
   /** The rate at the end, from 0 to `baseLR`. Default 0. */
-  endLR?: number;
+  minLR?: number;
 }
 
 export function constant(baseLR: number, _step?: number, _totalSteps?: number, opts?: object): number {
@@ -35,9 +35,9 @@ export function cosine(baseLR: number, step: number, totalSteps: number, opts: C
 
 export function polynomial(baseLR: number, step: number, totalSteps: number, opts: PolynomialOptions = {}): number {
   const call = 'polynomial';
-  const { power, endLR } = withDefaults(call, { power: 1, endLR: 0 }, opts);
+  const { power, minLR } = withDefaults(call, { power: 1, minLR: 0 }, opts);
   checkRate(call, 'baseLR', baseLR);
   checkNumber(call, 'power', power, { above: 0 });
-  checkFloor(call, 'endLR', endLR, baseLR);
-  return between(endLR, baseLR, (1 - progressOf(call, step, totalSteps)) ** power);
+  checkFloor(call, 'minLR', minLR, baseLR);
+  return between(minLR, baseLR, (1 - progressOf(call, step, totalSteps)) ** power);
 }

@@ -26,14 +26,14 @@ export interface WarmupStableDecayOptions extends WarmupOptions {
   /**
    * The share of the fall that is left at share p of the decay: 1 − p, half a cosine, or 1 − √p. Default `'linear'`.
    */
-  decay?: Decay;
+  decayType?: DecayType;
   /** The rate where the rise starts and the decay ends, from 0 to `baseLR`. Default 0. */
   minLR?: number;
 }
 
-type Decay = 'linear' | 'cosine' | '1-sqrt';
+type DecayType = 'linear' | 'cosine' | '1-sqrt';
 
-const DECAYS: Record<Decay, (progress: number) => number> = {
+const DECAYS: Record<DecayType, (progress: number) => number> = {
   linear: progress => 1 - progress,
   cosine: halfCosine,
   '1-sqrt': progress => 1 - Math.sqrt(progress),
@@ -80,17 +80,22 @@ export function warmupStableDecay(
   opts: WarmupStableDecayOptions = {},
 ): number {
   const call = 'warmupStableDecay';
-  const defaults = { ...DEFAULTS, decaySteps: checkTotal(call, totalSteps) / 10, decay: 'linear' as const, minLR: 0 };
-  const { decaySteps, decay, minLR, ...warmup } = withDefaults(call, defaults, opts);
+  const defaults = {
+    ...DEFAULTS,
+    decaySteps: checkTotal(call, totalSteps) / 10,
+    decayType: 'linear' as const,
+    minLR: 0,
+  };
+  const { decaySteps, decayType, minLR, ...warmup } = withDefaults(call, defaults, opts);
   checkRate(call, 'baseLR', baseLR);
   checkFloor(call, 'minLR', minLR, baseLR);
   checkWarmup(call, warmup);
   checkNumber(call, 'decaySteps', decaySteps, { min: 0 });
-  checkOneOf(call, 'decay', decay, Object.keys(DECAYS) as Decay[]);
+  checkOneOf(call, 'decayType', decayType, Object.keys(DECAYS) as DecayType[]);
   const current = Math.min(checkStep(call, step), totalSteps);
   if (current < warmup.warmupSteps) return between(minLR, baseLR, risen(current, warmup));
   const decayStart = Math.max(totalSteps - decaySteps, warmup.warmupSteps);
-  return between(minLR, baseLR, DECAYS[decay](progressSince(decayStart, current, totalSteps)));
+  return between(minLR, baseLR, DECAYS[decayType](progressSince(decayStart, current, totalSteps)));
 }
 
 function checkWarmup(call: string, { warmupSteps, warmupOffset }: Required<WarmupOptions>): void {
