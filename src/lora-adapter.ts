@@ -1,4 +1,3 @@
-import type { ChainStep } from './gradient-checkpointer/types.js';
 import { checkAdapter, checkedCopy, checkSameRank } from './internal/adapters.js';
 import { rowsOfJson } from './internal/json-rows.js';
 import { withDefaults } from './internal/options.js';
@@ -19,7 +18,7 @@ import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
 import { scalarKernels } from './kernels/scalar/index.js';
 import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
 import type { AdapterConfig } from './lora-adapter/peft-config.js';
-import type { Adapter, AdapterGradients, Bytes, Float32Row, Rows } from './types.js';
+import type { Adapter, AdapterGradients, Bytes, ChainStep, Float32Row, Rows } from './types.js';
 
 export interface LoRAAdapterOptions {
   /** Length of the input rows. */

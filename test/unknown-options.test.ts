@@ -76,7 +76,7 @@ const strict = {
   ],
   export: ['adapter', 'adapters', options => new EWCManager().export(options)],
   import: ['example', 'examples', options => new EWCManager().import(new EWCManager().export(), options)],
-  chain: ['slot', 'slots', options => new GradientCheckpointer().chain([step], 1, options)],
+  'GradientCheckpointer.chain': ['slot', 'slots', options => new GradientCheckpointer().chain([step], 1, options)],
   polynomial: ['endLr', 'minLR', options => LRSchedulers.polynomial(1, 0, 1, options)],
   warmupLinear: ['warmUpStep', 'warmupSteps', options => LRSchedulers.warmupLinear(1, 0, 1, options)],
   inverseSqrt: ['warmup', 'warmupSteps', options => LRSchedulers.inverseSqrt(1, 0, 1, options)],

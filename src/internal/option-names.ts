@@ -6,8 +6,7 @@ import type { DataPreprocessorOptions, ProcessOptions } from '../data-preprocess
 import type { FisherOptions } from '../ewc-manager/fisher-options.js';
 import type { EWCOptions } from '../ewc-manager/options.js';
 import type { ExportOptions, ImportOptions } from '../ewc-manager/provenance.js';
-import type { ChainOptions } from '../gradient-checkpointer/options.js';
-import type { GradientCheckpointerOptions } from '../gradient-checkpointer.js';
+import type { ChainOptions, GradientCheckpointerOptions } from '../gradient-checkpointer/options.js';
 import type { ReadJsonlOptions } from '../jsonl.js';
 import type { KeepBestOptions } from '../keep-best.js';
 import type { LoRAAdapterOptions } from '../lora-adapter.js';
@@ -132,7 +131,7 @@ const OPTIONS = {
   export: namesOf<ExportOptions>({ adapters: ANY }),
   import: namesOf<ImportOptions>({ adapters: ANY, examples: ANY }),
   computeFisher: namesOf<FisherOptions<unknown>>({ gradients: ANY, adapterGradients: ANY, through: ANY }),
-  chain: namesOf<ChainOptions>(CHAIN),
+  'GradientCheckpointer.chain': namesOf<ChainOptions>(CHAIN),
   polynomial: namesOf<PolynomialOptions>({ power: ANY, minLR: ANY }),
   warmupLinear: namesOf<WarmupOptions>(WARMUP),
   inverseSqrt: namesOf<WarmupOptions>(WARMUP),
