@@ -10,13 +10,18 @@ const LEAST_SAMPLE = 0.2;
 
 /**
  * @param {Record<string, () => unknown>} variants Functions that do the same work.
+ * @param {(name: string) => void} before Called before each turn of a variant, untimed.
  * @returns {Record<string, number>} Median milliseconds by variant.
  */
-export function measure(variants) {
-  const entries = Object.entries(variants).map(([name, run]) => ({ name, run, repeat: warmUp(run), samples: [] }));
+export function measure(variants, before = () => {}) {
+  const entries = Object.entries(variants).map(([name, run]) => {
+    before(name);
+    return { name, run, repeat: warmUp(run), samples: [] };
+  });
   const end = performance.now() + LEAST_TIME * entries.length;
   for (let turn = 0; turn < LEAST_TURNS || performance.now() < end; turn++) {
-    for (const { run, repeat, samples } of entries) {
+    for (const { name, run, repeat, samples } of entries) {
+      before(name);
       const start = performance.now();
       for (let i = 0; i < repeat; i++) run();
       samples.push((performance.now() - start) / repeat);
@@ -42,12 +47,16 @@ function median(values) {
   return sorted[Math.floor(sorted.length / 2)];
 }
 
-/** The same for functions that return promises and take long. */
-export async function measureAsync(variants) {
+/** The same for functions that return promises and take long; `before` is awaited. */
+export async function measureAsync(variants, before = () => {}) {
   const entries = Object.entries(variants).map(([name, run]) => ({ name, run, samples: [] }));
-  for (const { run } of entries) await run();
+  for (const { name, run } of entries) {
+    await before(name);
+    await run();
+  }
   for (let turn = 0; turn < LEAST_TURNS; turn++) {
-    for (const { run, samples } of entries) {
+    for (const { name, run, samples } of entries) {
+      await before(name);
       const start = performance.now();
       await run();
       samples.push(performance.now() - start);

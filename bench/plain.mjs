@@ -282,6 +282,31 @@ export function penalty(adapters, fishers, optima, lambda) {
   return (lambda / 2) * sum;
 }
 
+export function penaltyGradient(adapters, fishers, optima, lambda) {
+  const gradients = new Map();
+  for (const [name, { loraA, loraB }] of adapters) gradients.set(name, zeroGradients(loraA.length, loraB.length));
+  addPenaltyGradient(adapters, fishers, optima, lambda, gradients);
+  return gradients;
+}
+
+export function addPenaltyGradient(adapters, fishers, optima, lambda, gradients) {
+  for (const [name, { loraA, loraB }] of adapters) {
+    const { fisherA, fisherB } = fishers.get(name);
+    const optimum = optima.get(name);
+    const { gradA, gradB } = gradients.get(name);
+    for (let i = 0; i < loraA.length; i++) {
+      for (let k = 0; k < loraA[0].length; k++) {
+        gradA[i][k] += lambda * fisherA[i][k] * (loraA[i][k] - optimum.loraA[i][k]);
+      }
+    }
+    for (let k = 0; k < loraB.length; k++) {
+      for (let j = 0; j < loraB[0].length; j++) {
+        gradB[k][j] += lambda * fisherB[k][j] * (loraB[k][j] - optimum.loraB[k][j]);
+      }
+    }
+  }
+}
+
 export function applyGradient(adapters, fishers, optima, lambda, rate) {
   for (const [name, { loraA, loraB }] of adapters) {
     const { fisherA, fisherB } = fishers.get(name);
@@ -351,6 +376,15 @@ export function adamw(values, gradients, state, { lr, beta1 = 0.9, beta2 = 0.999
       values[i][j] -= lr * (weightDecay * values[i][j] + state.first[i][j] / correction1 / root);
     }
   }
+}
+
+export function adamState(height, width) {
+  return { step: 0, first: zeros(height, width), second: zeros(height, width) };
+}
+
+/** Gradients of an adapter as wide as it is high. */
+export function zeroGradients(dim, rank) {
+  return { gradA: zeros(dim, rank), gradB: zeros(rank, dim) };
 }
 
 export function zeros(rows, columns) {

@@ -1,6 +1,6 @@
 // Draws every learning-rate schedule from the functions themselves, as SVG.
 //
-//   node examples/schedules-picture.mjs > examples/schedules.svg
+//   node examples/schedules-picture.mjs > docs/schedules.svg
 
 import { LRSchedulers, ReduceLROnPlateau, sequence } from 'microlora-training-utils';
 

@@ -1,4 +1,5 @@
 import { checkExample } from './batch-generator/check-data.js';
+import { checkDataFingerprint, dataFingerprintOf } from './batch-generator/data-fingerprint.js';
 import {
   batchesBefore,
   batchesIn,
@@ -22,7 +23,7 @@ import { checkArray, checkCount, checkIterable, throwNonFinite } from './interna
 import { kernels } from './kernels/index.js';
 import { withJson } from './kernels/matrix.js';
 import { cosineOf } from './kernels/vector.js';
-import type { Batch, EmbeddedExample, ProcessedExample, Vector } from './types.js';
+import type { Batch, EmbeddedExample, ProcessedExample, Stateful, Vector } from './types.js';
 
 /** A batch and where it stands in the training. */
 export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
@@ -50,7 +51,9 @@ export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
  * for (const { epoch, step, batch } of batches.epochs(2)) console.log(epoch, step, batch.size);
  * ```
  */
-export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implements IterableIterator<Batch<E>> {
+export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
+  implements IterableIterator<Batch<E>>, Stateful<BatchGeneratorState>
+{
   /** The examples. */
   data: E[];
   /** The configuration in force. */
@@ -230,6 +233,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
       stepsBefore: this.#batchesBefore(),
       orderHash: hash,
     };
+    const fingerprint = dataFingerprintOf(this.data);
+    if (fingerprint !== undefined) state.fingerprint = fingerprint;
     const isChanged =
       this.#origin?.hash !== hash ||
       this.#origin.config !== text ||
@@ -250,7 +255,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
    * @param state What {@link stateDict} returned, also after a round trip through JSON, of a generator with equally
    *   many examples and an equal configuration.
    * @throws TypeError or RangeError, with nothing changed, for a state of another data length or configuration, of data
-   *   whose texts or qualities give another order or other batches, or a damaged one.
+   *   whose embeddings differ or whose texts or qualities give another order or other batches, or a damaged one. Delete
+   *   `state.fingerprint` to go on with other embeddings.
    */
   loadStateDict(state: BatchGeneratorState): void {
     const taken = epochDataOf(this.data, this.config, this.#taken);
@@ -261,6 +267,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample> implem
       starts: Boolean(noDuplicates),
       permutation: this._createIndices === createIndices && !sampleWeights && !shard && !(noDuplicates && dropLast),
     });
+    checkDataFingerprint('loadStateDict', state.fingerprint, this.data);
     const { epoch, currentIndex, stepsBefore, orderHash, order } = parsed;
     const cut: EpochCut = order ? { indices: order.indices, starts: order.starts } : this.#cut(epoch, taken);
     if (!order && orderHash !== undefined && orderHash !== hashOfCut(cut))

@@ -12,16 +12,17 @@ import {
   type ExampleSource,
   type ProcessOptions,
 } from './data-preprocessor/options.js';
+import { type DataPreprocessorState, parseState, statefulEmbedder } from './data-preprocessor/preprocessor-state.js';
 import { Run } from './data-preprocessor/run.js';
 import { checkExample, chunksOf, lengthOf, textsOf } from './data-preprocessor/source.js';
 import { WordTokenizer } from './data-preprocessor/word-tokenizer.js';
 import { withDefaults } from './internal/options.js';
 import type { Pace } from './internal/pace.js';
-import { type Random, randomFor } from './internal/random.js';
+import { mathRandom, type Random, type SeededRandom, seededRandomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
 import { checkIterable, checkSeed } from './internal/validate.js';
 import { NgramEmbedder } from './text/ngram-embedder.js';
-import type { ProcessedExample, TrainingExample } from './types.js';
+import type { ProcessedExample, Stateful, TrainingExample } from './types.js';
 
 /** Examples are handled in chunks of this many: what `stream` reads ahead. */
 const CHUNK = 128;
@@ -48,7 +49,7 @@ const LONG_TEXT = 1000;
  * console.log(example.inputEmb.length, example.inputTokens); // 1024 [ 0, 32 ]
  * ```
  */
-export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
+export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> implements Stateful<DataPreprocessorState> {
   /** The configuration in force. */
   config: DataPreprocessorConfig;
   /** Word → token. Stops growing at 50,000 words; later words become character tokens. */
@@ -60,6 +61,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   /** Running counts. */
   stats: PreprocessorStats = { processed: 0, filtered: 0, augmented: 0, cacheHits: 0 };
 
+  /** The generator of augmentation, where there is a seed. */
+  readonly #seeded: SeededRandom | undefined;
   readonly #random: Random;
   readonly #words = new WordTokenizer();
   #ngramEmbedder: NgramEmbedder | undefined;
@@ -92,7 +95,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
     if (this.config.deduplicate) this.stats.duplicates = 0;
     this.vocab = this.#words.vocabulary;
     this.embeddingCache = new EmbeddingCache(this.config.cacheBytes);
-    this.#random = randomFor(checkSeed('DataPreprocessor', this.config.seed));
+    this.#seeded = seededRandomFor(checkSeed('DataPreprocessor', this.config.seed));
+    this.#random = this.#seeded?.draw ?? mathRandom;
   }
 
   /**
@@ -283,7 +287,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   _tokenize(text: string): number[] {
     const { tokenizer } = this.config;
     if (tokenizer) return checkTokens(text, tokenizer(text));
-    return this.#words.tokenize(text, this);
+    return this.#words.tokenize(text, this, this.embeddingCache.has(text));
   }
 
   /**
@@ -365,6 +369,50 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> {
   /** The running counts with the sizes of vocabulary and cache. */
   getStats(): PreprocessorStats & { vocabSize: number; cacheSize: number } {
     return { ...this.stats, vocabSize: this.vocabSize, cacheSize: this.embeddingCache.size };
+  }
+
+  /**
+   * What a later run needs to make the same tokens, embeddings and variations: vocabulary, the generator of augmentation
+   * where there is a `seed`, the counts, and the state of an embedder that has one, as an `NgramEmbedder` does. Take it
+   * between two calls of `process`; in the middle of a `stream` it already counts the examples read ahead. The cache is
+   * no part of it.
+   */
+  stateDict(): DataPreprocessorState {
+    const { vocab, vocabSize, config, stats } = this;
+    return {
+      words: [...vocab.keys()],
+      tokens: [...vocab.values()],
+      vocabSize,
+      random: this.#seeded?.state() ?? null,
+      embeddingDim: config.embeddingDim ?? null,
+      embedder: statefulEmbedder(config.embedder)?.stateDict() ?? null,
+      stats: { ...stats },
+    };
+  }
+
+  /**
+   * Goes on where the state was taken. The embedder, where it has a state, takes over its own in place; the cache is then
+   * emptied.
+   *
+   * @param state What {@link stateDict} returned, also after a round trip through JSON, of a preprocessor made with the
+   *   same options.
+   * @throws TypeError or RangeError, with nothing changed, for what `stateDict` cannot have given, another
+   *   `embeddingDim`, a state with a seed or an embedder's state where this one has none or the other way round, and
+   *   when the embedder refuses its state.
+   */
+  loadStateDict(state: DataPreprocessorState): void {
+    const parsed = parseState(state, this.config, this.#seeded !== undefined);
+    const embedder = statefulEmbedder(this.config.embedder);
+    embedder?.loadStateDict(parsed.embedder);
+    if (embedder) this.embeddingCache.clear();
+    this.vocab.clear();
+    parsed.words.forEach((word, i) => {
+      this.vocab.set(word, parsed.tokens[i]!);
+    });
+    this.vocabSize = parsed.vocabSize;
+    if (parsed.random) this.#seeded!.restore(parsed.random);
+    if (callersEmbedder(this.config.embedder)) this.config.embeddingDim = parsed.embeddingDim ?? undefined;
+    this.stats = parsed.stats;
   }
 }
 

@@ -69,8 +69,17 @@ import {
   wrongType,
 } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
-import { bufferOf, copyRows, editableRows, float32Matrix, float64Matrix } from './kernels/matrix.js';
-import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, Rows } from './types.js';
+import {
+  bufferOf,
+  copyRows,
+  editableRows,
+  type Flat,
+  flatCopy,
+  flatten,
+  float32Matrix,
+  storeFlat,
+} from './kernels/matrix.js';
+import type { Adapter, AdapterGradients, EmbeddedExample, Float32Row, Rows, Stateful } from './types.js';
 
 export interface EWCStats {
   /** Number of `computeFisher` calls since the last `reset`. */
@@ -111,7 +120,7 @@ export type EWCEvents = {
  * console.log(ewc.computePenalty(adapters)); // 0
  * ```
  */
-export class EWCManager extends TypedEmitter<EWCEvents> {
+export class EWCManager extends TypedEmitter<EWCEvents> implements Stateful<EWCState> {
   /** The configuration in force. What is written to it counts from the next call; `normalize` is read only when made. */
   config: EWCConfig;
   /**
@@ -287,8 +296,14 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     const call = 'penaltyGradient';
     checkAdapters(call, adapters, checkFiniteRows);
     const gradients = new Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>();
-    for (const remembered of this.#remembered(call, adapters)) {
-      gradients.set(remembered.name, this.#gradientOf(call, remembered, float32Matrix));
+    for (const { name, adapter, penalty } of this.#remembered(call, adapters)) {
+      const { loraA, loraB } = adapter;
+      const gradient = {
+        gradA: float32Matrix(loraA.length, loraB.length),
+        gradB: float32Matrix(loraB.length, loraB[0]!.length),
+      };
+      this.#addTo(call, name, adapter, penalty, gradient);
+      gradients.set(name, gradient);
     }
     return gradients;
   }
@@ -311,27 +326,31 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     }
     const remembered = this.#remembered(call, adapters);
     checkFiniteGradients(call, grads);
-    // All are computed before any is added, as one may overflow.
-    const added = remembered
+    // All are computed before any is stored, as one may overflow.
+    const sums = remembered
       .filter(({ name }) => grads.has(name))
-      .map(each => ({ to: grads.get(each.name)!, gradient: this.#gradientOf(call, each, float64Matrix) }));
-    for (const { to, gradient } of added) {
-      kernels().addRows(to.gradA, gradient.gradA);
-      kernels().addRows(to.gradB, gradient.gradB);
+      .map(each => ({ to: grads.get(each.name)!, sum: this.#sumOf(call, each, grads.get(each.name)!) }));
+    for (const { to, sum } of sums) {
+      storeFlat(to.gradA, sum.gradA);
+      storeFlat(to.gradB, sum.gradB);
     }
   }
 
-  #gradientOf<Row extends Float32Array | Float64Array>(
+  /** Gradients and the penalty's, each matrix in one array: to make views of its rows would take longer than the sum. */
+  #sumOf(
     call: string,
     { name, adapter, penalty }: Remembered,
-    zeros: (height: number, width: number) => readonly Row[],
-  ): { gradA: readonly Row[]; gradB: readonly Row[] } {
-    const gradA = zeros(adapter.loraA.length, adapter.loraA[0]!.length);
-    const gradB = zeros(adapter.loraB.length, adapter.loraB[0]!.length);
-    penalty.addGradient({ gradA, gradB }, this.config.lambda);
-    const squares = kernels().sumOfSquares(gradA) + kernels().sumOfSquares(gradB);
-    if (!(squares < LARGEST_SQUARES)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
+    gradients: AdapterGradients,
+  ): { gradA: Flat; gradB: Flat } {
+    const [gradA, gradB] = [flatCopy(gradients.gradA), flatCopy(gradients.gradB)];
+    this.#addTo(call, name, adapter, penalty, { gradA: [gradA], gradB: [gradB] });
     return { gradA, gradB };
+  }
+
+  #addTo(call: string, name: string, adapter: Adapter, penalty: AdapterPenalty, gradients: AdapterGradients): void {
+    penalty.addGradient(gradients, this.config.lambda);
+    const squares = kernels().sumOfSquares(gradients.gradA) + kernels().sumOfSquares(gradients.gradB);
+    if (!(squares < LARGEST_SQUARES)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
   }
 
   /**
@@ -368,10 +387,20 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
       if (!optimal || !(diagonal || byFunction)) continue;
       checkRememberedShape(call, `${describeAdapter(name)}.loraA`, adapter.loraA, optimal.loraA);
       checkRememberedShape(call, `${describeAdapter(name)}.loraB`, adapter.loraB, optimal.loraB);
-      const memories = { optimalParams: optimal, ...(diagonal && { fisherInfo: diagonal.fisher }) };
-      for (const [map, matrices] of Object.entries(memories)) checkEdited(call, map, name, matrices, adapter);
-      if (byFunction) checkNumber(call, `${describeAdapter(name)}.scaling`, adapter.scaling);
-      const penalty = byFunction ? functionPenalty(byFunction, adapter) : diagonalPenalty(diagonal!, adapter);
+      const whole = (map: string, matrix: string, rows: Rows, like: Rows): Flat =>
+        bufferOf(rows) ?? checkEdited(call, `${map}.get(${describe(name)}).${matrix}`, rows, like);
+      const optimalA = whole('optimalParams', 'loraA', optimal.loraA, adapter.loraA);
+      const optimalB = whole('optimalParams', 'loraB', optimal.loraB, adapter.loraB);
+      let penalty: AdapterPenalty;
+      if (byFunction) {
+        checkNumber(call, `${describeAdapter(name)}.scaling`, adapter.scaling);
+        penalty = functionPenalty(byFunction, adapter);
+      } else {
+        const { fisher, constant } = diagonal!;
+        const fisherA = whole('fisherInfo', 'fisherA', fisher.fisherA, adapter.loraA);
+        const fisherB = whole('fisherInfo', 'fisherB', fisher.fisherB, adapter.loraB);
+        penalty = diagonalPenalty({ fisherA, fisherB, optimalA, optimalB, constant }, adapter);
+      }
       remembered.push({ name, adapter, penalty });
     }
     return remembered;
@@ -547,6 +576,20 @@ export class EWCManager extends TypedEmitter<EWCEvents> {
     if (config.lambda !== undefined) this.#defaultLambda = state.isDefaultLambda ? config.lambda : undefined;
     if (stats) this.stats = stats;
   }
+
+  /** What {@link loadStateDict} takes, ready for JSON: {@link export} without options. */
+  stateDict(): EWCState {
+    return this.export();
+  }
+
+  /**
+   * Takes over a state as {@link import} without options does.
+   *
+   * @throws TypeError or RangeError, with nothing changed, as {@link import}.
+   */
+  loadStateDict(state: EWCState): void {
+    this.import(state);
+  }
 }
 
 /** Below it every entry, and its sum with another, is within float32. */
@@ -570,14 +613,11 @@ interface Remembered {
   penalty: AdapterPenalty;
 }
 
-/** Checks matrices that the caller put in place of what was remembered, or put rows in. */
-function checkEdited(call: string, map: string, name: string, matrices: object, { loraA, loraB }: Adapter): void {
-  for (const [matrix, rows] of Object.entries(matrices) as [string, Rows][]) {
-    if (bufferOf(rows)) continue;
-    const label = `${map}.get(${describe(name)}).${matrix}`;
-    checkSameShape(call, label, rows, matrix.endsWith('A') ? loraA : loraB);
-    checkFiniteRows(call, label, rows);
-  }
+/** Checks a matrix that the caller put in place of what was remembered, or put rows in; its entries in one array. */
+function checkEdited(call: string, label: string, rows: Rows, like: Rows): Flat {
+  checkSameShape(call, label, rows, like);
+  checkFiniteRows(call, label, rows);
+  return flatten(rows);
 }
 
 function checkRememberedShape(call: string, name: string, rows: Rows, remembered: Rows): void {

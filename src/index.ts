@@ -17,17 +17,25 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 
 // What the port adds.
 
+export { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
 export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
 export { readJsonl } from './jsonl.js';
 export { KeepBest } from './keep-best.js';
-export { kernelBackend, releaseKernelMemory, useKernelBackend } from './kernel-backend.js';
+export {
+  kernelBackend,
+  kernelThreads,
+  releaseKernelMemory,
+  useKernelBackend,
+  useKernelThreads,
+} from './kernel-backend.js';
 export { LoRAAdapter } from './lora-adapter.js';
 export { ReduceLROnPlateau } from './lr-schedulers/reduce-on-plateau.js';
 export { sequence } from './lr-schedulers/sequence.js';
 export { mineHardNegatives } from './mine-hard-negatives.js';
 export { AdamW, SGD } from './optimizers.js';
 export { Retriever } from './retriever.js';
+export { readTensors, writeTensors } from './tensors.js';
 export { NgramEmbedder } from './text/ngram-embedder.js';
 export { splitPairs } from './text/split-pairs.js';
 
@@ -50,6 +58,7 @@ export type {
   ProcessOptions,
   Tokenizer,
 } from './data-preprocessor/options.js';
+export type { DataPreprocessorState } from './data-preprocessor/preprocessor-state.js';
 export type { FisherInfo, OptimalParams } from './ewc-manager/diagonal.js';
 export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
@@ -94,6 +103,8 @@ export type { AdamWOptions, SGDOptions } from './optimizers.js';
 export type { Interval } from './retriever/bootstrap.js';
 export type { RelevantCandidates } from './retriever/relevant.js';
 export type { EvaluateOptions, RetrievalEvaluation, RetrievalMetrics, SearchResult } from './retriever.js';
+export type { Dtype, TensorData } from './tensors/dtypes.js';
+export type { ReadTensor, Tensor, TensorFile } from './tensors.js';
 export type { NgramEmbedderOptions, NgramEmbedderState } from './text/ngram-embedder.js';
 export type { PairSplit, SplitPairsOptions, SplitPart, SplitSummary, TextPair } from './text/split-pairs.js';
 export type {
@@ -110,6 +121,7 @@ export type {
   MutableVector,
   ProcessedExample,
   Rows,
+  Stateful,
   Through,
   TrainingExample,
   Vector,

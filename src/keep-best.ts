@@ -18,7 +18,7 @@ import {
   describe,
 } from './internal/validate.js';
 import { copyRows, type FloatMatrix, toNestedArrays } from './kernels/matrix.js';
-import type { Adapter, MutableVector } from './types.js';
+import type { Adapter, MutableVector, Stateful } from './types.js';
 
 export interface KeepBestOptions {
   /** Whether the metric is to rise (an accuracy) or to fall (a loss). Default `'max'`. */
@@ -80,7 +80,7 @@ const MATRICES = ['loraA', 'loraB'] as const;
  * console.log(keep.best, keep.bestStep, keep.steps); // 0.7 1 4
  * ```
  */
-export class KeepBest {
+export class KeepBest implements Stateful<KeepBestState> {
   readonly #adapters: ReadonlyMap<string, Adapter>;
   /** The matrices as they were when this was made: their rows are written to. */
   readonly #matrices: ReadonlyMap<string, Pick<Adapter, 'loraA' | 'loraB'>>;

@@ -1,6 +1,7 @@
-import { checkOneOf } from './internal/validate.js';
-import { chooseKernels, kernels, releaseMemory } from './kernels/index.js';
+import { checkNumber, checkOneOf } from './internal/validate.js';
+import { chooseKernels, countThreads, kernels, releaseMemory, setThreads } from './kernels/index.js';
 import type { Kernels } from './kernels/kernels.js';
+import { whyNoHelpers } from './kernels/simd/helper.js';
 
 /** `'simd'`: WebAssembly SIMD. `'scalar'`: plain JavaScript. */
 export type KernelBackend = Kernels['name'];
@@ -22,10 +23,39 @@ export function useKernelBackend(backend: KernelBackend): void {
   if (!chooseKernels(backend)) throw new Error("useKernelBackend: WebAssembly SIMD is missing here; use 'scalar'");
 }
 
+/** No machine that runs this has more cores to spare. */
+const MOST_THREADS = 256;
+
 /**
- * Gives back the memory that the SIMD kernels work in. They keep as much as their largest call needed; the next call
- * takes what it needs anew. Safe at any time, between `forward` and `backward` too; the memory goes at the next garbage
- * collection.
+ * Chooses how many threads the SIMD kernels compute on from now on, the calling thread included. Default 1. Calls stay
+ * synchronous, and results do not depend on the number of threads, to the bit. Threads share large losses, their
+ * gradients and searches; small calls stay on the calling thread. More threads than free cores gain nothing.
+ *
+ * Helper threads start with the first large call, which does not wait for them, and sleep between calls. They do not keep
+ * the process alive. `useKernelThreads(1)` and `releaseKernelMemory()` end them; after the latter the next large call
+ * starts new ones. If a helper fails, the calling thread does its work. Memory that threads share comes beside that of
+ * small calls. The scalar kernels always compute on one thread.
+ *
+ * @param count 1 to 256; 1 for no helpers.
+ * @throws TypeError or RangeError for another number; Error where memory cannot be shared, as in a page that is not
+ *   cross-origin isolated.
+ */
+export function useKernelThreads(count: number): void {
+  checkNumber('useKernelThreads', 'count', count, { integer: true, min: 1, max: MOST_THREADS });
+  const reason = count > 1 ? whyNoHelpers() : undefined;
+  if (reason !== undefined) throw new Error(`useKernelThreads: ${reason}`);
+  setThreads(count);
+}
+
+/** On how many threads the SIMD kernels compute, as chosen by {@link useKernelThreads}. */
+export function kernelThreads(): number {
+  return countThreads();
+}
+
+/**
+ * Gives back the memory that the SIMD kernels work in, and ends their helper threads. They keep as much as their largest
+ * call needed; the next call takes what it needs anew. Safe at any time, between `forward` and `backward` too; the memory
+ * goes at the next garbage collection.
  */
 export function releaseKernelMemory(): void {
   releaseMemory();

@@ -18,7 +18,7 @@ import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
 import { scalarKernels } from './kernels/scalar/index.js';
 import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
 import type { AdapterConfig } from './lora-adapter/peft-config.js';
-import type { Adapter, AdapterGradients, Bytes, ChainStep, Float32Row, Rows } from './types.js';
+import type { Adapter, AdapterGradients, Bytes, ChainStep, Float32Row, Rows, Stateful } from './types.js';
 
 export interface LoRAAdapterOptions {
   /** Length of the input rows. */
@@ -79,7 +79,7 @@ export interface SavedAdapter {
  * console.log(output[0], gradA.length, gradB.length, gradInputs.length); // Float32Array(3) [ 1, 2, 3 ] 3 2 1
  * ```
  */
-export class LoRAAdapter implements Adapter {
+export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   /** dim × rank; rows are views of one buffer. */
   readonly loraA: readonly Float32Row[];
   /** rank × outDim; rows are views of one buffer. */

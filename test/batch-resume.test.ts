@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BatchGenerator, type BatchGeneratorOptions, type BatchGeneratorState } from '../src/index.js';
+import {
+  BatchGenerator,
+  type BatchGeneratorOptions,
+  type BatchGeneratorState,
+  type EmbeddedExample,
+} from '../src/index.js';
 
 const data = Array.from({ length: 23 }, (_, i) => ({
   input: `in ${i % 17}`,
@@ -219,5 +224,42 @@ describe('loadStateDict', () => {
     const before = generator.stateDict();
     expect(() => generator.loadStateDict({ ...before, ...damage } as BatchGeneratorState)).toThrow(message);
     expect(generator.stateDict()).toEqual(before);
+  });
+});
+
+describe('a state of other data', () => {
+  const dataOf = (phase: number, count = 40): EmbeddedExample[] =>
+    Array.from({ length: count }, (_, i) => ({
+      inputEmb: [Math.sin(phase + i), 1],
+      outputEmb: Float32Array.of(1, Math.cos(phase + i)),
+    }));
+
+  it('is refused by its embeddings, with nothing changed, unless its fingerprint is deleted', () => {
+    const options = { batchSize: 4, seed: 1 };
+    const [one, same, other] = [dataOf(0), dataOf(0), dataOf(1)].map(data => new BatchGenerator(data, options));
+    one!.next();
+    const state = JSON.parse(JSON.stringify(one!.stateDict())) as BatchGeneratorState;
+    same!.loadStateDict(state);
+    expect(same!.stateDict()).toEqual(one!.stateDict());
+    const before = other!.stateDict();
+    expect(() => other!.loadStateDict(state)).toThrow(
+      'loadStateDict: state.fingerprint is that of other embeddings than this data has; delete it to go on with other data',
+    );
+    expect(other!.stateDict()).toEqual(before);
+    delete state.fingerprint;
+    other!.loadStateDict(state);
+    expect(other!.currentIndex).toBe(4);
+  });
+
+  it('is told from any example where there are few, and from every sixteenth of many', () => {
+    for (const count of [1, 5, 16, 160]) {
+      const state = new BatchGenerator(dataOf(0, count), { seed: 1 }).stateDict();
+      for (let i = 0; i < count; i += count === 160 ? 10 : 1) {
+        const changed = dataOf(0, count);
+        changed[i] = { ...changed[i]!, outputEmb: [1, 0.5] };
+        expect(() => new BatchGenerator(changed, { seed: 1 }).loadStateDict(state)).toThrow('other embeddings');
+      }
+    }
+    expect(new BatchGenerator([], { seed: 1 }).stateDict().fingerprint).toBeUndefined();
   });
 });

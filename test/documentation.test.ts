@@ -4,21 +4,30 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-/** The scripts of README and of the doc comments run as printed, in a folder that has the built package installed. */
+/**
+ * The scripts of README, docs and doc comments run as printed, in a folder that has the built package installed. They
+ * compile as they stand under strict TypeScript too.
+ */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const guides = readdirSync(join(root, 'docs'))
+  .filter(file => file.endsWith('.md'))
+  .map(file => [`docs/${file}`, readFileSync(join(root, 'docs', file), 'utf8')] as const);
+const trainingLoop = guides.find(([file]) => file === 'docs/training-loop.md')![1];
 
 const folder = mkdtempSync(join(tmpdir(), 'documentation-'));
 mkdirSync(join(folder, 'node_modules'));
 symlinkSync(root, join(folder, 'node_modules', 'microlora-training-utils'), 'junction');
-writeFileSync(join(folder, 'pairs.jsonl'), fenced(readme, 'jsonl')[0]!);
+writeFileSync(join(folder, 'pairs.jsonl'), fenced(trainingLoop, 'jsonl')[0]!);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const scripts = [
-  ...fenced(readme, 'js').map((code, i) => [`README, script ${i + 1}`, code] as const),
+  ...[['README', readme] as const, ...guides].flatMap(([file, text]) =>
+    fenced(text, 'js').map((code, i) => [`${file}, script ${i + 1}`, code] as const),
+  ),
   ...readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
     .filter(file => file.endsWith('.ts'))
     .flatMap(file => {
@@ -32,12 +41,40 @@ describe('scripts print what they say', () => {
     expect(scripts.length).toBeGreaterThan(10);
   });
 
-  // One after the other, as the second script of README reads what the first one wrote.
+  // One after the other, as the second script of the training loop reads what the first one wrote.
   it.each(scripts)('%s', async (_, code) => {
     const printed = await run(code);
     const expected = Array.from(code.matchAll(/^ *console\.log\(.*\); \/\/ (.*)$/gm), match => match[1]!);
     const lines = printed.trimEnd().split('\n');
     for (const line of expected) expect(lines).toContain(line);
+  });
+});
+
+describe('under strict TypeScript', () => {
+  beforeAll(() => {
+    symlinkSync(join(root, 'node_modules', '@types'), join(folder, 'node_modules', '@types'), 'junction');
+    // Each script is a module of its own, as a script may have neither imports nor exports.
+    for (const [i, [name, code]] of scripts.entries()) {
+      writeFileSync(join(folder, `script-${i}.ts`), `// ${name}\n${code}\nexport {};\n`);
+    }
+    const compilerOptions = {
+      strict: true,
+      noEmit: true,
+      target: 'es2022',
+      module: 'nodenext',
+      moduleDetection: 'force',
+      types: ['node'],
+    };
+    writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
+  });
+
+  it.each(['typescript-5.6', 'typescript', 'typescript-7'])('they compile with %s', async typescript => {
+    const compiler = join(root, 'node_modules', typescript, 'bin', 'tsc');
+    const { stdout } = await promisify(execFile)(process.execPath, [compiler, '--project', folder]).catch(
+      error => error,
+    );
+    expect(stdout.trim()).toBe('');
   });
 });
 
@@ -52,8 +89,8 @@ describe('no example', () => {
   });
 });
 
-describe('the first script', () => {
-  const code = fenced(readme, 'js')[0]!;
+describe('the training loop', () => {
+  const code = fenced(trainingLoop, 'js')[0]!;
 
   it('has about thirty lines, and lowers the loss', async () => {
     expect(code.trim().split('\n').length).toBeLessThanOrEqual(40);

@@ -44,6 +44,7 @@ const owners: Record<string, () => { state: object; load: (state: Untyped) => un
     return ofDict(keep);
   },
   NgramEmbedder: () => ofDict(new NgramEmbedder({ dim: 4 })),
+  DataPreprocessor: () => ofDict(new DataPreprocessor({ embedder: new NgramEmbedder({ dim: 4 }), seed: 1 })),
   EWCManager: () => {
     const ewc = new EWCManager();
     ewc.computeFisher(adapters(), data);

@@ -23,12 +23,18 @@ describe('the barrel', () => {
       'continualMetrics',
       'cosineSimilarity',
       'kernelBackend',
+      'kernelThreads',
+      'loadCheckpoint',
       'mineHardNegatives',
       'readJsonl',
+      'readTensors',
       'releaseKernelMemory',
+      'saveCheckpoint',
       'sequence',
       'splitPairs',
       'useKernelBackend',
+      'useKernelThreads',
+      'writeTensors',
     ];
     expect(Object.keys(library).sort()).toEqual([...original, ...added, 'default'].sort());
     expect(Object.keys(library.default)).toEqual(original);

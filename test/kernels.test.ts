@@ -4,9 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { kernelBackend, LoRAAdapter, releaseKernelMemory, useKernelBackend } from '../src/index.js';
 import { kernels } from '../src/kernels/index.js';
 import type { Kernels, OwnNegatives } from '../src/kernels/kernels.js';
+import { asMatrix, float64Matrix } from '../src/kernels/matrix.js';
 import { scalarKernels } from '../src/kernels/scalar/index.js';
 import { compileKernels, KernelMemory } from '../src/kernels/simd/memory.js';
-import type { Rows } from '../src/types.js';
+import type { Float32Row, Rows } from '../src/types.js';
 import { expectClose, expectCloseToLargest } from './support/close.js';
 import { mulberry32 } from './support/golden.js';
 
@@ -156,6 +157,52 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
       const [actual, expected] = [kernels(), scalarKernels].map(on => on.crossEntropy(problem).gradients!);
       // One more entry of a gradient's ordinary size: with one class the true gradient is 0.
       expectCloseToLargest([...actual!, [1 / rows]], [...expected!, [1 / rows]], 1e-5);
+    }
+  });
+
+  it('the diagonal penalty on matrices in one buffer, with importances of either precision', () => {
+    for (const [height, width] of [
+      [64, 4],
+      [43, 7],
+      [5, 130],
+      [1, 257],
+    ] as const) {
+      const made = (): readonly Float32Row[] =>
+        asMatrix(Float32Array.from(Array.from(rowsOf(height, width)).flatMap(row => [...row])), height, width);
+      const [values, anchor] = [made(), made()];
+      const float32 = asMatrix(
+        Float32Array.from(
+          made().flatMap(row => [...row]),
+          Math.abs,
+        ),
+        height,
+        width,
+      );
+      const float64 = float64Matrix(height, width);
+      for (const [i, row] of float64.entries()) row.set(float32[i]!.map(value => value ** 2));
+      for (const importance of [float32, float64]) {
+        // The same by one plain loop over all entries.
+        let expected = 0;
+        const gradients: number[] = [];
+        const pulled: number[] = [];
+        values.forEach((row, i) => {
+          row.forEach((value, j) => {
+            const [f, change] = [importance[i]![j]!, value - anchor[i]![j]!];
+            expected += f * change ** 2;
+            gradients.push(1 + 3 * f * change);
+            pulled.push(value - Math.min(1, 5 * f) * change);
+          });
+        });
+        const target = asMatrix(new Float32Array(height * width).fill(1), height, width);
+        const moved = asMatrix(Float32Array.from(values.flatMap(row => [...row])), height, width);
+        expect(kernels().quadraticPenalty(values, anchor, importance)).toBeCloseTo(expected, 9);
+        kernels().addPenaltyGradient(target, values, anchor, importance, 3);
+        kernels().pullTowards(moved, anchor, importance, 5);
+        expectCloseToLargest([target.flatMap(row => [...row])], [gradients], 1e-7);
+        expectCloseToLargest([moved.flatMap(row => [...row])], [pulled], 1e-7);
+        const squares = values.flatMap(row => [...row]).reduce((sum, value) => sum + value ** 2, 0);
+        expect(kernels().sumOfSquares(values)).toBeCloseTo(squares, 9);
+      }
     }
   });
 

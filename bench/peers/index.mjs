@@ -1,98 +1,86 @@
-// InfoNCE over 384 floats a row in onnxruntime-node (native code, one thread), TensorFlow.js and here, in turns.
+// Whole training steps in other libraries and here, in turns, after their losses and weights were compared.
+// `node index.mjs loss` times the loss alone; `node index.mjs native` leaves out the libraries that take seconds a step.
 
 import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import * as tf from '@tensorflow/tfjs';
-import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
-import { LossComputer } from 'microlora-training-utils';
-import * as ort from 'onnxruntime-node';
-import { infoNCEModel } from './onnx-model.mjs';
+import { BATCHES, batchOf, differencesOf, expectSame, prepare, trainerOf, WAYS } from '../step.mjs';
+import { jaxTrainer } from './jax-step.mjs';
+import { compareLosses } from './loss.mjs';
+import { onnxTrainer } from './onnx-step.mjs';
+import { tfjsTrainer } from './tfjs-step.mjs';
+import { medians } from './turns.mjs';
 
-const DIM = 384;
-const TEMPERATURE = 0.07;
-const TURNS = 15;
+/** A step that takes longer, in milliseconds, is timed once, where it is compared. */
+const SLOW = 1000;
 
-setWasmPaths(fileURLToPath(import.meta.resolve('@tensorflow/tfjs-backend-wasm')).replace(/[^/]+$/, ''));
-await tf.setBackend('wasm');
-console.log(
-  `${cpus()[0].model}, Node ${process.version}. Median ms of InfoNCE, in turns; × is our time against theirs.\n`,
-);
-console.log(row(['batch', 'here', 'onnxruntime-node', 'tfjs wasm', 'tfjs cpu']));
+const NATIVE = {
+  'onnx 1 thread': data => onnxTrainer(data, 1),
+  'onnx 2 threads': data => onnxTrainer(data, 2),
+};
+const SCRIPTED = {
+  'jax-js wasm': jaxTrainer,
+  'tfjs wasm': data => tfjsTrainer(data, 'wasm'),
+  'tfjs cpu': data => (data.anchors.length > 256 ? undefined : tfjsTrainer(data, 'cpu')),
+};
 
-for (const n of [8, 64, 256, 1024]) {
-  const [anchors, positives] = [rows(n), rows(n)];
-  const session = await ort.InferenceSession.create(infoNCEModel(n, DIM, TEMPERATURE), {
-    intraOpNumThreads: 1,
-    interOpNumThreads: 1,
-  });
-  const variants = {
-    here: async () => LossComputer.contrastive(anchors, positives, null, { temperature: TEMPERATURE }).loss,
-    onnx: async () => {
-      const feeds = { anchors: onnxTensor(anchors), positives: onnxTensor(positives) };
-      return (await session.run(feeds)).loss.data[0];
-    },
-    wasm: () => onTensorFlow('wasm', anchors, positives),
-    cpu: () => onTensorFlow('cpu', anchors, positives),
-  };
-  const expected = await variants.here();
-  for (const [name, run] of Object.entries(variants)) {
-    const loss = await run();
-    if (Math.abs(loss - expected) > 1e-4 * expected) throw new Error(`${name}: ${loss} instead of ${expected}`);
-  }
-  const ms = await medians(variants);
-  const cell = name => `${ms[name].toFixed(3)} (×${(ms[name] / ms.here).toFixed(2)})`;
-  console.log(row([n, ms.here.toFixed(3), cell('onnx'), cell('wasm'), cell('cpu')]));
-}
+const [only] = process.argv.slice(2);
+console.log(`${cpus()[0].model}, Node ${process.version}. Medians of runs in turns.\n`);
+if (only === 'loss') await compareLosses();
+else await compareSteps(only === 'native' ? NATIVE : { ...NATIVE, ...SCRIPTED });
+// Some of them keep threads.
+process.exit();
 
-async function medians(variants) {
-  const samples = Object.fromEntries(Object.keys(variants).map(name => [name, []]));
-  for (let turn = 0; turn < TURNS; turn++) {
-    for (const [name, run] of Object.entries(variants)) {
-      const start = performance.now();
-      let calls = 0;
-      while (calls === 0 || performance.now() - start < 20) {
-        await run();
-        calls++;
-      }
-      samples[name].push((performance.now() - start) / calls);
+async function compareSteps(peers) {
+  const names = [...Object.keys(WAYS).map(name => `here ${name}`), ...Object.keys(peers)];
+  console.log('A step: LoRA 384 rank 8 with residual on the anchors, InfoNCE, backward, Adam. Milliseconds:');
+  print(['batch', ...names]);
+  const agreement = {};
+  for (const n of BATCHES) {
+    const data = batchOf(n);
+    const compared = n > 1024 ? 2 : 5;
+    const trainers = {};
+    const ms = {};
+    for (const [name, way] of Object.entries(WAYS)) trainers[`here ${name}`] = trainerOf(data, way.options);
+    const expected = await train(trainerOf(data), compared);
+    for (const [name, make] of Object.entries(peers)) {
+      const trainer = await make(data);
+      if (trainer) trainers[name] = trainer;
     }
+    for (const [name, trainer] of Object.entries(trainers)) {
+      const { time, ...actual } = await train(trainer, compared);
+      // Exponentials of theirs are approximations.
+      expectSame(`${name}, batch ${n}`, actual, expected, {
+        loss: 1e-4,
+        ...WAYS[name.replace('here ', '')]?.tolerance,
+      });
+      const { loss, moves } = differencesOf(actual, expected);
+      const known = agreement[name] ?? { loss: 0, moves: 0 };
+      agreement[name] = { loss: Math.max(loss, known.loss), moves: Math.max(moves, known.moves) };
+      if (time > SLOW) ms[name] = time;
+    }
+    const timed = Object.entries(trainers).filter(([name]) => !(name in ms));
+    const before = name => prepare(WAYS[name.replace('here ', '')], trainers[name].step);
+    Object.assign(ms, await medians(Object.fromEntries(timed.map(([name, { step }]) => [name, step])), before));
+    print([n, ...names.map(name => (name in ms ? ms[name].toFixed(ms[name] < 10 ? 3 : 1) : '-'))]);
+    for (const trainer of Object.values(trainers)) await trainer.dispose?.();
   }
-  const median = values => values.sort((a, b) => a - b)[TURNS >> 1];
-  return Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, median(values)]));
+  console.log('\nLargest relative difference from float32 here, of losses and of the first moves of all weights:');
+  for (const [name, { loss, moves }] of Object.entries(agreement)) {
+    console.log(`${name.padEnd(16)} ${loss.toExponential(1)}  ${moves.toExponential(1)}`);
+  }
 }
 
-async function onTensorFlow(backend, anchors, positives) {
-  if (tf.getBackend() !== backend) await tf.setBackend(backend);
-  const loss = tf.tidy(() => {
-    const [a, p] = [normalized(anchors), normalized(positives)];
-    const logits = tf.matMul(a, p, false, true).div(TEMPERATURE);
-    return logits.logSumExp(1).sub(a.mul(p).sum(1).div(TEMPERATURE)).mean();
-  });
-  const value = (await loss.data())[0];
-  loss.dispose();
-  return value;
+async function train({ step, weights }, count) {
+  const before = weights();
+  const losses = [];
+  let time = 0;
+  for (let i = 0; i < count; i++) {
+    const start = performance.now();
+    losses.push(await step());
+    time = performance.now() - start;
+  }
+  return { losses, moves: weights().map((value, i) => value - before[i]), time };
 }
 
-function normalized(list) {
-  const matrix = tf.tensor2d(flat(list), [list.length, DIM]);
-  return matrix.div(matrix.norm('euclidean', 1, true));
-}
-
-function onnxTensor(list) {
-  return new ort.Tensor('float32', flat(list), [list.length, DIM]);
-}
-
-/** Rows are what a training script holds, so each library copies them in. */
-function flat(list) {
-  const all = new Float32Array(list.length * DIM);
-  for (let i = 0; i < list.length; i++) all.set(list[i], i * DIM);
-  return all;
-}
-
-function rows(count) {
-  return Array.from({ length: count }, () => Float32Array.from({ length: DIM }, () => Math.random() - 0.5));
-}
-
-function row(cells) {
-  return cells.map(cell => String(cell).padStart(20)).join('');
+function print(cells) {
+  console.log(cells.map((cell, i) => String(cell).padStart(i === 0 ? 6 : 16)).join(''));
 }

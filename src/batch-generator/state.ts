@@ -18,6 +18,8 @@ export interface BatchGeneratorState {
   stepsBefore?: number;
   /** Batches in each earlier epoch, where their number differs from epoch to epoch; only in states of version 1.1. */
   lengths?: number[];
+  /** What tells the data by the embeddings of up to 16 examples. Without it a state is taken for any data. */
+  fingerprint?: string;
   /** A hash of the order and where its batches start; absent from states of version 1.1. */
   orderHash?: number;
   /** The order, where the configuration and the data do not tell it. */

@@ -1,7 +1,7 @@
 import { checkSameShape } from '../internal/adapters.js';
 import { describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
-import { copyRows } from '../kernels/matrix.js';
+import { copyRows, type Flat } from '../kernels/matrix.js';
 import type { Adapter, MutableVector, Rows } from '../types.js';
 import { DECAY, type EWCConfig, modeOf } from './options.js';
 import type { AdapterPenalty } from './penalty.js';
@@ -44,13 +44,20 @@ export interface DiagonalMemory {
   constant: number;
 }
 
-export function diagonalPenalty(
-  { fisher, optimal, constant }: DiagonalMemory,
-  { loraA, loraB }: Adapter,
-): AdapterPenalty {
+/** The same with the entries of each matrix in one array. */
+export interface FlatDiagonal {
+  fisherA: Flat;
+  fisherB: Flat;
+  optimalA: Flat;
+  optimalB: Flat;
+  constant: number;
+}
+
+export function diagonalPenalty(memory: FlatDiagonal, { loraA, loraB }: Adapter): AdapterPenalty {
+  const { fisherA, fisherB, optimalA, optimalB, constant } = memory;
   const parts = [
-    { values: loraA, anchor: optimal.loraA, importance: fisher.fisherA },
-    { values: loraB, anchor: optimal.loraB, importance: fisher.fisherB },
+    { values: loraA, anchor: [optimalA], importance: [fisherA] },
+    { values: loraB, anchor: [optimalB], importance: [fisherB] },
   ];
   return {
     value: () =>

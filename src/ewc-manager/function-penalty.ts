@@ -1,7 +1,7 @@
 import { checkSameShape } from '../internal/adapters.js';
 import { describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
-import { flatten, float64Matrix } from '../kernels/matrix.js';
+import { type Flat, flatten, float64Matrix } from '../kernels/matrix.js';
 import { dotInOrder } from '../kernels/vector.js';
 import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
 import { blend } from './diagonal.js';
@@ -86,7 +86,7 @@ export function functionPenalty(memory: FunctionMemory, adapter: Adapter): Adapt
     const { left, right } = differenceOf(adapter, memory);
     const factor = (2 * scale * scaling) / outDim;
     const add = (target: readonly MutableVector[], product: Product, sign: number): void =>
-      blend(target, product, (sum, gradient) => sum + sign * factor * gradient);
+      addScaled(target, flatten(product), sign * factor);
     const pulledLeft = kernels().product(moment, left, false);
     const toB = transposed(loraB);
     add(gradA, product({ left: pulledLeft, right: product({ left: right, right: toB }) }), 1);
@@ -194,7 +194,13 @@ function sumOfProducts(a: Rows, b: Rows): number {
   return dotInOrder(flatten(a), flatten(b), a.length * a[0]!.length);
 }
 
+/** The rows of `target` may be of any length. */
+function addScaled(target: readonly MutableVector[], source: Flat, scale: number): void {
+  let k = 0;
+  for (const row of target) for (let j = 0; j < row.length; j++) row[j]! += scale * source[k++]!;
+}
+
 /** A loop of its own: by the closure of `blend` it would take as long as the products. */
-function subtract(target: Float32Array | Float64Array, source: Float32Array | Float64Array): void {
+function subtract(target: Flat, source: Flat): void {
   for (let k = 0; k < target.length; k++) target[k]! -= source[k]!;
 }

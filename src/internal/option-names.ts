@@ -115,6 +115,7 @@ const OPTIONS = {
     adapters: ANY,
     through: ANY,
     wrt: ANY,
+    precision: ANY,
     diagnostics: FLAG,
     ...REDUCTION,
   }),

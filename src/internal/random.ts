@@ -1,19 +1,29 @@
 /** A source of numbers in [0, 1), as `Math.random` is. */
 export type Random = () => number;
 
+/** The words of a private generator, signed 32-bit integers. */
+export type RandomState = [number, number, number, number];
+
+/** A private generator. */
+export interface SeededRandom {
+  draw: Random;
+  state(): RandomState;
+  restore(words: RandomState): void;
+}
+
 /** `Math.random`, looked up at each draw so that a caller who replaces it is heeded. */
-const mathRandom: Random = () => Math.random();
+export const mathRandom: Random = () => Math.random();
 
 /**
  * A private generator: sfc32 (Chris Doty-Humphrey, PractRand), seeded through the finaliser of MurmurHash3.
  * Different `(seed, stream)` pairs give unrelated sequences; `stream` tells apart what one seed serves, such as epochs.
  */
-function seededRandom(seed: number, stream = 0): Random {
+function seededRandom(seed: number, stream = 0): SeededRandom {
   let a = mix(seed ^ 0x9e3779b9);
   let b = mix(Math.imul(stream, 0x85ebca6b) ^ a ^ 0x243f6a88);
   let c = mix(seed ^ mix(stream ^ 0xb7e15162));
   let counter = 1;
-  const next = (): number => {
+  const draw = (): number => {
     const sum = (((a + b) | 0) + counter) | 0;
     counter = (counter + 1) | 0;
     a = b ^ (b >>> 9);
@@ -21,13 +31,24 @@ function seededRandom(seed: number, stream = 0): Random {
     c = (((c << 21) | (c >>> 11)) + sum) | 0;
     return (sum >>> 0) / 0x100000000;
   };
-  for (let i = 0; i < 12; i++) next();
-  return next;
+  for (let i = 0; i < 12; i++) draw();
+  return {
+    draw,
+    state: () => [a, b, c, counter],
+    restore: words => {
+      [a, b, c, counter] = words;
+    },
+  };
+}
+
+/** A private generator that can be saved; undefined without a seed. */
+export function seededRandomFor(seed: number | null | undefined): SeededRandom | undefined {
+  return isSeed(seed) ? seededRandom(seed) : undefined;
 }
 
 /** A private generator for a seed, `Math.random` without one. */
 export function randomFor(seed: number | null | undefined, stream = 0): Random {
-  return isSeed(seed) ? seededRandom(seed, stream) : mathRandom;
+  return isSeed(seed) ? seededRandom(seed, stream).draw : mathRandom;
 }
 
 /** Whether there is a seed: `null` is none, as in configurations that were JSON. */

@@ -2,7 +2,7 @@ import type { Kernels } from './kernels.js';
 import { scalarKernels } from './scalar/index.js';
 import { simdKernels } from './simd/index.js';
 
-export { releaseMemory } from './simd/index.js';
+export { countThreads, releaseMemory, setThreads } from './simd/index.js';
 
 let active: Kernels | undefined;
 

@@ -13,6 +13,11 @@ export interface Kernels {
   /** InfoNCE over cosine similarities. */
   contrastive(problem: ContrastiveProblem): ContrastiveResult;
   /**
+   * The same over rows that go through adapters first, with the gradients of these and no rows'. Undefined where that is
+   * not cheaper than {@link loraForward}, {@link contrastive} and {@link loraBackward}, or the result would not be finite.
+   */
+  loraContrastive(problem: LoraContrastiveProblem): LoraContrastiveResult | undefined;
+  /**
    * For each anchor the index of the most similar positive of another row; the first wins a tie. -1 where there is no
    * other row or a similarity is not a number.
    */
@@ -126,6 +131,8 @@ export interface ContrastiveProblem {
    * positive; `'others'`, other rows than the positives.
    */
   kind: 'batch' | 'others';
+  /** With kind `'batch'` the candidate that belongs to the first anchor, where anchors are a part of a batch. Default 0. */
+  firstOwn?: number;
   /** Further negatives, of one anchor each; null where there are none. */
   own: OwnNegatives | null;
   /** Candidates whose group is the anchor's are skipped; null skips none. */
@@ -165,6 +172,29 @@ export interface ContrastiveResult {
     temperature: number;
     /** Whether factors and norms are such that no gradient of a finite loss can overflow float32. */
     areBounded: boolean;
+  };
+}
+
+/** The rows of the problem are those before the adapters. */
+export interface LoraContrastiveProblem extends Omit<ContrastiveProblem, 'wanted'> {
+  /** The adapter of the anchors, and that of all other rows; null for none. */
+  query: Adapter | null;
+  answer: Adapter | null;
+  gradients: boolean;
+  /** Of the cosines, except those of the anchors with their own positives. Default float32. */
+  precision?: Precision;
+}
+
+/** What similarities are computed in: float32, or 16-bit integers with 32-bit sums. */
+export type Precision = 'float32' | 'int16';
+
+export interface LoraContrastiveResult {
+  loss: number;
+  gradients?: {
+    /** Null where there is no such adapter. */
+    query: { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] } | null;
+    answer: { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] } | null;
+    temperature: number;
   };
 }
 

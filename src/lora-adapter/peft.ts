@@ -1,17 +1,11 @@
 import { checkAdapters, describeAdapter } from '../internal/adapters.js';
 import { checkFinite, checkFiniteRows, checkNumber, describe } from '../internal/validate.js';
 import { toFloat32Rows } from '../kernels/matrix.js';
+import { labelOf, MOST_TENSORS } from '../tensors/safetensors.js';
 import type { Adapter, Bytes, Float32Row } from '../types.js';
 import { type AdapterConfig, scalingsOf } from './peft-config.js';
 import { escapeName } from './peft-patterns.js';
-import {
-  labelOf,
-  MOST_TENSORS,
-  readHeader,
-  readTransposed,
-  type StoredMatrix,
-  writeTransposed,
-} from './safetensors.js';
+import { readMatrixHeader, readTransposed, type StoredMatrix, writeTransposed } from './safetensors.js';
 
 const PREFIX = 'base_model.model.';
 const SUFFIXES = { loraA: '.lora_A.weight', loraB: '.lora_B.weight' } as const;
@@ -87,7 +81,7 @@ export function* readAdapters(
   bytes: Uint8Array,
   config: AdapterConfig | string | undefined,
 ): Generator<[name: string, adapter: Adapter]> {
-  const { metadata, matrices } = readHeader(bytes, checkKey);
+  const { metadata, matrices } = readMatrixHeader(bytes, checkKey);
   const pairs = pairsOf(matrices);
   if (pairs.size === 0) throw new RangeError(`${CALL}: the file has no adapter`);
   const ranks = new Map(Array.from(pairs, ([name, pair]) => [name, rankOf(name, pair)]));

@@ -9,11 +9,12 @@ import {
 } from '../internal/validate.js';
 import { areFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
-import type { ContrastiveProblem, ContrastiveResult, Kernels } from '../kernels/kernels.js';
+import type { ContrastiveProblem, ContrastiveResult, Kernels, Precision } from '../kernels/kernels.js';
 import { withJson } from '../kernels/matrix.js';
 import { scalarKernels } from '../kernels/scalar/index.js';
 import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
+import { fused } from './fused.js';
 import {
   type ContrastiveRows,
   candidatesOf,
@@ -22,7 +23,14 @@ import {
   type Ids,
   type NegativeMode,
 } from './negatives.js';
-import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
+import {
+  averaged,
+  coefficientsOf,
+  countsOf,
+  type DiagnosticsOptions,
+  lossesOf,
+  type ReductionOptions,
+} from './reduction.js';
 import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwContrastiveOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
@@ -68,6 +76,14 @@ export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions
   wrt?: readonly ContrastiveArgument[];
   /** Whether to compute gradients, that of the temperature too. Default false. */
   gradients?: boolean;
+  /**
+   * What similarities between rows are computed in; needs `adapters`. `'int16'` rounds the entries of unit rows to 16-bit
+   * integers, which is 1.4 to 1.6 times as fast from batch 256 on. A cosine is then off by about 1e-5, and adapter gradients by
+   * up to 2e-4 of their largest entry. An anchor's cosine with its own positive stays float32. Everything stays float32
+   * where rows cannot be compared in one call: own or explicit negatives alone, `wrt`, `diagnostics`, large ranks, the
+   * scalar kernels. Default `'float32'`.
+   */
+  precision?: Precision;
 }
 
 const CALL = 'contrastive';
@@ -93,6 +109,7 @@ export function contrastive(
   // A negative that counts for no anchor would not show in the loss.
   if (groups?.negatives && given.negatives?.length) checkFiniteRows(CALL, 'negatives', given.negatives);
   const routes = routesOf(CALL, options.adapters, options.through);
+  checkPrecision(options);
   const wanted = wantedOf(options.wrt, routes.length === 0, given);
   const whole = coefficientsOf(CALL, options, anchors.length, 'anchors');
 
@@ -100,14 +117,20 @@ export function contrastive(
   for (const { parts } of routes) for (const part of parts) needed[part] = true;
   const setup: Setup = { given, groups, routes, wanted, needed, negativeMode, temperature, symmetric, whole, options };
   // Factors, norms and products beyond float32 may still give a result within it.
-  const answer = computed(kernels(), setup) ?? computed(scalarKernels, setup);
+  const answer = fused(kernels(), setup) ?? computed(kernels(), setup) ?? computed(scalarKernels, setup);
   if (!answer)
     throwContrastiveOverflow(CALL, given, routes, { coefficients: whole, weights: options.weights, temperature });
   return answer;
 }
 
+function checkPrecision({ precision = 'float32', adapters }: ContrastiveOptions): void {
+  checkOneOf(CALL, 'precision', precision, ['float32', 'int16']);
+  if (precision === 'int16' && adapters === undefined)
+    throw new RangeError(`${CALL}: precision 'int16' needs adapters, got undefined`);
+}
+
 /** Checked arguments and what follows from them. */
-interface Setup {
+export interface Setup {
   given: ContrastiveRows;
   groups: ReturnType<typeof groupsOf>;
   routes: ReturnType<typeof routesOf>;
@@ -242,8 +265,4 @@ function addRows(target: Float32Row[] | null, source: readonly Float32Row[] | nu
     const other = source![i]!;
     for (let k = 0; k < row.length; k++) row[k]! += other[k]!;
   });
-}
-
-function averaged(a: Float64Array, b: Float64Array): Float64Array {
-  return a.map((loss, i) => (loss + b[i]!) / 2);
 }

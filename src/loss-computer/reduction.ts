@@ -64,3 +64,8 @@ export function coefficientsOf(
   checkNumber(call, 'the sum of weights', total);
   return total > 0 ? coefficients.map(coefficient => coefficient / total) : coefficients.fill(0);
 }
+
+/** The loss of each row in both directions. */
+export function averaged(a: Float64Array, b: Float64Array): Float64Array {
+  return a.map((loss, i) => (loss + b[i]!) / 2);
+}

@@ -1,5 +1,6 @@
 import { withDefaults } from '../internal/options.js';
 import { checkCount, checkNumber, checkObject, checkOneOf } from '../internal/validate.js';
+import type { Stateful } from '../types.js';
 import { checkRate } from './schedule.js';
 
 export interface ReduceLROnPlateauOptions {
@@ -52,7 +53,7 @@ const THRESHOLD_MODES = ['rel', 'abs'] as const;
  * console.log(plateau.lr); // 0.005
  * ```
  */
-export class ReduceLROnPlateau {
+export class ReduceLROnPlateau implements Stateful<ReduceLROnPlateauState> {
   readonly #options: Required<ReduceLROnPlateauOptions>;
   #state: ReduceLROnPlateauState;
 

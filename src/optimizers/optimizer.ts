@@ -22,7 +22,7 @@ import {
   wrongType,
 } from '../internal/validate.js';
 import { bufferOf } from '../kernels/matrix.js';
-import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
+import type { Adapter, AdapterGradients, MutableVector, Rows, Stateful } from '../types.js';
 import type { MomentsKind, OptimizerState, SavedMoments } from './moments.js';
 
 /** One parameter matrix, its gradient and what the optimizer remembers of it. */
@@ -43,7 +43,7 @@ type Matrices<Moments> = Record<'loraA' | 'loraB', Known<Moments>>;
 const MATRICES = ['loraA', 'loraB'] as const;
 
 /** What all optimizers share: the rate, the memory of each matrix, checks, clipping and the state. */
-export abstract class Optimizer<State extends OptimizerState, Moments> {
+export abstract class Optimizer<State extends OptimizerState, Moments> implements Stateful<State> {
   /** The learning rate of a `step` without one. */
   lr: number;
   protected readonly options: State['options'];

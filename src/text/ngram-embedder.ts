@@ -2,7 +2,7 @@ import { withDefaults } from '../internal/options.js';
 import { Pace } from '../internal/pace.js';
 import { checkArray, checkCount, checkNumber, checkObject, wrongType, wrongValue } from '../internal/validate.js';
 import { withJson } from '../kernels/matrix.js';
-import type { Float32Row } from '../types.js';
+import type { Float32Row, Stateful } from '../types.js';
 import { BUCKETS, DocumentFrequencies, MOST_DOCUMENTS } from './document-frequencies.js';
 import { countFeatures, isWord } from './features.js';
 import { logarithm } from './logarithm.js';
@@ -74,7 +74,7 @@ export interface NgramEmbedderState {
  * console.log(texts[scores.indexOf(Math.max(...scores))]); // Closes the socket
  * ```
  */
-export class NgramEmbedder {
+export class NgramEmbedder implements Stateful<NgramEmbedderState> {
   /** Length of the rows. */
   readonly dim: number;
 

@@ -1,3 +1,4 @@
+import { kernels } from '../../kernels/index.js';
 import { bufferOf } from '../../kernels/matrix.js';
 import { specialize } from '../../kernels/specialize.js';
 import type { Rows, Vector } from '../../types.js';
@@ -29,6 +30,7 @@ export function checkRows(call: string, name: string, rows: unknown): asserts ro
 /** Checks a matrix as {@link checkRows} does, without its entries. Use it where the caller's loop reads them. */
 export function checkRowShapes(call: string, name: string, rows: unknown): asserts rows is Rows {
   checkArray(call, name, rows);
+  if (bufferOf(rows as Rows)) return;
   if (rows.length === 0) throw new RangeError(`${call}: ${name} has no rows`);
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i];
@@ -39,8 +41,8 @@ export function checkRowShapes(call: string, name: string, rows: unknown): asser
 /** Checks a matrix as {@link checkRows} does, and that every entry is finite. */
 export function checkFiniteRows(call: string, name: string, rows: unknown): asserts rows is Rows {
   let sum = sumOfRows(call, name, rows);
-  const whole = bufferOf(rows as Rows);
-  for (const row of whole ? [whole] : (rows as Rows)) if (!Array.isArray(row)) sum += sumOfNumbers(row)(row);
+  if (bufferOf(rows as Rows)) sum = kernels().sumOfSquares(rows as Rows);
+  else for (const row of rows as Rows) if (!Array.isArray(row)) sum += sumOfNumbers(row)(row);
   if (Number.isFinite(sum)) return;
   (rows as Rows).forEach((row, i) => {
     checkFinite(call, `${name}[${i}]`, row);

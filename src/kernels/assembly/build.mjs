@@ -12,12 +12,25 @@ const folder = mkdtempSync(join(tmpdir(), 'kernels-'));
 const wasm = join(folder, 'kernels.wasm');
 
 try {
-  const options = ['--runtime', 'stub', '--enable', 'simd', '-O3', '--noAssert', '--importMemory'];
+  const memory = ['--importMemory', '--maximumMemory', '65536'];
+  const options = ['--runtime', 'stub', '--enable', 'simd', '-O3', '--noAssert', ...memory];
   const { error, stderr } = await asc.main([source, '--baseDir', '/', '--outFile', wasm, ...options]);
   if (error) throw new Error(`${error.message}\n${stderr.toString()}`);
   const bytes = readFileSync(wasm);
-  const code = `/** Made by src/kernels/assembly/build.mjs: the kernels as a WebAssembly module, base64. */\nexport const BINARY = '${bytes.toString('base64')}';\n`;
+  const code = `/** Made by src/kernels/assembly/build.mjs: the kernels as a WebAssembly module, base64. */
+export const BINARY = '${bytes.toString('base64')}';
+/** Where its imported memory says whether it is shared. */
+export const MEMORY_FLAGS = ${flagsOf(bytes)};
+`;
   writeFileSync(target, code);
 } finally {
   rmSync(folder, { recursive: true });
+}
+
+/** Place of the flags of the imported memory, which has a maximum and is not shared. */
+function flagsOf(bytes) {
+  const [name, memory, withMaximum] = ['\x03env\x06memory', 2, 1];
+  const at = bytes.indexOf(name, 0, 'latin1') + name.length;
+  if (at < name.length || bytes[at] !== memory || bytes[at + 1] !== withMaximum) throw new Error('no imported memory');
+  return at + 1;
 }

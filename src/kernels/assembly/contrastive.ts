@@ -3,7 +3,7 @@
 import { addWide, expNonPositive, maxLane, scaleWide, sumLanes, sumWide } from './math';
 
 /** Stands for "no candidate": below every cosine, and finite, so that 0 times it is 0. */
-const MASKED: f32 = -1e30;
+export const MASKED: f32 = -1e30;
 
 /**
  * The softmax over the candidates of each anchor of a block, without the anchor's own. Rows of cosines come as dot
@@ -131,7 +131,7 @@ export function gradientBlock(
  * Multiplies by |b| / (|b| + ε/|a|): what dividing by |a||b| + ε instead of |a||b| does to a cosine, and to a gradient
  * with respect to it.
  */
-function damp(columns: i32, values: usize, norms: usize, quotient: f32): void {
+export function damp(columns: i32, values: usize, norms: usize, quotient: f32): void {
   const q = f32x4.splat(quotient);
   const end = values + (<usize>columns << 2);
   for (; values < end; values += 16, norms += 16) {
@@ -140,7 +140,7 @@ function damp(columns: i32, values: usize, norms: usize, quotient: f32): void {
   }
 }
 
-function maskGroup(columns: i32, cosines: usize, groups: usize, group: i32): void {
+export function maskGroup(columns: i32, cosines: usize, groups: usize, group: i32): void {
   const own = i32x4.splat(group);
   const end = cosines + (<usize>columns << 2);
   for (; cosines < end; cosines += 16, groups += 16) {

@@ -45,6 +45,31 @@ export function gemm(
   }
 }
 
+/**
+ * One part of a product, for threads to share it: rows `part · step` … of c where they are cut by rows, columns
+ * otherwise. `problem` holds the arguments of `gemm` as 32-bit words, then `step`, a multiple of 16, then whether by rows.
+ */
+export function gemmPart(problem: usize, part: i32, scratch: usize): void {
+  const step = load<i32>(problem, 48), byRows = load<i32>(problem, 52) != 0;
+  const first = part * step;
+  let rows = load<i32>(problem), columns = load<i32>(problem, 4);
+  let a = load<usize>(problem, 12), b = load<usize>(problem, 24), c = load<usize>(problem, 36);
+  const aRow = load<usize>(problem, 16), bPanel = load<usize>(problem, 32), cRow = load<usize>(problem, 40);
+  if (byRows) {
+    rows = min(step, rows - first);
+    a += <usize>first * aRow;
+    c += <usize>first * cRow;
+  } else {
+    columns = min(step, columns - first);
+    b += <usize>(first >> 4) * bPanel;
+    c += <usize>first << 2;
+  }
+  gemm(
+    rows, columns, load<i32>(problem, 8),
+    a, aRow, load<usize>(problem, 20), b, load<usize>(problem, 28), bPanel, c, cRow, load<i32>(problem, 44) != 0,
+  );
+}
+
 function tile2(
   count: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool,
 ): void {

@@ -16,7 +16,11 @@ export {
 } from './contrastive';
 export { logitSums, softmaxGradient } from './cross-entropy';
 export { addScaled, dotRows, dotWideRows, outputErrors, squareAll } from './fisher';
-export { gemm } from './gemm';
+export { gemm, gemmPart } from './gemm';
+export { heapBase } from './layout';
+export { loraAnchors, loraCandidates, loraSum } from './lora-contrastive';
+export { loraScratchBytes } from './lora-problem';
 export { pairProducts, squaredDistances } from './pairs';
+export { penaltyGradient, pullTowards, quadraticPenalty, sumOfSquares } from './penalty';
 export { normalizeRows, packPanels } from './rows';
 export { selectAbove } from './select';

@@ -55,3 +55,15 @@ export function sumLanes(x: v128): f64 {
 export function maxLane(x: v128): f32 {
   return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
 }
+
+/** exp(-x) for x ≥ 0 in float64, to 1e-15; 0 from 700 on, near where float64 ends. */
+export function expNegative(x: f64): f64 {
+  if (x >= 700) return 0;
+  const n = Math.round(-x * 1.4426950408889634);
+  // ln2 in two parts: the product with the first is exact.
+  const r = -x - n * 0.6931471803691238 - n * 1.9082149292705877e-10;
+  // Taylor's series to the thirteenth power: its remainder at ln2/2 is 4e-18.
+  let p: f64 = 1;
+  for (let k: f64 = 13; k > 0; k--) p = 1 + (p * r) / k;
+  return p * reinterpret<f64>((<i64>n + 1023) << 52);
+}

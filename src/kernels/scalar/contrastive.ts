@@ -8,7 +8,8 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   const isBatch = kind === 'batch';
   const anchorNorms = norms(anchors);
   const candidateNorms = norms(candidates);
-  const positiveNorms = isBatch ? candidateNorms : norms(positives);
+  const firstOwn = problem.firstOwn ?? 0;
+  const positiveNorms = isBatch ? candidateNorms.subarray(firstOwn) : norms(positives);
   const ownRows = own ? own.rows : [];
   const ownNorms = norms(ownRows);
   const ownCount = ownRows.length / anchors.length;
@@ -23,7 +24,8 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
     const similarity = normalizedDot(anchors[i]!, anchorNorms[i]!, positives[i]!, positiveNorms[i]!);
     let highest = similarity;
     for (let j = 0; j < count; j++) {
-      const isSkipped = (isBatch && j === i) || (groups !== null && groups.anchors[i] === groups.candidates[j]);
+      const isSkipped =
+        (isBatch && j === firstOwn + i) || (groups !== null && groups.anchors[i] === groups.candidates[j]);
       similarities[j] = isSkipped
         ? -Infinity
         : normalizedDot(anchors[i]!, anchorNorms[i]!, candidates[j]!, candidateNorms[j]!);
@@ -47,7 +49,7 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
     if (gradients) {
       const scale = coefficients[i]! / temperature;
       const anchor = { row: anchors[i]!, norm: anchorNorms[i]!, gradient: gradients.anchors?.[i] };
-      const ofPositive = (isBatch ? gradients.candidates : gradients.positives)?.[i];
+      const ofPositive = isBatch ? gradients.candidates?.[firstOwn + i] : gradients.positives?.[i];
       const positive = { row: positives[i]!, norm: positiveNorms[i]!, gradient: ofPositive };
       const ownScale = scale * (others / total);
       addCosineGradient(anchor, positive, similarity, -ownScale);

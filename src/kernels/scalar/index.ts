@@ -10,6 +10,7 @@ import { scan } from './scan.js';
 export const scalarKernels: Kernels = {
   name: 'scalar',
   contrastive,
+  loraContrastive: () => undefined,
   hardestNegatives,
   cosineRows,
   scan,

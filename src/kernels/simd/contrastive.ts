@@ -19,8 +19,8 @@ import {
  * Cosines in float32 are off by about 1e-7, logits by 1e-7 / temperature: below 1e-3 that is too much. Above 1e20 what
  * is masked would no longer be.
  */
-const LOWEST_TEMPERATURE = 1e-3;
-const HIGHEST_TEMPERATURE = 1e20;
+export const LOWEST_TEMPERATURE = 1e-3;
+export const HIGHEST_TEMPERATURE = 1e20;
 
 /** The anchors' own positives, where the candidates are others. Pointers into the kernels' memory. */
 interface Pairs {
@@ -44,6 +44,11 @@ interface Backward {
   anchors: number;
   pairs: number;
   candidates: number;
+}
+
+/** Multiply-adds that threads share. */
+export function contrastiveWork({ anchors, candidates, wanted }: ContrastiveProblem): number {
+  return (wanted ? 2 : 1) * anchors.length * candidates.length * (anchors[0]?.length ?? 0);
 }
 
 /** Block after block of anchors: cosines, softmax, gradient; never the whole n × m matrix. */
@@ -209,7 +214,10 @@ function smallestOf({ f64 }: KernelMemory, norms: number, count: number): number
 }
 
 /** ∂cos/∂a is at most 2/|a|; a row's gradient has one such term of each anchor, and each negative. */
-function isBounded({ coefficients, temperature }: ContrastiveProblem, smallestNorm: number): boolean {
+export function isBounded(
+  { coefficients, temperature }: Pick<ContrastiveProblem, 'coefficients' | 'temperature'>,
+  smallestNorm: number,
+): boolean {
   let most = 0;
   for (let i = 0; i < coefficients.length; i++) most = Math.max(most, coefficients[i]!);
   return (most * coefficients.length) / temperature < BOUND && smallestNorm > 1 / BOUND;
@@ -222,7 +230,7 @@ const BOUND = 1e15;
  * Whether the error of the cosines shows in the temperature's gradient: where its terms all but cancel, or are differences
  * of nearly equal cosines. A few in a thousand problems at common temperatures.
  */
-function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
+export function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
   const ofSoftmax = magnitude > 2 * Math.abs(total) ? (magnitude * SOFTMAX_NOISE) / temperature : 0;
   return ofSoftmax + weights * COSINE_NOISE > HEAT_TOLERANCE * Math.abs(total);
 }
@@ -246,7 +254,7 @@ function exactHeat(problem: ContrastiveProblem): number {
 
 /** Anchors: weights · candidates. Candidates: weightsᵀ · anchors, added up over the blocks. */
 function multiplyBack(
-  { call, f32 }: KernelMemory,
+  memory: KernelMemory,
   { stride, blockStride }: Shape,
   block: Block,
   { data, count }: Candidates,
@@ -258,12 +266,12 @@ function multiplyBack(
   const weightRow = 4 * blockStride;
   const { anchors, candidates } = backward;
   if (wanted.anchors && count > 0) {
-    call.gemm(block.rows, stride, count, weights, weightRow, 4, data, row, 64, anchors, row, 0);
+    memory.gemm(block.rows, stride, count, weights, weightRow, 4, data, row, 64, anchors, row, 0);
   } else {
-    f32.fill(0, anchors / 4, anchors / 4 + block.rows * stride);
+    memory.f32.fill(0, anchors / 4, anchors / 4 + block.rows * stride);
   }
   if (!wanted.candidates) return;
-  call.gemm(count, stride, block.rows, weights, 4, weightRow, block.data, row, 64, candidates, row, 1);
+  memory.gemm(count, stride, block.rows, weights, 4, weightRow, block.data, row, 64, candidates, row, 1);
 }
 
 function readAnchorGradients(

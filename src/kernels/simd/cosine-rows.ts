@@ -1,16 +1,14 @@
 import type { Rows } from '../../types.js';
+import type { CosineRows } from '../kernels.js';
 import { commonWidth } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
 import type { KernelMemory } from './memory.js';
 import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
 
+type AnchorVisit = Parameters<CosineRows>[2];
+
 /** Block after block of anchors; rows so short that their cosines need damping are the scalar kernel's. */
-export function cosineRows(
-  memory: KernelMemory,
-  anchors: Rows,
-  candidates: Rows,
-  visit: (anchor: number, cosines: ArrayLike<number>) => void,
-): void {
+export function cosineRows(memory: KernelMemory, anchors: Rows, candidates: Rows, visit: AnchorVisit): void {
   const width = anchors.length === 0 || candidates.length === 0 ? 0 : commonWidth(anchors, candidates);
   if (width === 0) {
     scalar.cosineRows(anchors, candidates, visit);
@@ -38,4 +36,14 @@ export function cosineRows(
       visit(first + i, memory.f32.subarray(at, at + candidates.length));
     }
   }
+}
+
+/** For a call that may have to start again: skips the anchors that were visited before. */
+export function eachAnchorOnce(visit: AnchorVisit): AnchorVisit {
+  let next = 0;
+  return (anchor, cosines) => {
+    if (anchor < next) return;
+    next = anchor + 1;
+    visit(anchor, cosines);
+  };
 }

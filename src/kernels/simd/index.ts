@@ -1,23 +1,52 @@
+import type { Adapter, Rows } from '../../types.js';
 import type { Kernels } from '../kernels.js';
 import { scalarKernels } from '../scalar/index.js';
 import { adamw } from './adamw.js';
-import { contrastive } from './contrastive.js';
-import { cosineRows } from './cosine-rows.js';
+import { contrastive, contrastiveWork } from './contrastive.js';
+import { cosineRows, eachAnchorOnce } from './cosine-rows.js';
 import { crossEntropy } from './cross-entropy.js';
 import { mseFisher } from './fisher.js';
 import { hardestNegatives } from './hardest-negatives.js';
 import { loraBackward, loraForward } from './lora.js';
-import { compileKernels, KernelMemory, OutOfKernelMemory } from './memory.js';
-import { product } from './product.js';
+import { loraContrastive, loraContrastiveWork } from './lora-contrastive.js';
+import { compileKernels, KernelMemory, LostHelper, OutOfKernelMemory } from './memory.js';
+import { addPenaltyGradient, pullTowards, quadraticPenalty, sumOfSquares } from './penalty.js';
+import { product, productWork } from './product.js';
 import { cosineEmbedding, mse, triplet } from './rows.js';
-import { scan } from './scan.js';
+import { eachCandidateOnce, scan, scanWork } from './scan.js';
+
+/**
+ * Multiply-adds of a call from which on it is shared by threads. What is smaller stays in a memory that is not shared:
+ * copying rows into a shared one takes twice as long.
+ */
+const WORTH_SHARING = 2 ** 23;
 
 let compiled: object | undefined;
+let compiledForThreads: object | undefined;
 let memory: KernelMemory | undefined;
+let sharedMemory: KernelMemory | undefined;
+/** The calling thread included. */
+let threads = 1;
+/** False where there is no memory to share, or a helper was lost in the midst of its work; until the next release. */
+let canShare = true;
 
-/** Gives the memory back: WebAssembly's never shrinks, so the next call starts with a new one. */
+/** Gives memory back: WebAssembly's never shrinks, so the next call starts with a new one. Ends helper threads. */
 export function releaseMemory(): void {
+  releaseShared();
   memory = undefined;
+  canShare = true;
+}
+
+/** Threads that work from now on, the calling one included. */
+export function setThreads(count: number): void {
+  if (count === threads) return;
+  releaseShared();
+  canShare = true;
+  threads = count;
+}
+
+export function countThreads(): number {
+  return threads;
 }
 
 /** The SIMD backend, compiled at the first call, or undefined where WebAssembly SIMD or memory for it is missing. */
@@ -33,13 +62,29 @@ export function simdKernels(): Kernels | undefined {
   }
 }
 
-/** A kernel in the memory of all; a call for which that cannot grow enough is the scalar kernel's. */
+/**
+ * A kernel in the memory of all; a call for which that cannot grow enough is the scalar kernel's.
+ *
+ * @param work Multiply-adds of a call that threads can share.
+ */
 function inMemory<Args extends unknown[], Result>(
   kernel: (memory: KernelMemory, ...args: Args) => Result,
   scalar: (...args: Args) => Result,
+  work: (...args: Args) => number = () => 0,
 ): (...args: Args) => Result {
   return (...args) => {
     try {
+      const shared = threads > 1 && work(...args) >= WORTH_SHARING ? openShared() : undefined;
+      if (shared) {
+        try {
+          return kernel(shared, ...args);
+        } catch (error) {
+          // A helper that comes back late must find nothing to spoil.
+          if (!(error instanceof LostHelper)) throw error;
+          releaseShared();
+          canShare = false;
+        }
+      }
       memory ??= new KernelMemory(compiled!);
       return kernel(memory, ...args);
     } catch (error) {
@@ -49,20 +94,51 @@ function inMemory<Args extends unknown[], Result>(
   };
 }
 
+function openShared(): KernelMemory | undefined {
+  if (sharedMemory || !canShare) return sharedMemory;
+  compiledForThreads ??= compileKernels(true);
+  try {
+    if (compiledForThreads) sharedMemory = new KernelMemory(compiledForThreads, threads);
+  } catch (error) {
+    if (!(error instanceof OutOfKernelMemory)) throw error;
+  }
+  canShare = sharedMemory !== undefined;
+  return sharedMemory;
+}
+
+function releaseShared(): void {
+  sharedMemory?.release();
+  sharedMemory = undefined;
+}
+
+/** Of the product of two matrices of rows with each other. */
+const pairWork = (a: Rows, b: Rows): number => a.length * b.length * (a[0]?.length ?? 0);
+const loraWork = ({ loraA, loraB }: Adapter, inputs: Rows): number =>
+  inputs.length * loraB.length * (loraA.length + loraB[0]!.length);
+
+const cosineRowsInMemory = inMemory(cosineRows, scalarKernels.cosineRows, pairWork);
+const scanInMemory = inMemory(scan, scalarKernels.scan, scanWork);
+
 const kernels: Kernels = {
   ...scalarKernels,
   name: 'simd',
-  contrastive: inMemory(contrastive, scalarKernels.contrastive),
-  hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives),
-  cosineRows: inMemory(cosineRows, scalarKernels.cosineRows),
-  scan: inMemory(scan, scalarKernels.scan),
+  contrastive: inMemory(contrastive, scalarKernels.contrastive, contrastiveWork),
+  loraContrastive: inMemory(loraContrastive, scalarKernels.loraContrastive, loraContrastiveWork),
+  hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives, pairWork),
+  cosineRows: (anchors, candidates, visit) => cosineRowsInMemory(anchors, candidates, eachAnchorOnce(visit)),
+  scan: (queries, candidates, thresholds, visit) =>
+    scanInMemory(queries, candidates, thresholds, eachCandidateOnce(queries.count, visit)),
   triplet: inMemory(triplet, scalarKernels.triplet),
   mse: inMemory(mse, scalarKernels.mse),
   cosineEmbedding: inMemory(cosineEmbedding, scalarKernels.cosineEmbedding),
   crossEntropy: inMemory(crossEntropy, scalarKernels.crossEntropy),
   mseFisher: inMemory(mseFisher, scalarKernels.mseFisher),
-  product: inMemory(product, scalarKernels.product),
+  product: inMemory(product, scalarKernels.product, productWork),
+  quadraticPenalty: inMemory(quadraticPenalty, scalarKernels.quadraticPenalty),
+  addPenaltyGradient: inMemory(addPenaltyGradient, scalarKernels.addPenaltyGradient),
+  pullTowards: inMemory(pullTowards, scalarKernels.pullTowards),
+  sumOfSquares: inMemory(sumOfSquares, scalarKernels.sumOfSquares),
   adamw: inMemory(adamw, scalarKernels.adamw),
-  loraForward: inMemory(loraForward, scalarKernels.loraForward),
-  loraBackward: inMemory(loraBackward, scalarKernels.loraBackward),
+  loraForward: inMemory(loraForward, scalarKernels.loraForward, loraWork),
+  loraBackward: inMemory(loraBackward, scalarKernels.loraBackward, loraWork),
 };

@@ -33,11 +33,11 @@ export function loraForward(
   memory.writeRows(inputs, x, inStride);
   memory.writeRows(adapter.loraA, a, ranks);
   memory.writeRows(adapter.loraB, b, outStride);
-  memory.call.gemm(count, ranks, dim, x, 4 * inStride, 4, a, 4 * ranks, 64, h, 4 * ranks, 0);
+  memory.gemm(count, ranks, dim, x, 4 * inStride, 4, a, 4 * ranks, 64, h, 4 * ranks, 0);
   const hidden = readFlat(memory, h, ranks, count, rank);
   scale(memory.f32, h, count * ranks, adapter.scaling);
   // Where the map is square the outputs are added to the inputs, in their place.
-  memory.call.gemm(count, outStride, rank, h, 4 * ranks, 4, b, 4 * outStride, 64, y, 4 * outStride, isSquare ? 1 : 0);
+  memory.gemm(count, outStride, rank, h, 4 * ranks, 4, b, 4 * outStride, 64, y, 4 * outStride, isSquare ? 1 : 0);
   const outputs = readFlat(memory, y, outStride, count, outDim);
   return { outputs: viewRows(outputs, count, outDim), hidden: asMatrix(hidden, count, rank) };
 }
@@ -63,24 +63,24 @@ export function loraBackward(
   const gradX = isSquare || !wantsInputs ? g : memory.take(4 * count * inStride);
   memory.commit();
 
-  const { call, f32 } = memory;
+  const { f32 } = memory;
   memory.writeRows(inputs, x, inStride);
   memory.writeRows(gradOutputs, g, outStride);
   memory.writeRows(hidden, h, ranks);
   writeTransposed(f32, adapter.loraA, aTransposed, inStride, rank);
   writeTransposed(f32, adapter.loraB, bTransposed, ranks, outDim);
   scale(f32, h, count * ranks, adapter.scaling);
-  call.gemm(count, ranks, outDim, g, 4 * outStride, 4, bTransposed, 4 * ranks, 64, gradHidden, 4 * ranks, 0);
+  memory.gemm(count, ranks, outDim, g, 4 * outStride, 4, bTransposed, 4 * ranks, 64, gradHidden, 4 * ranks, 0);
   scale(f32, gradHidden, count * ranks, adapter.scaling);
-  call.gemm(dim, ranks, count, x, 4, 4 * inStride, gradHidden, 4 * ranks, 64, gradA, 4 * ranks, 0);
-  call.gemm(rank, outStride, count, h, 4, 4 * ranks, g, 4 * outStride, 64, gradB, 4 * outStride, 0);
+  memory.gemm(dim, ranks, count, x, 4, 4 * inStride, gradHidden, 4 * ranks, 64, gradA, 4 * ranks, 0);
+  memory.gemm(rank, outStride, count, h, 4, 4 * ranks, g, 4 * outStride, 64, gradB, 4 * outStride, 0);
   const gradients = {
     gradA: asMatrix(readFlat(memory, gradA, ranks, dim, rank), dim, rank),
     gradB: asMatrix(readFlat(memory, gradB, outStride, rank, outDim), rank, outDim),
   };
   if (!wantsInputs) return { ...gradients, gradInputs: [] };
   // Last, as where the map is square it is added to the outputs' gradients, in their place.
-  call.gemm(
+  memory.gemm(
     count,
     inStride,
     rank,

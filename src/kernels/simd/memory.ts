@@ -1,6 +1,7 @@
 import type { Rows } from '../../types.js';
 import { bufferOf } from '../matrix.js';
-import { BINARY } from './binary.js';
+import { BINARY, MEMORY_FLAGS } from './binary.js';
+import { KernelThreads } from './threads.js';
 
 /** The functions of the module; see src/kernels/assembly for what they do. All arguments are numbers or pointers. */
 type KernelFunctions = Record<
@@ -9,8 +10,14 @@ type KernelFunctions = Record<
   | 'dotRows'
   | 'dotWideRows'
   | 'gemm'
+  | 'gemmPart'
   | 'gradientBlock'
+  | 'heapBase'
   | 'logitSums'
+  | 'loraAnchors'
+  | 'loraCandidates'
+  | 'loraScratchBytes'
+  | 'loraSum'
   | 'nearHighest'
   | 'outputErrors'
   | 'ownCosines'
@@ -20,12 +27,16 @@ type KernelFunctions = Record<
   | 'pairCosines'
   | 'pairGradients'
   | 'pairProducts'
+  | 'penaltyGradient'
   | 'projectRows'
+  | 'pullTowards'
+  | 'quadraticPenalty'
   | 'selectAbove'
   | 'softmaxBlock'
   | 'softmaxGradient'
   | 'squareAll'
-  | 'squaredDistances',
+  | 'squaredDistances'
+  | 'sumOfSquares',
   (...args: number[]) => number
 >;
 
@@ -34,18 +45,36 @@ declare const WebAssembly:
   | {
       Module: new (bytes: Uint8Array) => object;
       Instance: new (module: object, imports: object) => { exports: unknown };
-      Memory: new (options: { initial: number }) => { buffer: ArrayBuffer; grow(pages: number): number };
+      Memory: new (options: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
     }
   | undefined;
 
+interface WasmMemory {
+  buffer: ArrayBufferLike;
+  grow(pages: number): number;
+}
+
 const PAGE = 65_536;
+/** Most pages of a memory: the module declares a maximum, as it has to where the memory is shared. */
+const MOST_PAGES = 65_536;
 /** Row strides and regions start on a cache line. */
 const LINE = 64;
-/** Where the host's regions start: the module's own static data, if any, lies below. */
-const BASE = 1024;
+/** Multiply-adds of a task from which on waking helpers pays: some 0.07 ms of work. */
+const WORTH_WAKING = 2 ** 21;
+/** Parts of a product per thread, so that none waits long for another. */
+const PARTS = 4;
+/** The rows or columns of a product in one part are a multiple of this. */
+const UNIT = 16;
+/** Words of the parameter block of `gemmPart`. */
+const PRODUCT_WORDS = 14;
+/** Flags of an imported memory in a module's binary. */
+const SHARED_WITH_MAXIMUM = 3;
 
 /** WebAssembly got no memory, or no more: under an address-space limit, say, as each of its memories reserves 8 GiB. */
 export class OutOfKernelMemory extends Error {}
+
+/** A helper thread was lost in the midst of its work: the call has to start again in a memory of its own. */
+export class LostHelper extends Error {}
 
 /**
  * The kernels' memory as a stack of regions that one call lays out: `begin`, then `take` for each region, then
@@ -54,24 +83,40 @@ export class OutOfKernelMemory extends Error {}
  */
 export class KernelMemory {
   readonly call: KernelFunctions;
+  /** Threads that work, the caller's included. */
+  readonly threads: number;
   /** Views of the whole memory; made anew by `commit` when it grows. */
   f32!: Float32Array<ArrayBuffer>;
   f64!: Float64Array<ArrayBuffer>;
   i32!: Int32Array<ArrayBuffer>;
 
-  readonly #memory: { buffer: ArrayBuffer; grow(pages: number): number };
-  #top = BASE;
+  readonly #module: object;
+  readonly #memory: WasmMemory;
+  readonly #base: number;
+  /** Started by the first task that is worth it. */
+  #helpers: KernelThreads | undefined;
+  #top = 0;
+  #product = 0;
+  #scratchStride = 0;
 
-  constructor(module: object) {
+  /**
+   * @param module Compiled for shared memory where there are several threads.
+   * @param threads The caller's included.
+   */
+  constructor(module: object, threads = 1) {
     if (typeof WebAssembly === 'undefined') throw new Error('WebAssembly is missing');
+    this.#module = module;
+    this.threads = threads;
     try {
-      this.#memory = new WebAssembly.Memory({ initial: 1 });
+      this.#memory = new WebAssembly.Memory({ initial: 1, maximum: MOST_PAGES, shared: threads > 1 });
     } catch {
       throw new OutOfKernelMemory();
     }
     const imports = { env: { memory: this.#memory } };
     this.call = new WebAssembly.Instance(module, imports).exports as KernelFunctions;
+    this.#base = roundUp(this.call.heapBase(), LINE);
     this.#view();
+    this.begin();
   }
 
   /** Bytes the memory has now. */
@@ -79,15 +124,29 @@ export class KernelMemory {
     return this.#memory.buffer.byteLength;
   }
 
+  /** Ends the helper threads; without them the memory goes at the next garbage collection. */
+  release(): void {
+    this.#helpers?.end();
+    this.#helpers = undefined;
+  }
+
   begin(): void {
-    this.#top = BASE;
+    this.#top = this.#base;
+    this.#product = this.take(4 * PRODUCT_WORDS);
+    this.#scratchStride = 0;
   }
 
   /** Reserves a region; its content is whatever was there. */
   take(bytes: number): number {
     const pointer = this.#top;
-    this.#top = pointer + Math.ceil(bytes / LINE) * LINE;
+    this.#top = pointer + roundUp(bytes, LINE);
     return pointer;
+  }
+
+  /** Reserves what each thread of {@link forEach} gets to work in; at most once a call. */
+  takeScratch(bytes: number): number {
+    this.#scratchStride = roundUp(bytes, LINE);
+    return this.take(this.threads * this.#scratchStride);
   }
 
   commit(): void {
@@ -102,10 +161,68 @@ export class KernelMemory {
   }
 
   #view(): void {
-    const { buffer } = this.#memory;
+    // Of a shared memory this is a SharedArrayBuffer, and the views are as good.
+    const buffer = this.#memory.buffer as ArrayBuffer;
     this.f32 = new Float32Array(buffer);
     this.f64 = new Float64Array(buffer);
     this.i32 = new Int32Array(buffer);
+  }
+
+  /**
+   * Calls the kernel as `(pointer, i, scratch)` for each i below `count`, in any order and on all threads. Each thread
+   * has scratch of its own; where each i writes to places of its own, results do not depend on the number of threads.
+   *
+   * @param scratch From {@link takeScratch}; 0 for none.
+   * @param work Multiply-adds of all calls: helpers are not woken for little.
+   * @param meanwhile What this thread does before it takes part.
+   */
+  forEach(
+    name: keyof KernelFunctions,
+    count: number,
+    pointer: number,
+    scratch: number,
+    work = Infinity,
+    meanwhile?: () => void,
+  ): void {
+    const kernel = this.call[name];
+    const own = (i: number): void => void kernel(pointer, i, scratch);
+    if (this.threads === 1 || count === 1 || work < WORTH_WAKING) {
+      meanwhile?.();
+      for (let i = 0; i < count; i++) own(i);
+      return;
+    }
+    this.#helpers ??= new KernelThreads(this.#module, this.#memory, this.threads - 1);
+    const task = { kernel: Object.keys(this.call).indexOf(name), count, pointer, scratch, stride: this.#scratchStride };
+    if (!this.#helpers.run(task, own, meanwhile)) throw new LostHelper();
+  }
+
+  /** The kernel `gemm`, on all threads. A part is some rows or columns, so that each entry is computed as ever. */
+  gemm(
+    rows: number,
+    columns: number,
+    inner: number,
+    a: number,
+    aRow: number,
+    aStep: number,
+    b: number,
+    bStep: number,
+    bPanel: number,
+    c: number,
+    cRow: number,
+    accumulate: number,
+    meanwhile?: () => void,
+  ): void {
+    const work = rows * columns * inner;
+    if (this.threads === 1 || work < WORTH_WAKING) {
+      meanwhile?.();
+      this.call.gemm(rows, columns, inner, a, aRow, aStep, b, bStep, bPanel, c, cRow, accumulate);
+      return;
+    }
+    const length = Math.max(rows, columns);
+    const step = roundUp(length / (PARTS * this.threads), UNIT);
+    const words = [rows, columns, inner, a, aRow, aStep, b, bStep, bPanel, c, cRow, accumulate];
+    this.i32.set([...words, step, rows > columns ? 1 : 0], this.#product / 4);
+    this.forEach('gemmPart', Math.ceil(length / step), this.#product, 0, work, meanwhile);
   }
 
   /** Writes rows `stride` floats apart, with zeros up to it, and zero rows up to `height`. */
@@ -139,11 +256,17 @@ export class KernelMemory {
   }
 }
 
-/** Compiles the module, or returns undefined where WebAssembly or its SIMD is missing. */
-export function compileKernels(): object | undefined {
+/**
+ * Compiles the module, or returns undefined where WebAssembly or its SIMD is missing.
+ *
+ * @param isShared Whether for a memory that threads share.
+ */
+export function compileKernels(isShared = false): object | undefined {
   if (typeof WebAssembly === 'undefined') return undefined;
+  const bytes = Buffer.from(BINARY, 'base64');
+  if (isShared) bytes[MEMORY_FLAGS] = SHARED_WITH_MAXIMUM;
   try {
-    return new WebAssembly.Module(Buffer.from(BINARY, 'base64'));
+    return new WebAssembly.Module(bytes);
   } catch {
     return undefined;
   }

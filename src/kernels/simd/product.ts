@@ -2,6 +2,11 @@ import type { Float32Row, Rows } from '../../types.js';
 import { asMatrix } from '../matrix.js';
 import { type KernelMemory, strideOf } from './memory.js';
 
+/** Multiply-adds. */
+export function productWork(a: Rows, b: Rows): number {
+  return a.length * a[0]!.length * b[0]!.length;
+}
+
 export function product(memory: KernelMemory, a: Rows, b: Rows, isTransposed: boolean): readonly Float32Row[] {
   const height = isTransposed ? a[0]!.length : a.length;
   const width = b[0]!.length;
@@ -15,7 +20,7 @@ export function product(memory: KernelMemory, a: Rows, b: Rows, isTransposed: bo
   memory.writeRows(a, left, aStride);
   if (a !== b) memory.writeRows(b, right, bStride);
   const [aRow, aStep] = isTransposed ? [4, 4 * aStride] : [4 * aStride, 4];
-  memory.call.gemm(height, bStride, b.length, left, aRow, aStep, right, 4 * bStride, 64, target, 4 * bStride, 0);
+  memory.gemm(height, bStride, b.length, left, aRow, aStep, right, 4 * bStride, 64, target, 4 * bStride, 0);
   const flat = new Float32Array(height * width);
   memory.readRows(target, bStride, flat, 0, height, width);
   return asMatrix(flat, height, width);

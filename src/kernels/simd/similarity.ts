@@ -129,7 +129,7 @@ export function compareBlock(
     f32[to + i] = quotient < NO_DAMPING * candidates.smallestNorm ? 0 : quotient;
   }
   const { count, panels } = candidates;
-  call.gemm(
+  memory.gemm(
     rows,
     roundUp(count, 8),
     stride,

@@ -1,0 +1,26 @@
+import { fingerprintOf } from '../internal/fingerprint.js';
+import { isVector } from '../internal/validate.js';
+import type { EmbeddedExample, Vector } from '../types.js';
+
+/** Examples looked at: all would take as long as a batch, and other data differs everywhere. */
+const SAMPLES = 16;
+
+/** Tells data apart by the embeddings of some examples, spread evenly; undefined without data. */
+export function dataFingerprintOf(data: readonly EmbeddedExample[]): string | undefined {
+  const count = Math.min(SAMPLES, data.length);
+  const rows: Vector[] = [];
+  for (let k = 0; k < count; k++) {
+    const example: Partial<EmbeddedExample> | null | undefined = data[Math.floor((k * data.length) / count)];
+    for (const row of [example?.inputEmb, example?.outputEmb])
+      rows.push(isVector(row) && typeof row[0] === 'number' ? row : []);
+  }
+  return count === 0 ? undefined : fingerprintOf(rows);
+}
+
+/** Refuses a state of other data. States of version 1.1 do not tell. */
+export function checkDataFingerprint(call: string, saved: unknown, data: readonly EmbeddedExample[]): void {
+  if (saved === undefined || saved === dataFingerprintOf(data)) return;
+  throw new RangeError(
+    `${call}: state.fingerprint is that of other embeddings than this data has; delete it to go on with other data`,
+  );
+}

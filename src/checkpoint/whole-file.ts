@@ -1,0 +1,90 @@
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { crypto } from '../internal/crypto.js';
+import { wrongType } from '../internal/validate.js';
+
+/** A path as `node:fs` takes it, checked. */
+export function pathOf(call: string, path: unknown): string {
+  if (path instanceof URL) return fileURLToPath(path);
+  if (typeof path !== 'string') throw wrongType(call, 'path', 'a path', path);
+  if (path === '') throw new RangeError(`${call}: path is empty`);
+  return path;
+}
+
+/** The bytes of a file. */
+export function readWhole(call: string, path: string): Uint8Array {
+  const stats = statsOf(path);
+  if (!stats) throw new RangeError(`${call}: there is no file at ${path}`);
+  checkFile(call, path, stats);
+  return readFileSync(path);
+}
+
+/**
+ * Puts bytes in place of a file, whole or not at all: a reader finds the earlier file or this one, whenever the process or
+ * the machine stops. Each call has a temporary file of its own, so that writers of one path do not mix.
+ */
+export function writeWhole(call: string, path: string, bytes: Uint8Array): void {
+  const earlier = statsOf(path);
+  if (earlier) checkFile(call, path, earlier);
+  // A link stays one.
+  const target = earlier ? realpathSync(path) : path;
+  const folder = dirname(target);
+  if (!statsOf(folder)?.isDirectory()) throw new RangeError(`${call}: the folder of ${path} does not exist`);
+  const temporary = join(folder, `.${basename(target)}.${crypto().randomBytes(8).toString('hex')}.tmp`);
+  const descriptor = openSync(temporary, 'wx');
+  try {
+    try {
+      if (earlier) fchmodSync(descriptor, earlier.mode);
+      for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(temporary, target);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncFolder(folder);
+}
+
+function checkFile(call: string, path: string, stats: Stats): void {
+  if (stats.isFile()) return;
+  throw new RangeError(`${call}: ${path} is ${stats.isDirectory() ? 'a folder' : 'a device or pipe'}, not a file`);
+}
+
+/** Makes the new name last; systems that cannot open folders keep names by themselves. */
+function syncFolder(folder: string): void {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(folder, 'r');
+    fsyncSync(descriptor);
+  } catch {
+    // The file is whole either way.
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    // A file where a folder of the path should be.
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}

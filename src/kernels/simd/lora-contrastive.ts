@@ -1,0 +1,277 @@
+import type { Adapter } from '../../types.js';
+import type { LoraContrastiveProblem, LoraContrastiveResult } from '../kernels.js';
+import { asMatrix, commonWidth } from '../matrix.js';
+import { HIGHEST_TEMPERATURE, isBounded, LOWEST_TEMPERATURE } from './contrastive.js';
+import { type KernelMemory, roundUp, strideOf } from './memory.js';
+
+/**
+ * Anchors whose adapter gradients are finished together; the gradients of such groups are added up in order, in float32.
+ * With more ranks than `MOST_SMALL_RANKS` finishing takes longer, and groups are larger.
+ */
+export const GROUP_ROWS = 256;
+export const LARGE_GROUP_ROWS = 1024;
+export const MOST_SMALL_RANKS = 32;
+
+/** Most anchors compared at a time, and most entries of their cosines, 2 MiB: with fewer anchors candidates are read more often. */
+const BLOCK_ROWS = 128;
+const BLOCK_ENTRIES = 2 ** 19;
+
+/** The fields of `Side` and `Problem` in src/kernels/assembly/lora-problem.ts, in order, float64s first. */
+const SIDE_FIELDS = ['rank', 'ranks', 'dim', 'inStride', 'isSquare', 'a', 'b', 'bPanels'] as const;
+const PROBLEM_FIELDS = [
+  'query',
+  'answer',
+  'anchorCount',
+  'chunkRows',
+  'blockRows',
+  'candidateCount',
+  'columns',
+  'stride',
+  'tileStride',
+  'columnStride',
+  'isBackward',
+  'firstOwn',
+  'anchors',
+  'candidates',
+  'unit',
+  'panels',
+  'norms',
+  'norms32',
+  'right',
+  'projected',
+  'anchorGroups',
+  'candidateGroups',
+  'coefficients',
+  'results',
+  'outputs',
+  'outputBytes',
+  'unit16',
+  'panels16',
+] as const;
+/** `Output`'s sums, before gradients. */
+const OUTPUT_BYTES = 64;
+
+/** An adapter in the kernels' memory. */
+interface Side extends Record<(typeof SIDE_FIELDS)[number], number> {
+  pointer: number;
+  adapter: Adapter;
+}
+/** `Output` as an array. */
+type Sums = [heat: number, magnitude: number, weights: number, smallestNorm: number];
+type Fields = Record<(typeof PROBLEM_FIELDS)[number], number>;
+
+/** Multiply-adds that threads share: those of several chunks. */
+export function loraContrastiveWork(problem: LoraContrastiveProblem): number {
+  const { anchors, candidates } = problem;
+  if (anchors.length <= groupRowsOf(problem)) return 0;
+  return anchors.length * candidates.length * anchors[0]!.length;
+}
+
+/**
+ * The loss and the adapters' gradients in two passes over chunks: candidates, then anchors. Undefined for what is not
+ * cheaper so, or has numbers beyond float32.
+ */
+export function loraContrastive(
+  memory: KernelMemory,
+  problem: LoraContrastiveProblem,
+): LoraContrastiveResult | undefined {
+  const { anchors, candidates, temperature, groups, coefficients, losses } = problem;
+  const width = fusedWidth(problem);
+  if (width === 0) return undefined;
+  const isBackward = problem.gradients;
+  const isInt16 = problem.precision === 'int16';
+  const stride = strideOf(width);
+  const n = anchors.length;
+  const m = candidates.length;
+
+  memory.begin();
+  const block = memory.take(512);
+  const query = takeSide(memory, problem.query, stride);
+  const answer = takeSide(memory, problem.answer, stride);
+  const columns = roundUp(m, 16);
+  const tileStride = strideOf(columns);
+  const ranks = (query?.ranks ?? 0) + (answer?.ranks ?? 0);
+  const chunkRows = groupRowsOf(problem);
+  const chunks = Math.ceil(n / chunkRows);
+  const outputBytes =
+    OUTPUT_BYTES + (isBackward ? roundUp(gradientBytes(query, stride) + gradientBytes(answer, stride), 64) : 0);
+  const fields: Fields = {
+    query: query?.pointer ?? 0,
+    answer: answer?.pointer ?? 0,
+    anchorCount: n,
+    chunkRows,
+    blockRows: Math.min(n, BLOCK_ROWS, Math.max(8, 8 * Math.floor(BLOCK_ENTRIES / tileStride / 8))),
+    candidateCount: m,
+    columns,
+    stride,
+    tileStride,
+    columnStride: tileStride,
+    isBackward: isBackward ? 1 : 0,
+    firstOwn: problem.firstOwn ?? 0,
+    anchors: memory.take(4 * n * (query?.inStride ?? stride)),
+    candidates: answer ? memory.take(4 * m * answer.inStride) : 0,
+    unit: memory.take(4 * columns * stride),
+    panels: memory.take(4 * columns * stride),
+    norms: memory.take(8 * columns),
+    norms32: memory.take(4 * columns),
+    right: isBackward ? memory.take(4 * columns * ranks) : 0,
+    projected: answer && isBackward ? memory.take(4 * answer.rank * tileStride) : 0,
+    anchorGroups: groups ? memory.take(4 * n) : 0,
+    candidateGroups: groups ? memory.take(4 * columns) : 0,
+    coefficients: memory.take(8 * n),
+    results: memory.take(24 * n),
+    outputs: memory.take(outputBytes * chunks),
+    outputBytes,
+    unit16: isInt16 ? memory.take(2 * columns * stride) : 0,
+    panels16: isInt16 ? memory.take(2 * columns * stride) : 0,
+  };
+  memory.commit();
+  memory.f64[block / 8] = temperature;
+  memory.i32.set(
+    PROBLEM_FIELDS.map(name => fields[name]),
+    block / 4 + 4,
+  );
+  if (query) writeSide(memory, query, stride);
+  if (answer) writeSide(memory, answer, stride);
+  const hiddenBytes = answer ? 4 * chunkRows * answer.ranks : 0;
+  const scratch = memory.takeScratch(Math.max(memory.call.loraScratchBytes(block, block + 256), hiddenBytes));
+  memory.commit();
+
+  memory.writeRows(anchors, fields.anchors, query?.inStride ?? stride);
+  memory.writeRows(candidates, answer ? fields.candidates : fields.unit, answer?.inStride ?? stride);
+  memory.f64.set(coefficients, fields.coefficients / 8);
+  if (groups) {
+    memory.i32.set(groups.anchors, fields.anchorGroups / 4);
+    memory.i32.set(groups.candidates, fields.candidateGroups / 4);
+  }
+  memory.forEach('loraCandidates', Math.ceil(m / chunkRows), block, scratch, m * stride * (4 + 2 * ranks));
+  const smallestNorm = smallestOf(memory, fields.norms, m);
+  // A row that counts for no anchor would not show in the loss, and spoil gradients.
+  if (Number.isNaN(smallestNorm)) return undefined;
+  memory.f64[block / 8 + 1] = smallestNorm;
+  memory.forEach('loraAnchors', chunks, block, scratch);
+
+  let loss = 0;
+  for (let first = 0; first < n; first += chunkRows) {
+    loss += lossOfChunk(memory, problem, fields.results, first, Math.min(first + chunkRows, n), losses);
+  }
+  if (!Number.isFinite(loss)) return undefined;
+  const squares = memory.call.loraSum(block, chunks);
+  const at = fields.outputs / 8;
+  const [total, , , smallestAnchor] = memory.f64.subarray(at, at + 4) as unknown as Sums;
+  // Where gradients of rows may be beyond float32, the calls one by one tell.
+  if (!isBounded(problem, Math.min(smallestNorm, smallestAnchor))) return undefined;
+  if (!isBackward) return { loss };
+  if (!Number.isFinite(squares)) return undefined;
+  return {
+    loss,
+    gradients: {
+      query: query && readGradients(memory, query, stride, fields.outputs + OUTPUT_BYTES),
+      answer:
+        answer && readGradients(memory, answer, stride, fields.outputs + OUTPUT_BYTES + gradientBytes(query, stride)),
+      temperature: -total / temperature,
+    },
+  };
+}
+
+/** Anchors whose adapter gradients are finished together. */
+export function groupRowsOf({ query, answer }: LoraContrastiveProblem): number {
+  const ranks = Math.max(query?.loraB.length ?? 0, answer?.loraB.length ?? 0);
+  return ranks <= MOST_SMALL_RANKS ? GROUP_ROWS : LARGE_GROUP_ROWS;
+}
+
+/** The length of the rows that are compared, or 0 where the calls one by one take as long, or are more exact. */
+function fusedWidth({ anchors, candidates, kind, own, query, answer, temperature }: LoraContrastiveProblem): number {
+  if (kind !== 'batch' || own) return 0;
+  if (temperature < LOWEST_TEMPERATURE || temperature > HIGHEST_TEMPERATURE) return 0;
+  const [ofAnchors, ofCandidates] = [commonWidth(anchors), commonWidth(candidates)];
+  const width = query ? query.loraB[0]!.length : ofAnchors;
+  if (query && query.loraA.length !== ofAnchors) return 0;
+  if (answer && answer.loraA.length !== ofCandidates) return 0;
+  if (ofAnchors === 0 || ofCandidates === 0 || width !== (answer ? answer.loraB[0]!.length : ofCandidates)) return 0;
+  const ranks = [query, answer].map(adapter => (adapter ? roundUp(adapter.loraB.length, 8) : 0));
+  // The same with and without gradients, so that the loss is. Products for each pair of rows: one with the width and two with the ranks, against two or three with the width.
+  return 2 * (ranks[0]! + ranks[1]!) <= (answer ? 2 : 1) * strideOf(width) ? width : 0;
+}
+
+function takeSide(memory: KernelMemory, adapter: Adapter | null, stride: number): Side | null {
+  if (!adapter) return null;
+  const dim = adapter.loraA.length;
+  const rank = adapter.loraB.length;
+  const ranks = roundUp(rank, 8);
+  const padded = roundUp(rank, 16);
+  return {
+    adapter,
+    pointer: memory.take(64),
+    rank,
+    ranks,
+    dim,
+    inStride: strideOf(dim),
+    isSquare: dim === adapter.loraB[0]!.length ? 1 : 0,
+    a: memory.take(4 * dim * ranks),
+    b: memory.take(4 * padded * stride),
+    bPanels: memory.take(4 * padded * stride),
+  };
+}
+
+function writeSide(memory: KernelMemory, side: Side, stride: number): void {
+  const { pointer, adapter, rank, ranks, a, b, bPanels } = side;
+  memory.f64[pointer / 8] = adapter.scaling;
+  memory.i32.set(
+    SIDE_FIELDS.map(name => side[name]),
+    pointer / 4 + 2,
+  );
+  memory.writeRows(adapter.loraA, a, ranks);
+  memory.writeRows(adapter.loraB, b, stride, roundUp(rank, 16));
+  memory.call.packPanels(roundUp(rank, 16), stride, b, 4 * stride, bPanels);
+}
+
+/** Bytes of the gradients of A and B. */
+function gradientBytes(side: Side | null, stride: number): number {
+  return side ? 4 * (side.dim * side.ranks + side.rank * stride) : 0;
+}
+
+/** The smallest norm but 0, NaN where one is not finite. */
+function smallestOf({ f64 }: KernelMemory, norms: number, count: number): number {
+  let smallest = Infinity;
+  let sum = 0;
+  for (let j = 0, at = norms / 8; j < count; j++, at++) {
+    const norm = f64[at]!;
+    sum += norm;
+    if (norm > 0 && norm < smallest) smallest = norm;
+  }
+  return Number.isFinite(sum) ? smallest : Number.NaN;
+}
+
+function lossOfChunk(
+  { f64 }: KernelMemory,
+  { temperature, coefficients }: LoraContrastiveProblem,
+  results: number,
+  first: number,
+  end: number,
+  losses: Float64Array | null,
+): number {
+  let loss = 0;
+  for (let i = first, at = results / 8 + 3 * first; i < end; i++, at += 3) {
+    const gap = (f64[at]! - f64[at + 2]!) / temperature;
+    const others = f64[at + 1]!;
+    const rowLoss = gap === 0 ? Math.log1p(others) : gap + Math.log(others + Math.exp(-gap));
+    loss += coefficients[i]! * rowLoss;
+    if (losses) losses[i] = rowLoss;
+  }
+  return loss;
+}
+
+/** The gradients at `pointer`: A's, then B's. */
+function readGradients(
+  memory: KernelMemory,
+  { adapter, rank, ranks, dim }: Side,
+  stride: number,
+  pointer: number,
+): NonNullable<LoraContrastiveResult['gradients']>['query'] {
+  const width = adapter.loraB[0]!.length;
+  const [gradA, gradB] = [new Float32Array(dim * rank), new Float32Array(rank * width)];
+  memory.readRows(pointer, ranks, gradA, 0, dim, rank);
+  memory.readRows(pointer + 4 * dim * ranks, stride, gradB, 0, rank, width);
+  return { gradA: asMatrix(gradA, dim, rank), gradB: asMatrix(gradB, rank, width) };
+}

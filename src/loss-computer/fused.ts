@@ -1,0 +1,95 @@
+import { areFinite } from '../kernels/finite.js';
+import type { Kernels, LoraContrastiveProblem, LoraContrastiveResult } from '../kernels/kernels.js';
+import type { Adapter, LossResult } from '../types.js';
+import type { Setup } from './contrastive.js';
+import { candidatesOf } from './negatives.js';
+import { averaged, lossesOf } from './reduction.js';
+import type { ContrastiveArgument } from './through.js';
+
+/**
+ * A contrastive loss and its adapters' gradients, without those of the rows between. Undefined where these are wanted,
+ * where the kernels have nothing faster than the calls one by one, and where a number is not finite.
+ */
+export function fused(backend: Kernels, setup: Setup): LossResult | undefined {
+  const { routes, wanted, options } = setup;
+  const isOfRows = wanted.anchors || wanted.positives || wanted.negatives;
+  if (routes.length === 0 || isOfRows || options.diagnostics) return undefined;
+  const problem = problemOf(setup);
+  const forward = backend.loraContrastive(problem);
+  if (!forward) return undefined;
+  const reversed = setup.symmetric ? reverseOf(setup, problem) : undefined;
+  const reverse = reversed && backend.loraContrastive(reversed);
+  if (reversed && !reverse) return undefined;
+
+  const loss = forward.loss + (reverse?.loss ?? 0);
+  const result: LossResult = { loss, components: { contrastive: loss } };
+  if (problem.losses) result.perRow = reversed?.losses ? averaged(problem.losses, reversed.losses) : problem.losses;
+  if (!forward.gradients) return result;
+  result.temperatureGradient = forward.gradients.temperature + (reverse?.gradients?.temperature ?? 0);
+  result.adapterGradients = adapterGradients(backend, setup, forward, reverse);
+  return result.adapterGradients && result;
+}
+
+function problemOf(setup: Setup): LoraContrastiveProblem {
+  const { given, groups, routes, negativeMode, temperature, symmetric, whole, options } = setup;
+  const adapterOf = (part: ContrastiveArgument): Adapter | null =>
+    routes.find(({ parts }) => parts.includes(part))?.adapter ?? null;
+  const { candidates, kind, own, groups: ofCandidates } = candidatesOf(given, given, negativeMode, groups);
+  return {
+    anchors: given.anchors,
+    positives: given.positives,
+    candidates,
+    kind,
+    own,
+    groups: ofCandidates,
+    temperature,
+    coefficients: symmetric ? whole.map(coefficient => coefficient / 2) : whole,
+    losses: lossesOf(options, given.anchors.length),
+    query: adapterOf('anchors'),
+    answer: adapterOf('positives'),
+    gradients: options.gradients ?? false,
+    precision: options.precision ?? 'float32',
+  };
+}
+
+/** Positives look for their anchors among those of the batch. */
+function reverseOf({ groups }: Setup, problem: LoraContrastiveProblem): LoraContrastiveProblem {
+  const { anchors, positives, losses, query, answer } = problem;
+  return {
+    ...problem,
+    anchors: positives,
+    positives: anchors,
+    candidates: anchors,
+    kind: 'batch',
+    own: null,
+    groups: groups && { anchors: groups.anchors, candidates: groups.anchors },
+    losses: losses && new Float64Array(losses.length),
+    query: answer,
+    answer: query,
+  };
+}
+
+/** The gradients by adapter; what one has of both sides and directions is added up. Undefined where one is not finite. */
+function adapterGradients(
+  backend: Kernels,
+  { routes }: Setup,
+  { gradients: forward }: LoraContrastiveResult,
+  reverse: LoraContrastiveResult | undefined,
+): LossResult['adapterGradients'] {
+  const byName: NonNullable<LossResult['adapterGradients']> = new Map();
+  for (const { name, parts } of routes) {
+    const shares = [
+      ...(parts.includes('anchors') ? [forward?.query, reverse?.gradients?.answer] : []),
+      ...(parts.includes('positives') ? [forward?.answer, reverse?.gradients?.query] : []),
+    ].filter(share => share != null);
+    // Each share is finite.
+    const first = shares[0]!;
+    for (const { gradA, gradB } of shares.slice(1)) {
+      backend.addRows(first.gradA, gradA);
+      backend.addRows(first.gradB, gradB);
+    }
+    if (shares.length > 1 && !areFinite(first.gradA, first.gradB)) return undefined;
+    byName.set(name, first);
+  }
+  return byName;
+}
