@@ -41,11 +41,11 @@ export { splitPairs } from './text/split-pairs.js';
 
 // Types of options, results, state and data.
 
+export type { BatchGeneratorState } from './batch-generator/generator-state.js';
 export type { DuplicateKey, DuplicatesBy } from './batch-generator/labels.js';
 export type { NegativeMining } from './batch-generator/negative-mining.js';
 export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-generator/options.js';
-export type { Shard } from './batch-generator/order.js';
-export type { BatchGeneratorState } from './batch-generator/state.js';
+export type { Shard } from './batch-generator/shard.js';
 export type { TrainingStep } from './batch-generator.js';
 export type { ContinualMetrics, ContinualMetricsOptions } from './continual-metrics.js';
 export type { DataPreprocessorEvents, PreprocessorStats, ProcessProgress } from './data-preprocessor/events.js';

@@ -1287,7 +1287,7 @@ describe('what is refused changes nothing', () => {
   it('of a generator whose batch size was spoiled afterwards', () => {
     const generator = new BatchGenerator(data);
     generator.config.batchSize = 0;
-    expect(() => generator.next()).toThrow('BatchGenerator: batchSize must be an integer of at least 1, got 0');
+    expect(() => generator.next()).toThrow('BatchGenerator.next: batchSize must be an integer of at least 1, got 0');
   });
 });
 

@@ -1,6 +1,6 @@
 import type { NegativeMining } from '../batch-generator/negative-mining.js';
 import type { BatchGeneratorOptions } from '../batch-generator/options.js';
-import type { Shard } from '../batch-generator/order.js';
+import type { Shard } from '../batch-generator/shard.js';
 import type { ContinualMetricsOptions } from '../continual-metrics.js';
 import type { DataPreprocessorOptions, ProcessOptions } from '../data-preprocessor/options.js';
 import type { FisherOptions } from '../ewc-manager/fisher-options.js';
