@@ -8,8 +8,8 @@ export interface ContinualMetricsOptions {
 }
 
 /**
- * Means over tasks, in the unit of the scores. But for the mean score itself, greater is better whatever the scores
- * are.
+ * Means over tasks, in the unit of the scores. The transfers are better if greater, and the forgettings are better if
+ * smaller, whether or not greater scores are better. For `accuracy`, the better direction is that of the scores.
  */
 export interface ContinualMetrics {
   /** Mean score over all tasks at the end: `1/T · Σ_j R[T-1][j]`. */
