@@ -23,7 +23,7 @@ import { runContinual } from './continual.mjs';
 import { measure, measureAsync, peakWhile } from './measure.mjs';
 import * as plain from './plain.mjs';
 import { runSafetensors } from './safetensors.mjs';
-import { runStep } from './step.mjs';
+import { runJob, runStep } from './step.mjs';
 import { runEmbedding } from './text.mjs';
 import { runThreads } from './threads.mjs';
 
@@ -539,6 +539,7 @@ function* manyExamples(count) {
 if ('embed'.includes(only)) await runEmbedding();
 
 if ('step'.includes(only)) runStep();
+if ('job'.includes(only)) runJob();
 
 if ('threads'.includes(only)) runThreads();
 

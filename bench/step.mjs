@@ -2,9 +2,11 @@
 
 import {
   AdamW,
+  BatchGenerator,
   kernelThreads,
   LoRAAdapter,
   LossComputer,
+  LRSchedulers,
   releaseKernelMemory,
   useKernelBackend,
   useKernelThreads,
@@ -165,4 +167,26 @@ function generator(seed) {
 
 function print(cells) {
   console.log(cells.map((cell, i) => (i === 0 ? cell.padEnd(24) : cell.padStart(15))).join(''));
+}
+
+/** `npm run bench -- job`: a whole small training, batches and schedule included. Its size is that of a public set of pairs. */
+export function runJob() {
+  useKernelBackend('simd');
+  const [pairs, epochs, batchSize] = [2371, 10, 64];
+  const { anchors, positives, adapter } = batchOf(pairs);
+  const data = anchors.map((inputEmb, i) => ({ inputEmb, outputEmb: positives[i] }));
+  const job = options => () => {
+    const { adapters, optimizer } = learner(adapter);
+    const all = { ...options, gradients: true, adapters, through: { anchors: 'query' } };
+    const batches = new BatchGenerator(data, { batchSize, seed: 1 });
+    const total = epochs * batches.length;
+    for (const { batch, step } of batches.epochs(epochs)) {
+      const { adapterGradients } = LossComputer.contrastive(batch.anchors, batch.positives, null, all);
+      optimizer.step(adapterGradients, LRSchedulers.warmupCosine(LR, step, total, { warmupSteps: total / 10 }));
+    }
+  };
+  const ms = measure({ float32: job({}), int16: job({ precision: 'int16' }) });
+  console.log(`\njob: ${pairs} pairs, ${epochs} epochs, batch ${batchSize}, rank ${RANK}`);
+  print(['', 'float32 ms', 'int16 ms']);
+  print(['whole job', ms.float32.toFixed(1), ms.int16.toFixed(1)]);
 }

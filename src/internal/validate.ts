@@ -28,6 +28,7 @@ export {
   checkWeights,
   checkWidth,
   indexOfOtherWidth,
+  isFiniteRow,
   isVector,
   throwNonFinite,
 } from './validate/row-scans.js';
