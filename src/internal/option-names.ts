@@ -28,8 +28,8 @@ import type { NgramEmbedderOptions } from '../text/ngram-embedder.js';
 import type { SplitPairsOptions } from '../text/split-pairs.js';
 
 /**
- * What an option may hold, as far as it is checked by name: `FLAG` is true or false and nothing else. Flags of the
- * original are `ANY`, as it takes any value for true or false.
+ * What an option may hold, as far as it is checked by its name. A `FLAG` is true or false. Flags of the original are
+ * `ANY`: it accepts any value as true or false.
  */
 type Kind = typeof ANY | typeof FLAG;
 
@@ -180,10 +180,10 @@ const OPTIONS = {
   readJsonl: namesOf<ReadJsonlOptions>({ onError: ANY }),
 };
 
-/** A call that takes options, or an option that holds some of its own. */
+/** A call that takes options, or an option that holds options. */
 export type OptionsOwner = keyof typeof OPTIONS;
 
-/** Where the original kept or ignored names that it did not know: its configurations, and the options of its schedules. */
+/** The original's configurations and schedules, which keep or ignore unknown names. */
 const LENIENT: ReadonlySet<OptionsOwner> = new Set<OptionsOwner>([
   'DataPreprocessor',
   'BatchGenerator',
@@ -198,12 +198,12 @@ const LENIENT: ReadonlySet<OptionsOwner> = new Set<OptionsOwner>([
   'LRSchedulers.oneCycle',
 ]);
 
-/** The names of all options with whether they are flags. */
+/** The names of all options. The values tell whether an option is a flag. */
 export function optionNames(owner: OptionsOwner): ReadonlyMap<string, boolean> {
   return OPTIONS[owner];
 }
 
-/** Whether a name that is not known is warned of, and no error. */
+/** Whether an unknown name gives a warning instead of an error. */
 export function isLenient(owner: OptionsOwner): boolean {
   return LENIENT.has(owner);
 }
