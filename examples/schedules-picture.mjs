@@ -23,7 +23,7 @@ const panels = [
   panel('constant', [{}]),
   panel('linear', [{}]),
   panel('cosine', [{}, { minLR: 0.25 }]),
-  panel('polynomial', [{ power: 2 }, { power: 0.5, endLR: 0.2 }]),
+  panel('polynomial', [{ power: 2 }, { power: 0.5, minLR: 0.2 }]),
   panel('exponential', [
     { gamma: 0.7, stepSize: 30 },
     { gamma: 0.98, stepSize: 1 },
@@ -35,9 +35,9 @@ const panels = [
   panel('inverseSqrt', [{ warmupSteps: 20 }, RISE]),
   panel('warmupStableDecay', [
     { ...RISE, decaySteps: 44 },
-    { ...RISE, decaySteps: 110, decay: '1-sqrt' },
+    { ...RISE, decaySteps: 110, decayType: '1-sqrt' },
   ]),
-  panel('oneCycle', [{ maxLR: 1 }, { maxLR: 1, pctStart: 0.3, anneal: 'cos' }], { baseLR: 0.1, top: 'maxLR' }),
+  panel('oneCycle', [{ maxLR: 1 }, { maxLR: 1, pctStart: 0.3, anneal: 'cosine' }], { baseLR: 0.1, top: 'maxLR' }),
   panel('cosineWarmRestarts', [CYCLE, { restartPeriod: 30, restartMultiplier: 2, peakDecay: 0.7 }]),
   {
     title: 'sequence',

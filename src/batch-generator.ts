@@ -1,46 +1,44 @@
 import { checkExample } from './batch-generator/check-data.js';
 import { checkDataFingerprint, dataFingerprintOf } from './batch-generator/data-fingerprint.js';
-import {
-  batchesBefore,
-  batchesIn,
-  cutEpoch,
-  type EpochCut,
-  type EpochData,
-  epochDataOf,
-  hashOfCut,
-  plainLength,
-} from './batch-generator/epoch.js';
+import { Epoch, originOf } from './batch-generator/epoch.js';
+import { batchesBefore, cutEpoch, type EpochCut, hashOfCut } from './batch-generator/epoch-cut.js';
+import { type EpochData, epochDataOf } from './batch-generator/epoch-data.js';
+import { type BatchGeneratorState, configFingerprint, parseState } from './batch-generator/generator-state.js';
 import { mineNegatives } from './batch-generator/negative-mining.js';
-import { type BatchGeneratorConfig, type BatchGeneratorOptions, checkConfig } from './batch-generator/options.js';
-import { indexAbove, orderOf } from './batch-generator/order.js';
+import {
+  type BatchGeneratorConfig,
+  type BatchGeneratorOptions,
+  checkConfig,
+  parseOptions,
+} from './batch-generator/options.js';
+import { isReproducible, orderOf } from './batch-generator/order.js';
+import { hardestBy } from './batch-generator/overridden-similarity.js';
 import { ownNegativesOf } from './batch-generator/own-negatives.js';
-import { hardestBy } from './batch-generator/own-similarity.js';
-import { type BatchGeneratorState, fingerprintOf, parseState } from './batch-generator/state.js';
 import { StepCounts } from './batch-generator/step-counts.js';
-import { withDefaults } from './internal/options.js';
-import { isSeed, mix } from './internal/random.js';
+import { overrideOf } from './internal/overrides.js';
+import { mix } from './internal/random.js';
 import { checkArray, checkCount, checkIterable, throwNonFinite } from './internal/validate.js';
 import { kernels } from './kernels/index.js';
 import { withJson } from './kernels/matrix.js';
 import { cosineOf } from './kernels/vector.js';
 import type { Batch, EmbeddedExample, ProcessedExample, Stateful, Vector } from './types.js';
 
-/** A batch and where it stands in the training. */
+/** A batch and its place in the training. */
 export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
   /** Epoch of the batch, from 0. */
   epoch: number;
-  /** Batches before this one, from the very start. */
+  /** Number of batches before this one, in all epochs. */
   step: number;
   /** The batch. */
   batch: Batch<E>;
 }
 
 /**
- * Cuts data into batches. The generator is its own iterator: a `for` loop runs through one epoch, and `reset()` starts
- * the next. `epochs(total)` does both.
+ * Cuts data into batches. A generator is an iterator: a `for` loop runs through one epoch, and `reset()` starts the next.
+ * `epochs(total)` does both.
  *
- * `data` and `config` may be changed. The order and how it is cut, checks included, take them as they are at the start
- * of an epoch, at `reset`, `setEpoch` or `loadStateDict`; what a batch holds, as they are at that batch.
+ * Callers may write to `data` and `config`. The order and the cut use them as they are when an epoch starts, or at `reset`,
+ * `setEpoch` or `loadStateDict`. They are checked at these times. The content of a batch is read when the batch is made.
  *
  * @example
  * ```js
@@ -58,248 +56,225 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
   data: E[];
   /** The configuration in force. */
   config: BatchGeneratorConfig<E>;
-  /** Position in `indices` of the next batch. */
+  /** Position of the next batch in `indices`. */
   currentIndex = 0;
-  /** The epoch, from 0. */
+  /** The current epoch, from 0. */
   epoch = 0;
-  /** Order of this epoch, as indices into `data`. */
+  /** Order of the current epoch, as indices into `data`. */
   indices!: number[];
 
-  /** What this epoch took from data and configuration. */
-  #taken!: EpochData;
-  /** Where batches start and the last one ends, where that is not at each `batchSize`. */
-  #starts: number[] | undefined;
-  /** What tells this epoch's batches; nothing where a state brought them along. */
-  #origin: { epoch: number; config: string; hash: number } | undefined;
-  /** Batches that `next` has made of this epoch, and where they end. */
-  #made = { batches: 0, end: 0 };
+  #current!: Epoch;
   readonly #steps = new StepCounts();
 
   /**
-   * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty. Their
-   *   own negatives (`negativeEmb` or k `negativeEmbs`, as many in each) become `batch.negatives`, k rows per anchor in
-   *   turn, for `negativeMode: 'own'` of `LossComputer.contrastive`.
-   * @throws TypeError or RangeError that names the option or the example and the value; RangeError when only some
-   *   examples have negatives, some have more than others, or negatives are to be mined as well. So do `reset`,
-   *   `setEpoch` and `loadStateDict` where `data` or `config` were changed, and leave the generator where it was.
+   * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty. Own
+   *   negatives of the examples (`negativeEmb`, or k rows in `negativeEmbs`) become `batch.negatives`: k rows per anchor,
+   *   anchor by anchor, for `negativeMode: 'own'` of `LossComputer.contrastive`. All examples must have equally many.
+   * @throws TypeError or RangeError that names the option or the example, and the value. RangeError where examples have
+   *   own negatives and negatives are to be mined as well.
    */
   constructor(data: Iterable<E>, config: BatchGeneratorOptions<NoInfer<E>> = {}) {
-    const defaults = {
-      batchSize: 8,
-      shuffle: true,
-      dropLast: false,
-      hardNegatives: false,
-      curriculum: false,
-      curriculumEpochs: 5,
-    };
-    this.config = withDefaults('BatchGenerator', defaults, config);
-    checkConfig(this.config);
+    this.config = parseOptions<E>(config);
     checkIterable('BatchGenerator', 'data', data);
     this.data = [...data];
-    this.#begin(0);
+    this.#begin('BatchGenerator', 0);
   }
 
-  #begin(epoch: number): void {
-    const taken = epochDataOf(this.data, this.config, this.#taken);
-    const cut = this.#cut(epoch, taken);
-    this.#stand(epoch, 0, taken, cut);
-    this.#made = { batches: 0, end: 0 };
-    this.#origin = this.#originOf(epoch, cut);
-  }
-
-  #stand(epoch: number, currentIndex: number, taken: EpochData, { indices, starts }: EpochCut): void {
-    this.epoch = epoch;
-    this.currentIndex = currentIndex;
-    this.indices = indices;
-    this.#starts = starts;
-    this.#taken = taken;
-  }
-
-  /** Orders an epoch and cuts it into batches. */
-  #cut(epoch: number, { labels }: EpochData): EpochCut {
-    const now = this.epoch;
-    this.epoch = epoch;
-    try {
-      return cutEpoch(this._createIndices(), labels, this.config);
-    } finally {
-      this.epoch = now;
-    }
-  }
-
-  #originOf(
-    epoch: number,
-    cut: EpochCut,
-    config = fingerprintOf(this.config),
-  ): { epoch: number; config: string; hash: number } {
-    return { epoch, config: JSON.stringify(config), hash: hashOfCut(cut) };
-  }
-
-  /**
-   * The order of the current epoch over all shards: a Fisher–Yates shuffle or weighted draws, then the curriculum's
-   * sort.
-   */
-  _createIndices(): number[] {
-    return orderOf(this.data, this.config, this.epoch);
-  }
-
-  /** The generator itself: it goes on where it stands, and needs `reset()` after an epoch. */
+  /** The generator itself. A loop continues where the generator stands, and needs `reset()` after an epoch. */
   [Symbol.iterator](): this {
     return this;
   }
 
-  /** The next batch of this epoch. */
+  /**
+   * The next batch of this epoch.
+   *
+   * @throws TypeError or RangeError where `config` or the batch's examples were changed to something invalid.
+   */
   next(): IteratorResult<Batch<E>, undefined> {
-    checkConfig(this.config);
-    const { batchSize, dropLast, hardNegatives, negativeMining } = this.config;
-    const start = this.currentIndex;
-    const done = this.#batchesDone;
-    const end = this.#starts ? (this.#starts[done + 1] ?? start) : Math.min(start + batchSize, this.indices.length);
-    const size = end - start;
-    if (size <= 0 || (dropLast && !this.#starts && size < batchSize)) return { done: true, value: undefined };
-
-    const indices = this.indices.slice(start, end);
+    const call = 'BatchGenerator.next';
+    checkConfig(call, this.config);
+    const end = this.#current.endOfNext(this);
+    if (end === undefined) return { done: true, value: undefined };
+    const indices = this.indices.slice(this.currentIndex, end);
     const examples = indices.map(i => this.data[i]!);
     examples.forEach((example, i) => {
-      checkExample(example, indices[i]!);
+      checkExample(call, example, indices[i]!);
     });
     const anchors = examples.map(example => example.inputEmb);
     const positives = examples.map(example => example.outputEmb);
-    const { ownNegatives } = this.#taken;
-    const negatives =
-      ownNegatives > 0
-        ? [...ownNegativesOf(examples, indices, ownNegatives)]
-        : hardNegatives
-          ? this._mineHardNegatives(anchors, positives)
-          : negativeMining
-            ? mineNegatives(examples, {
-                config: this.config,
-                mining: negativeMining,
-                indices,
-                similarity: this.#overriddenSimilarity,
-                stream: mix(this.epoch) ^ start,
-              })
-            : null;
+    const negatives = this.#negativesOf(call, { examples, indices, anchors, positives });
+    this.#current.countNext(this, end);
     this.currentIndex = end;
     for (const rows of [anchors, positives, negatives]) if (rows && Object.isExtensible(rows)) withJson(rows);
-    this.#made = { batches: done + 1, end };
-    return { done: false, value: { examples, anchors, positives, negatives, size } };
+    return { done: false, value: { examples, anchors, positives, negatives, size: examples.length } };
+  }
+
+  /** The examples' own negatives, or mined ones. Null without either. */
+  #negativesOf(
+    call: string,
+    {
+      examples,
+      indices,
+      anchors,
+      positives,
+    }: Pick<Batch<E>, 'examples' | 'anchors' | 'positives'> & { indices: number[] },
+  ): E['outputEmb'][] | null {
+    const { hardNegatives, negativeMining } = this.config;
+    const { ownNegatives } = this.#current.data;
+    if (ownNegatives > 0) return [...ownNegativesOf(call, examples, indices, ownNegatives)];
+    if (hardNegatives) return this._mineHardNegatives(anchors, positives);
+    if (!negativeMining) return null;
+    return mineNegatives(examples, {
+      call,
+      config: this.config,
+      mining: negativeMining,
+      indices,
+      similarity: overrideOf(this, this._cosineSimilarity, cosineSimilarity),
+      stream: mix(this.epoch) ^ this.currentIndex,
+    });
   }
 
   /**
-   * Batches of all epochs from where the generator stands until `total` epochs, counted from epoch 0, are done. The
-   * generator then stands at the start of epoch `total`, so a later call with a greater total goes on from there.
-   * Without a single batch an epoch there are none at all.
+   * Batches of all epochs from where the generator stands, until `total` epochs are done, counted from epoch 0. The
+   * generator then stands at the start of epoch `total`. A later call with a greater total continues from there. If an
+   * epoch has no batch, there are no batches at all.
    *
-   * @param total Number of epochs.
-   * @throws RangeError for a `total` that is not a count.
+   * @param total Number of epochs, at least 0.
+   * @throws TypeError or RangeError for a `total` that is not such a number.
    */
   epochs(total: number): Generator<TrainingStep<E>, void, undefined> {
-    return this.#epochs(checkCount('epochs', 'total', total, 0));
+    return this.#epochs(checkCount('BatchGenerator.epochs', 'total', total, 0));
   }
 
   *#epochs(total: number): Generator<TrainingStep<E>, void, undefined> {
-    while (this.epoch < total && (this.length > 0 || this.#lengthVaries)) {
-      const step = this.#batchesBefore() + this.#batchesDone;
+    while (this.epoch < total && (this.length > 0 || this.#current.lengthVaries(this))) {
+      const step = this.#batchesBefore('BatchGenerator.epochs') + this.#current.batchesDone(this);
       const { done, value: batch } = this.next();
       if (done) this.reset();
       else yield { epoch: this.epoch, step, batch };
     }
   }
 
-  /** Starts epoch `epoch` anew, whatever was done before; `setEpoch(0)` is a fresh start. */
-  setEpoch(epoch: number): void {
-    checkCount('setEpoch', 'epoch', epoch, 0);
-    const [before, taken] = [this.#origin?.config, this.#taken];
-    this.#begin(epoch);
-    // What was counted with other data or another configuration is not what leads to this epoch.
-    const isSame = taken.examples === this.#taken.examples && taken.labels === this.#taken.labels;
-    if (!isSame || before !== this.#origin!.config) this.#steps.forget();
+  /**
+   * Starts the next epoch with a new order.
+   *
+   * @throws TypeError or RangeError where `data` or `config` were changed to something invalid. Nothing has changed then.
+   */
+  reset(): void {
+    const call = 'BatchGenerator.reset';
+    checkConfig(call, this.config);
+    checkArray(call, 'data', this.data);
+    const isCounted = !this.#current.lengthVaries(this) || this.#steps.has(this.epoch);
+    const left = this.remaining;
+    const steps = isCounted ? this.#batchesBefore(call) + this.#current.batchesDone(this) + left : undefined;
+    this.#begin(call, this.epoch + 1);
+    if (steps !== undefined) this.#steps.set(this.epoch, steps);
   }
 
   /**
-   * Where the generator stands, between any two batches: JSON-safe. With a `seed` it is a few numbers; without one, or
-   * where `config`, `indices` or the length of `data` were changed in mid-epoch, it holds the epoch's order.
+   * Starts an epoch from its first batch, whatever was done before. `setEpoch(0)` is a fresh start.
+   *
+   * @param epoch Number of the epoch, at least 0.
+   * @throws TypeError or RangeError for an `epoch` that is not such a number, and where `data` or `config` were changed to
+   *   something invalid. Nothing has changed then.
+   */
+  setEpoch(epoch: number): void {
+    const call = 'BatchGenerator.setEpoch';
+    checkCount(call, 'epoch', epoch, 0);
+    const before = this.#current;
+    this.#begin(call, epoch);
+    // Counts of other data or another configuration do not lead to this epoch.
+    if (!this.#current.isLike(before)) this.#steps.forget();
+  }
+
+  /**
+   * Where the generator stands, between any two batches, as plain data for JSON. With a `seed`, the state is a few numbers.
+   * It holds the epoch's order without a seed, or if `config`, `indices` or the length of `data` were changed in
+   * mid-epoch.
    */
   stateDict(): BatchGeneratorState {
     const { epoch, currentIndex, indices } = this;
-    const starts = this.#starts;
-    const config = fingerprintOf(this.config);
-    const { hash, config: text } = this.#originOf(epoch, { indices, starts }, config);
-    const state: BatchGeneratorState = {
+    const config = configFingerprint(this.config);
+    const origin = originOf(epoch, { indices, starts: this.#current.starts }, config);
+    const fingerprint = dataFingerprintOf(this.data);
+    const order = this.#current.orderToSave(this, origin);
+    return structuredClone({
       dataLength: this.data.length,
       config,
       epoch,
       currentIndex,
-      stepsBefore: this.#batchesBefore(),
-      orderHash: hash,
-    };
-    const fingerprint = dataFingerprintOf(this.data);
-    if (fingerprint !== undefined) state.fingerprint = fingerprint;
-    const isChanged =
-      this.#origin?.hash !== hash ||
-      this.#origin.config !== text ||
-      this.#origin.epoch !== epoch ||
-      this.#taken.examples !== this.data.length ||
-      this.#batchesDone !== batchesBefore({ indices, starts }, currentIndex, this.config);
-    if (isChanged || !this.#isReproducible) {
-      const changed = { dataLength: this.#taken.examples, batchesDone: this.#batchesDone };
-      state.order = { indices, ...(starts && { starts }), ...(isChanged && { changed }) };
-    }
-    return structuredClone(state);
+      stepsBefore: this.#batchesBefore('BatchGenerator.stateDict'),
+      orderHash: origin.hash,
+      ...(fingerprint !== undefined && { fingerprint }),
+      ...(order && { order }),
+    });
   }
 
   /**
-   * Goes to where a state was taken: with a `seed` all that follows is what would have followed there, without one the
-   * rest of that epoch is.
+   * Moves to where a state was taken. With a `seed`, everything that follows is then the same as there. Without a seed, the
+   * rest of the epoch is.
    *
-   * @param state What {@link stateDict} returned, also after a round trip through JSON, of a generator with equally
-   *   many examples and an equal configuration.
-   * @throws TypeError or RangeError, with nothing changed, for a state of another data length or configuration, of data
-   *   whose embeddings differ or whose texts or qualities give another order or other batches, or a damaged one. Delete
-   *   `state.fingerprint` to go on with other embeddings.
+   * @param state What {@link stateDict} returned, also after a round trip through JSON. It must come from a generator with
+   *   equally many examples and an equal configuration.
+   * @throws TypeError or RangeError for a damaged state, and for a state of another data length, another configuration,
+   *   other embeddings, or data whose texts or qualities give another order or other batches. Nothing has changed then.
+   *   Delete `state.fingerprint` to continue with other embeddings.
    */
   loadStateDict(state: BatchGeneratorState): void {
-    const taken = epochDataOf(this.data, this.config, this.#taken);
+    const call = 'BatchGenerator.loadStateDict';
+    const taken = epochDataOf(call, this.data, this.config, this.#current.data);
     const { noDuplicates, dropLast, sampleWeights, shard } = this.config;
-    const config = fingerprintOf(this.config);
-    const parsed = parseState(state, this.data.length, config, {
-      order: !this.#isReproducible,
+    const isWholeOrder = !sampleWeights && !shard && !(noDuplicates && dropLast);
+    const config = configFingerprint(this.config);
+    const { epoch, currentIndex, stepsBefore, orderHash, order } = parseState(state, this.data.length, config, {
+      order: !isReproducible(this.config),
       starts: Boolean(noDuplicates),
-      permutation: this._createIndices === createIndices && !sampleWeights && !shard && !(noDuplicates && dropLast),
+      permutation: isWholeOrder && !overrideOf(this, this._createIndices, createIndices),
     });
-    checkDataFingerprint('loadStateDict', state.fingerprint, this.data);
-    const { epoch, currentIndex, stepsBefore, orderHash, order } = parsed;
-    const cut: EpochCut = order ? { indices: order.indices, starts: order.starts } : this.#cut(epoch, taken);
+    checkDataFingerprint(call, state.fingerprint, this.data);
+    const cut = order ? { indices: order.indices, starts: order.starts } : this.#cut(call, epoch, taken);
     if (!order && orderHash !== undefined && orderHash !== hashOfCut(cut))
-      throw new RangeError('loadStateDict: state is of other batches than this data and configuration give');
-    const batchesDone = order?.changed?.batchesDone ?? batchesBefore(cut, currentIndex, this.config);
-    if (batchesDone === undefined || currentIndex > cut.indices.length)
-      throw new RangeError(`loadStateDict: state.currentIndex must be where a batch starts, got ${currentIndex}`);
-    this.#stand(epoch, currentIndex, { ...taken, examples: order?.changed?.dataLength ?? taken.examples }, cut);
-    this.#origin = order?.changed ? undefined : this.#originOf(epoch, cut, config);
-    this.#made = { batches: batchesDone, end: currentIndex };
+      throw new RangeError(`${call}: state is of other batches than this data and configuration give`);
+    const batches = order?.changed?.batchesDone ?? batchesBefore(cut, currentIndex, this.config);
+    if (batches === undefined || currentIndex > cut.indices.length)
+      throw new RangeError(`${call}: state.currentIndex must be where a batch starts, got ${currentIndex}`);
+    const origin = order?.changed ? undefined : originOf(epoch, cut, config);
+    const examples = order?.changed?.dataLength ?? taken.examples;
+    const loaded = new Epoch({ ...taken, examples }, cut.starts, origin, { batches, end: currentIndex });
+    this.#stand(loaded, epoch, currentIndex, cut.indices);
     this.#steps.forget();
     if (stepsBefore !== undefined) this.#steps.set(epoch, stepsBefore);
   }
 
+  /** Number of batches per epoch. If `noDuplicates` makes epochs differ, the number of batches in this one. */
+  get length(): number {
+    return this.#current.length(this);
+  }
+
+  /** Number of batches left in this epoch. */
+  get remaining(): number {
+    return this.#current.remaining(this);
+  }
+
   /**
-   * For each anchor the most similar positive of another row; in a batch of one its own positive, as there is no other.
+   * The order of the current epoch over all shards: a Fisher–Yates shuffle or weighted draws, then the sort of the
+   * curriculum.
    */
+  _createIndices(): number[] {
+    return orderOf(this.data, this.config, this.epoch);
+  }
+
+  /** For each anchor, the most similar positive of another row. In a batch of one, the anchor's positive. */
   _mineHardNegatives<V extends Vector>(anchors: readonly Vector[], positives: readonly V[]): V[] {
-    const similarity = this.#overriddenSimilarity;
+    const similarity = overrideOf(this, this._cosineSimilarity, cosineSimilarity);
     const hardest = similarity
       ? hardestBy(similarity, anchors, positives)
       : kernels().hardestNegatives(anchors, positives);
     return anchors.map((_, i) => {
       const index = hardest[i]!;
-      if (index < 0 && positives.length > 1) throwNonFinite('BatchGenerator', { anchors, positives });
+      if (index < 0 && positives.length > 1) throwNonFinite('BatchGenerator.next', { anchors, positives });
       return positives[index < 0 ? (i + 1) % positives.length : index]!;
     });
-  }
-
-  get #overriddenSimilarity(): ((a: Vector, b: Vector) => number) | undefined {
-    if (this._cosineSimilarity === originalSimilarity) return undefined;
-    return (a, b) => this._cosineSimilarity(a, b);
   }
 
   /** Cosine similarity over the shorter of two rows. */
@@ -307,58 +282,42 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
     return cosineOf(a, b);
   }
 
-  /** Starts the next epoch with a new order. */
-  reset(): void {
-    checkConfig(this.config);
-    checkArray('BatchGenerator', 'data', this.data);
-    const isCounted = !this.#lengthVaries || this.#steps.has(this.epoch);
-    const steps = isCounted ? this.#batchesBefore() + this.#batchesDone + this.remaining : undefined;
-    this.#begin(this.epoch + 1);
-    if (steps !== undefined) this.#steps.set(this.epoch, steps);
+  #begin(call: string, epoch: number): void {
+    const taken = epochDataOf(call, this.data, this.config, this.#current?.data);
+    const cut = this.#cut(call, epoch, taken);
+    const origin = originOf(epoch, cut, configFingerprint(this.config));
+    this.#stand(new Epoch(taken, cut.starts, origin), epoch, 0, cut.indices);
   }
 
-  /** Number of batches an epoch: of this one, where `noDuplicates` makes epochs differ. */
-  get length(): number {
-    return this.#starts ? this.#starts.length - 1 : plainLength(this.data.length, this.config);
+  /** Orders an epoch and cuts it into batches. */
+  #cut(call: string, epoch: number, { labels }: EpochData): EpochCut {
+    const now = this.epoch;
+    this.epoch = epoch;
+    try {
+      return cutEpoch(call, this._createIndices(), labels, this.config);
+    } finally {
+      this.epoch = now;
+    }
   }
 
-  /** Number of batches left in this epoch. */
-  get remaining(): number {
-    if (this.#starts) return this.length - this.#batchesDone;
-    return batchesIn(this.indices.length - this.currentIndex, this.config);
-  }
-
-  /** Number of batches of this epoch that are done. */
-  get #batchesDone(): number {
-    if (this.#starts) return indexAbove(this.#starts, this.currentIndex) - 1;
-    // Whoever sets `currentIndex` goes to the batch there.
-    if (this.#made.end === this.currentIndex) return this.#made.batches;
-    return Math.ceil(this.currentIndex / this.config.batchSize);
+  #stand(current: Epoch, epoch: number, currentIndex: number, indices: number[]): void {
+    this.#current = current;
+    this.epoch = epoch;
+    this.currentIndex = currentIndex;
+    this.indices = indices;
   }
 
   /** Number of batches in all epochs before this one. */
-  #batchesBefore(): number {
-    if (!this.#lengthVaries) return this.#steps.beforeEqual(this.epoch, this.length);
-    // No seed tells what an epoch was that was not counted: it is taken for one like this.
+  #batchesBefore(call: string): number {
+    if (!this.#current.lengthVaries(this)) return this.#steps.beforeEqual(this.epoch, this.length);
+    const { data } = this.#current;
+    const isKnown = isReproducible(this.config) && this.data.length === data.examples;
+    // Without a seed, an epoch that was not counted cannot be made again. It counts as one like this.
     return this.#steps.before(this.epoch, epoch =>
-      this.#isReproducible && this.data.length === this.#taken.examples
-        ? this.#cut(epoch, this.#taken).starts!.length - 1
-        : this.length,
+      isKnown ? this.#cut(call, epoch, data).starts!.length - 1 : this.length,
     );
-  }
-
-  /** Whether epochs may differ in their number of batches: where the duplicates among their examples do. */
-  get #lengthVaries(): boolean {
-    const { noDuplicates, dropLast, sampleWeights } = this.config;
-    return Boolean(noDuplicates && this.#starts && this.data.length > 0 && (dropLast || sampleWeights));
-  }
-
-  /** Whether the order is a function of the configuration and the epoch. */
-  get #isReproducible(): boolean {
-    const { seed, shuffle, sampleWeights } = this.config;
-    return isSeed(seed) || !(shuffle || sampleWeights);
   }
 }
 
-/** The methods themselves, so that a patched prototype is an override too. */
-const { _createIndices: createIndices, _cosineSimilarity: originalSimilarity } = BatchGenerator.prototype;
+/** The class's methods. Read here, so that a patched prototype counts as an override. */
+const { _createIndices: createIndices, _cosineSimilarity: cosineSimilarity } = BatchGenerator.prototype;

@@ -1,31 +1,36 @@
 import { checkArray, checkBoolean, checkNumber, checkOptions, checkVector, inWords } from './internal/validate.js';
 
 export interface ContinualMetricsOptions {
-  /** Whether greater scores are better, as with accuracies, or smaller ones, as with losses. Default true. */
+  /**
+   * Whether greater scores are better, as for accuracies. If not, smaller scores are better, as for losses.
+   *
+   * @default true
+   */
   higherIsBetter?: boolean;
-  /** What an untrained model scores on each task, for the forward transfer. Default: 0 on all. */
+  /** Scores of an untrained model on each task, for the forward transfer. By default, 0 on each task. */
   baseline?: ArrayLike<number>;
 }
 
 /**
- * Means over tasks, in the unit of the scores. But for the mean score itself, greater is better whatever the scores
- * are.
+ * Means over tasks, in the unit of the scores. The transfers are better if greater, and the forgettings are better if
+ * smaller, whether or not greater scores are better. For `accuracy`, the better direction is that of the scores.
  */
 export interface ContinualMetrics {
   /** Mean score over all tasks at the end: `1/T · Σ_j R[T-1][j]`. */
   accuracy: number;
   /**
-   * How much worse each earlier task ends than its best score after any earlier task, even before it was learned itself
-   * (Chaudhry et al. 2018); 0 for one task.
+   * How much worse the final score of each earlier task is than its best score after any earlier task, which may be one
+   * before the task was learned (Chaudhry et al. 2018). 0 for one task.
    */
   forgetting: number;
-  /** How much worse than right after it was learned each earlier task ends. */
+  /** How much worse the final score of each earlier task is than its score right after it was learned. */
   forgettingFromFirst: number;
-  /** How much learning later tasks helped earlier ones: `-forgettingFromFirst` (Lopez-Paz and Ranzato 2017). */
+  /** How much later tasks improved the scores of earlier ones: `-forgettingFromFirst` (Lopez-Paz and Ranzato 2017). */
   backwardTransfer: number;
   /**
-   * How much better than the baseline each later task does just before it is learned (Lopez-Paz and Ranzato 2017): the
-   * mean over the later tasks whose score at that time is given, NaN where none is. 0 for one task.
+   * How much better than the baseline the score of each later task is, just before the task is learned (Lopez-Paz and
+   * Ranzato 2017). The mean is over the later tasks whose score at that time is given. NaN if none is given, 0 for one
+   * task.
    */
   forwardTransfer: number;
 }
@@ -33,13 +38,13 @@ export interface ContinualMetrics {
 const CALL = 'continualMetrics';
 
 /**
- * What a sequence of tasks did to each other, from the scores on every task after every task (Lopez-Paz and Ranzato
- * 2017, "Gradient episodic memory for continual learning"; Chaudhry et al. 2018, "Riemannian walk for incremental
+ * Measures how a sequence of tasks affected each other, from the scores on every task after every task (Lopez-Paz and
+ * Ranzato 2017, "Gradient episodic memory for continual learning"; Chaudhry et al. 2018, "Riemannian walk for incremental
  * learning").
  *
- * @param scores T rows of T numbers: `scores[i][j]` is the score on task j after task i was learned. Scores on tasks that
- *   were not learned yet (j > i) may be missing: a shorter row, of at least i + 1 numbers, or NaN.
- * @throws TypeError or RangeError that names the row and the value, for no tasks, rows of another length, or a score
+ * @param scores T rows of T numbers. `scores[i][j]` is the score on task j after task i was learned. Scores on tasks that
+ *   were not learned yet (j > i) may be missing: as NaN, or as a shorter row of at least i + 1 numbers.
+ * @throws TypeError or RangeError that names the row and the value, for no tasks, rows of another length, and a score
  *   that is not finite.
  *
  * @example
@@ -64,7 +69,7 @@ export function continualMetrics(
   if (baseline !== undefined) checkScores('baseline', baseline, tasks, tasks);
 
   const sign = higherIsBetter ? 1 : -1;
-  /** NaN where it is missing. */
+  /** A score, greater if better. NaN if it is missing. */
   const score = (i: number, j: number): number => sign * (scores[i]![j] ?? Number.NaN);
   const last = tasks - 1;
   const earlier = Array.from({ length: last }, (_, j) => j);
@@ -80,7 +85,7 @@ export function continualMetrics(
   };
 }
 
-/** Checks a row of at most `tasks` scores, of which all but the first `needed` may be missing. */
+/** Checks a row of at most `tasks` scores. All except the first `needed` scores may be missing. */
 function checkScores(name: string, row: unknown, needed: number, tasks: number): void {
   checkVector(CALL, name, row);
   if (row.length < needed || row.length > tasks) {
@@ -92,7 +97,7 @@ function checkScores(name: string, row: unknown, needed: number, tasks: number):
   }
 }
 
-/** Those that are not missing. */
+/** The values that are not missing. */
 function present(values: readonly number[]): number[] {
   return values.filter(value => !Number.isNaN(value));
 }

@@ -41,11 +41,11 @@ export { splitPairs } from './text/split-pairs.js';
 
 // Types of options, results, state and data.
 
+export type { BatchGeneratorState } from './batch-generator/generator-state.js';
 export type { DuplicateKey, DuplicatesBy } from './batch-generator/labels.js';
 export type { NegativeMining } from './batch-generator/negative-mining.js';
 export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-generator/options.js';
-export type { Shard } from './batch-generator/order.js';
-export type { BatchGeneratorState } from './batch-generator/state.js';
+export type { Shard } from './batch-generator/shard.js';
 export type { TrainingStep } from './batch-generator.js';
 export type { ContinualMetrics, ContinualMetricsOptions } from './continual-metrics.js';
 export type { DataPreprocessorEvents, PreprocessorStats, ProcessProgress } from './data-preprocessor/events.js';
@@ -67,22 +67,16 @@ export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
 export type { ExportOptions as EWCExportOptions, ImportOptions as EWCImportOptions } from './ewc-manager/provenance.js';
 export type { EWCState } from './ewc-manager/state.js';
 export type { EWCEvents, EWCStats } from './ewc-manager.js';
-export type { ChainOptions, CheckpointStrategy } from './gradient-checkpointer/options.js';
+export type { Chain, ChainGradients, ChainStats } from './gradient-checkpointer/chain/types.js';
+export type { CallGradients } from './gradient-checkpointer/gradients.js';
+export type { Activation, ForwardCall } from './gradient-checkpointer/linked-calls.js';
 export type {
-  Chain,
-  ChainGradients,
-  ChainStats,
-  ChainStep,
-  InputGradient,
-} from './gradient-checkpointer/types.js';
-export type {
-  Activation,
-  CallGradients,
-  CheckpointerStats,
+  ChainOptions,
+  CheckpointStrategy,
   GradientCheckpointerConfig,
   GradientCheckpointerOptions,
-  MemoryEstimate,
-} from './gradient-checkpointer.js';
+} from './gradient-checkpointer/options.js';
+export type { CheckpointerStats, MemoryEstimate } from './gradient-checkpointer.js';
 export type { ReadJsonlOptions } from './jsonl.js';
 export type { KeepBestOptions, KeepBestState } from './keep-best.js';
 export type { KernelBackend } from './kernel-backend.js';
@@ -124,8 +118,10 @@ export type {
   AdapterGradients,
   Batch,
   Bytes,
+  ChainStep,
   EmbeddedExample,
   Float32Row,
+  InputGradient,
   LossResult,
   LossWithGradients,
   MutableVector,

@@ -1,4 +1,3 @@
-import type { ChainStep } from './gradient-checkpointer/types.js';
 import { checkAdapter, checkedCopy, checkSameRank } from './internal/adapters.js';
 import { rowsOfJson } from './internal/json-rows.js';
 import { withDefaults } from './internal/options.js';
@@ -19,18 +18,26 @@ import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
 import { scalarKernels } from './kernels/scalar/index.js';
 import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
 import type { AdapterConfig } from './lora-adapter/peft-config.js';
-import type { Adapter, AdapterGradients, Bytes, Float32Row, Rows, Stateful } from './types.js';
+import type { Adapter, AdapterGradients, Bytes, ChainStep, Float32Row, Rows, Stateful } from './types.js';
 
 export interface LoRAAdapterOptions {
-  /** Length of the input rows. */
+  /** Length of the input rows, at least 1. */
   dim: number;
-  /** Length of the output rows. Default `dim`. */
+  /** Length of the output rows, at least 1. By default, `dim`. */
   outDim?: number;
-  /** Inner dimension. Default 4. */
+  /**
+   * Inner dimension, at least 1.
+   *
+   * @default 4
+   */
   rank?: number;
-  /** `scaling` is alpha / rank. Default 8. */
+  /**
+   * Any finite number. The adapter's `scaling` is `alpha / rank`.
+   *
+   * @default 8
+   */
   alpha?: number;
-  /** Seed (uint32) of the initial weights. Default: `Math.random`. */
+  /** Seed (uint32) of the initial weights. By default, `Math.random` draws them. */
   seed?: number;
 }
 
@@ -42,14 +49,14 @@ export interface LoRAGradients extends AdapterGradients {
   gradInputs: Float32Row[];
 }
 
-/** What `trace` returns: a forward, and the backward of the same rows. */
+/** What `trace` returns: the outputs of some rows, and the backward of the same rows. */
 export interface LoRATrace {
   /** n rows of `outDim` floats. */
   output: Float32Row[];
   /**
-   * Gradients for the rows that were traced, whatever went through the adapter since. It reads the weights as they are
-   * now, beside what the forward kept (the rows and rows · A): call it before the optimizer's step, or the gradients are
-   * those of neither weights. It may be called again.
+   * Gradients for the rows that were traced, also if other rows went through the adapter afterwards. Call it before the
+   * optimizer's step: it reads the current weights together with what the forward kept (the rows and rows · A). It may be
+   * called again.
    *
    * @param gradRows Gradient of the loss with respect to `output`: n rows of `outDim` numbers.
    * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
@@ -58,7 +65,7 @@ export interface LoRATrace {
   backward(gradRows: Rows): LoRAGradients;
 }
 
-/** An adapter as MicroLoRA saves it: plain arrays and numbers. */
+/** An adapter as MicroLoRA saves it, in plain arrays and numbers. */
 export interface SavedAdapter {
   loraA: number[][];
   loraB: number[][];
@@ -66,9 +73,9 @@ export interface SavedAdapter {
 }
 
 /**
- * A low-rank adapter (Hu et al. 2021, "LoRA") on embeddings: `y = x + scaling · x · A · B`; without the `x +` when
- * `outDim` is not `dim`. A starts Gaussian with standard deviation √(2 / (dim + rank)), B zero, as in MicroLoRA, so
- * that training starts from the identity.
+ * A low-rank adapter of embeddings (Hu et al. 2021, "LoRA"): `y = x + scaling · x · A · B`. If `outDim` is not `dim`, there
+ * is no `x +`. As in MicroLoRA, A starts Gaussian with standard deviation √(2 / (dim + rank)), and B starts at zero. So
+ * training starts from the identity.
  *
  * @example
  * ```js
@@ -110,10 +117,10 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * A copy of an adapter: MicroLoRA's, what {@link toJSON} made, or another `LoRAAdapter`. Of a parsed file, rows may be
-   * arrays, or objects with keys `"0"`, `"1"` … as `JSON.stringify` writes `Float32Array`s.
+   * A copy of an adapter: one of MicroLoRA, what {@link toJSON} returned, or another `LoRAAdapter`. The rows may be arrays,
+   * or objects with the keys `"0"`, `"1"` …, which `JSON.stringify` makes of `Float32Array`s.
    *
-   * @throws TypeError or RangeError when a matrix is missing, ragged or not finite, or the two do not fit each other.
+   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite, or the matrices do not fit each other.
    */
   static from(plain: Adapter | SavedAdapter): LoRAAdapter {
     const call = 'LoRAAdapter.from';
@@ -133,11 +140,11 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
    * Adapters as the bytes of one safetensors file, in float32 and in PEFT's layout:
    * `base_model.model.<name>.lora_A.weight` (rank × dim) and `….lora_B.weight` (outDim × rank). The metadata holds what
    * `adapter_config.json` does (`peft_type`, `r`, `lora_alpha`, `target_modules`, `rank_pattern`, `alpha_pattern`;
-   * lists and numbers as JSON), and `scaling_pattern` for scalings that are no quotient by the rank. float32 weights
-   * and scalings survive exactly; float64 weights are rounded.
+   * lists and numbers as JSON), and `scaling_pattern` for scalings that are no quotient by the rank. float32 weights and
+   * scalings survive exactly. float64 weights are rounded.
    *
-   * @param adapters Adapters by name, from one to 50,000; `number[][]` matrices work too.
-   * @throws TypeError or RangeError when a matrix is missing, ragged or not finite in float32, or a name is no text.
+   * @param adapters Adapters by name, from one to 50,000. Their matrices may be `number[][]`.
+   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite in float32, or a name is no text.
    *
    * @example
    * ```js
@@ -153,18 +160,21 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * The adapters of a safetensors file, by name: one that {@link LoRAAdapter.toSafetensors} wrote, or one of PEFT's
-   * with LoRA on linear layers and nothing else, in F32, F16 or BF16. The bytes may come from anywhere.
+   * The adapters of a safetensors file, by name. The file is one that {@link LoRAAdapter.toSafetensors} wrote, or one of
+   * PEFT that holds only LoRA on linear layers, in F32, F16 or BF16. The bytes may come from anywhere.
    *
    * @param bytes The whole file.
-   * @param config What PEFT's `adapter_config.json` holds, as its text or parsed; it takes the place of the file's
-   *   metadata. Pass the text where keys of a pattern look like integers: `JSON.parse` puts these first, and the first
-   *   key that fits counts. Patterns must be plain names: they are not run as regular expressions.
-   * @throws RangeError when the file is not exactly a header of at most 100 MB, 100,000 tensors and 10,000 keys of
-   *   metadata, and the matrices it tells of, in its order; when it holds anything but pairs of matrices that fit each
-   *   other and the ranks of the configuration, or an entry that is not finite; when a key of a pattern fits no adapter
-   *   or the order of those that fit is lost; when file or `config` tell of DoRA or another variant of LoRA; and when
-   *   neither metadata nor `config` has `lora_alpha`. TypeError for arguments of another type.
+   * @param config The content of PEFT's `adapter_config.json`, as text or parsed. It replaces the file's metadata. Pass the
+   *   text where keys of a pattern look like integers: `JSON.parse` puts these first, and the first key that fits counts.
+   *   Patterns must be plain names. They are not run as regular expressions.
+   * @throws TypeError for arguments of another type.
+   * @throws RangeError where the file is not exactly a header, and the matrices that the header names, in its order. The
+   *   header has at most 100 MB, 100,000 tensors and 10,000 keys of metadata.
+   * @throws RangeError where the file holds anything except pairs of matrices that fit each other and the ranks of the
+   *   configuration, or an entry that is not finite.
+   * @throws RangeError where a key of a pattern fits no adapter, or the order of the keys that fit is lost.
+   * @throws RangeError where the file or `config` names DoRA or another variant of LoRA, and where neither the metadata nor
+   *   `config` has `lora_alpha`.
    */
   static fromSafetensors(bytes: Uint8Array, config?: AdapterConfig | string): Map<string, LoRAAdapter> {
     return new Map(Array.from(readAdapters(bytes, config), ([name, plain]) => [name, copyOf(plain)]));
@@ -191,23 +201,23 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * Adapts rows, and gives the backward that belongs to them. Traces are independent of each other and of
-   * {@link forward}: an adapter for both sides of a loss is traced once for each, and the gradients are added.
+   * Adapts rows, and returns the backward that belongs to them. Traces are independent of each other and of
+   * {@link forward}. If an adapter serves both sides of a loss, trace it once for each side and add the gradients.
    *
-   * @param rows n rows of `dim` numbers; copied, so that they may change.
+   * @param rows n rows of `dim` numbers. They are copied, so they may change afterwards.
    * @returns `output`, n rows of `outDim` floats, and `backward(gradRows)`.
    * @throws TypeError or RangeError for a row of another length or an entry that is not finite.
    */
   trace(rows: Rows): LoRATrace {
-    const { outputs, inputs, hidden } = this.#record('trace', rows);
+    const { outputs, inputs, hidden } = this.#record('LoRAAdapter.trace', rows);
     return {
       output: outputs,
-      backward: gradRows => this.#gradients('trace.backward', 'output', inputs, hidden, gradRows),
+      backward: gradRows => this.#gradients('LoRAAdapter.trace.backward', 'output', inputs, hidden, gradRows),
     };
   }
 
   /**
-   * Adapts rows, and remembers them for {@link backward}, which is that of the last `forward` alone: `forward(a)`,
+   * Adapts rows, and remembers them for {@link backward}, which belongs to the last `forward` only. So `forward(a)`,
    * `forward(b)`, `backward(gradient of a)` gives wrong gradients. {@link trace} binds each backward to its rows.
    *
    * @param rows n rows of `dim` numbers.
@@ -215,46 +225,48 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
    * @throws TypeError or RangeError for a row of another length or an entry that is not finite.
    */
   forward(rows: Rows): Float32Row[] {
-    const { outputs, inputs, hidden } = this.#record('forward', rows);
-    this.#last = gradRows => this.#gradients('backward', 'the last forward', inputs, hidden, gradRows);
+    const { outputs, inputs, hidden } = this.#record('LoRAAdapter.forward', rows);
+    this.#last = gradRows => this.#gradients('LoRAAdapter.backward', 'the last forward', inputs, hidden, gradRows);
     return outputs;
   }
 
   /**
-   * Gradients for the last {@link forward}, with the weights as they are now: call it before the optimizer's step. Where
-   * other rows went through `forward` since, the gradients are wrong, silently if there were as many: use {@link trace}.
+   * Gradients for the last {@link forward}, with the current weights. Call it before the optimizer's step. If other rows
+   * went through `forward` in between, the gradients are wrong, and there is no error if there were equally many rows. Use
+   * {@link trace} then.
    *
    * @param gradRows Gradient of the loss with respect to the output: n rows of `outDim` numbers.
    * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
-   * @throws Error before the first `forward`; TypeError or RangeError for rows that do not fit it or are not finite.
+   * @throws Error before the first `forward`. TypeError or RangeError for rows that do not fit it or are not finite.
    */
   backward(gradRows: Rows): LoRAGradients {
-    if (!this.#last) throw new Error('backward: call forward first');
+    if (!this.#last) throw new Error('LoRAAdapter.backward: call forward first');
     return this.#last(gradRows);
   }
 
   /**
-   * The adapter as a step of `GradientCheckpointer.chain`, whose states are rows. It holds no rows between calls, as
-   * {@link forward} does; its backward runs the forward's products again, and gives `{ gradA, gradB }` as `gradParams`.
-   * Its `bytes` is not set: a chain expects rows as large as those before.
+   * The adapter as a step of `GradientCheckpointer.chain`, whose states are rows. Unlike {@link forward}, the step holds no
+   * rows between calls. Its backward runs the products of the forward again, and returns `{ gradA, gradB }` as
+   * `gradParams`. Its `bytes` is not set, so a chain expects outputs as large as the inputs.
    */
   asStep(): ChainStep<Rows, AdapterGradients> {
+    const call = 'LoRAAdapter.asStep';
     return {
       forward: rows => {
-        checkRows('forward', 'rows', rows);
-        checkWidth('forward', 'rows', rows, this.dim);
-        return this.#run('forward', rows).outputs;
+        checkRows(`${call}.forward`, 'rows', rows);
+        checkWidth(`${call}.forward`, 'rows', rows, this.dim);
+        return this.#run(`${call}.forward`, rows).outputs;
       },
       backward: (rows, gradRows) => {
-        const { hidden } = this.#run('backward', rows);
-        const ofRows = this.#gradients('backward', 'rows', rows, hidden, gradRows);
+        const { hidden } = this.#run(`${call}.backward`, rows);
+        const ofRows = this.#gradients(`${call}.backward`, 'rows', rows, hidden, gradRows);
         const { gradInputs, ...gradParams } = ofRows;
-        return { gradInput: gradInputs, gradParams };
+        return { gradInputs, gradParams };
       },
     };
   }
 
-  /** A forward, with what its backward needs. */
+  /** Runs a forward, and returns what its backward needs too. */
   #record(call: string, rows: Rows): { outputs: Float32Row[]; inputs: Rows; hidden: Rows } {
     checkRows(call, 'rows', rows);
     checkWidth(call, 'rows', rows, this.dim);
@@ -265,9 +277,9 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
     return { ...this.#run(call, inputs, rows), inputs };
   }
 
-  /** @param rows The caller's, to name in an error. */
+  /** @param rows The caller's rows, for messages. */
   #run(call: string, inputs: Rows, rows = inputs): { outputs: Float32Row[]; hidden: Rows } {
-    // Products beyond float32 may still give a result within it.
+    // Products that float32 cannot hold may still give a result that it can.
     for (const backend of [kernels(), scalarKernels]) {
       const result = backend.loraForward(this, inputs);
       if (areFinite(result.outputs)) return result;
@@ -275,7 +287,7 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
     throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB, scaling: [] });
   }
 
-  /** @param forwardName What the rows must be as many as, for a message. */
+  /** @param forwardName What has as many rows as `gradRows` must have, for messages. */
   #gradients(call: string, forwardName: string, inputs: Rows, hidden: Rows, gradRows: Rows): LoRAGradients {
     checkRows(call, 'gradRows', gradRows);
     checkWidth(call, 'gradRows', gradRows, this.outDim);
@@ -287,23 +299,23 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
     throwNonFinite(call, { gradRows, loraA: this.loraA, loraB: this.loraB });
   }
 
-  /** The adapter in MicroLoRA's saved form; `JSON.stringify` calls it. */
+  /** The adapter as MicroLoRA saves it. `JSON.stringify` calls this method. */
   toJSON(): SavedAdapter {
     return { loraA: toNestedArrays(this.loraA), loraB: toNestedArrays(this.loraB), scaling: this.scaling };
   }
 
-  /** What {@link loadStateDict} takes, ready for JSON: the same as {@link toJSON}. */
+  /** The state for {@link loadStateDict}, as plain data for JSON. The same as {@link toJSON}. */
   stateDict(): SavedAdapter {
     return this.toJSON();
   }
 
   /**
-   * Takes over saved weights in place, so that an optimizer goes on with them. Any adapter's of the same shape and
-   * scaling are taken: weights do not tell which adapter they were, nor for which embedder. `loadStateDict` of an
-   * optimizer tells whether its state belongs to them.
+   * Writes saved weights into this adapter's matrices, so that an optimizer continues with them. The weights of any adapter
+   * with the same shape and scaling are accepted: weights do not tell which adapter or embedder they belong to.
+   * `loadStateDict` of an optimizer checks whether its state belongs to the weights.
    *
-   * @throws TypeError or RangeError, with nothing changed, when the rank, a matrix's shape or the scaling is not the
-   *   adapter's, or an entry is not finite.
+   * @throws TypeError or RangeError where the rank, a matrix's shape or the scaling is not that of the adapter, or an entry
+   *   is not finite. Nothing has changed then.
    */
   loadStateDict(state: SavedAdapter): void {
     const call = 'LoRAAdapter.loadStateDict';
@@ -324,6 +336,6 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 }
 
-/** Both here, as a class that names itself in its body gets another name in the bundle. */
+/** These stand outside the class: a class that names itself in its body gets another name in the bundle. */
 const create = (options: LoRAAdapterOptions): LoRAAdapter => new LoRAAdapter(options);
 const copyOf = (plain: Adapter): LoRAAdapter => LoRAAdapter.from(plain);

@@ -4,12 +4,13 @@ import { exponential, multiStepDecay, stepDecay } from './lr-schedulers/factors.
 import { inverseSqrt, warmupCosine, warmupLinear, warmupStableDecay } from './lr-schedulers/warmup.js';
 
 /**
- * Learning-rate schedules: pure functions `(baseLR, step, totalSteps, opts)` of a step from 0. Schedules that end at
- * `totalSteps` keep their last value after it; none is ever negative. The step number is all they need to go on after
- * an interruption. `sequence` puts several after one another.
+ * Learning-rate schedules: pure functions `(baseLR, step, totalSteps, opts)` of a step, which counts from 0. The step is
+ * all that they need to continue after an interruption. A schedule that ends at `totalSteps` keeps its last rate
+ * afterwards. No rate is negative. `sequence` runs schedules one after the other.
  *
- * All throw a `TypeError` or `RangeError` for a rate or `totalSteps` that is not a finite number of 0 or more, a step
- * that is not finite, or an option out of range, where they read it. A step below 0 counts as 0.
+ * All schedules throw a `TypeError` or `RangeError` for an argument that they read and that is invalid: a rate or
+ * `totalSteps` that is not a finite number of at least 0, a step that is not finite, or an option out of range. A step
+ * below 0 counts as 0.
  *
  * @example
  * ```js
@@ -19,7 +20,7 @@ import { inverseSqrt, warmupCosine, warmupLinear, warmupStableDecay } from './lr
  * ```
  */
 export const LRSchedulers = {
-  /** `baseLR` throughout. `totalSteps` is not read. */
+  /** `baseLR` at every step. `totalSteps` is not read. */
   constant,
 
   /** A straight line from `baseLR` to 0 at `totalSteps`. */
@@ -32,32 +33,29 @@ export const LRSchedulers = {
   cosine,
 
   /**
-   * The cosine again and again (Loshchilov and Hutter 2017, "SGDR"): cycle c takes
-   * `restartPeriod · restartMultiplier^c` steps from `baseLR · peakDecay^c` to `minLR`. Goes on without end;
-   * `totalSteps` is not read.
+   * Repeated half cosines (Loshchilov and Hutter 2017, "SGDR"). Cycle c takes `restartPeriod · restartMultiplier^c` steps
+   * from `baseLR · peakDecay^c` to `minLR`. Does not end: `totalSteps` is not read.
    */
   cosineWarmRestarts,
 
-  /**
-   * `baseLR` times `gamma` to the number of whole `stepSize`s passed. Goes on without end; `totalSteps` is not read.
-   */
+  /** `baseLR · gamma^⌊step / stepSize⌋`. Does not end: `totalSteps` is not read. */
   exponential,
 
   /** A straight line from 0 to `baseLR` over `warmupSteps`, then half a cosine to `minLR` at `totalSteps`. */
   warmupCosine,
 
   /**
-   * From `baseLR`, or with `divFactor` from `maxLR / divFactor`, up to `maxLR`, then down to the first rate divided by
-   * `finalDiv` at `totalSteps` (Smith and Topin 2018, "Super-Convergence"). With `divFactor` the rates are those of
-   * PyTorch's `OneCycleLR`, which reaches peak and end a step earlier.
+   * A rise to `maxLR`, then a fall to the first rate divided by `finalDiv` at `totalSteps` (Smith and Topin 2018,
+   * "Super-Convergence"). The first rate is `baseLR`, or `maxLR / divFactor` if `divFactor` is given. The rates are then
+   * those of PyTorch's `OneCycleLR`, which reaches its peak and its end one step earlier.
    */
   oneCycle,
 
-  // What the port adds.
+  // Schedules that the original does not have.
 
   /**
-   * From `baseLR` to `endLR` at `totalSteps`, by a power of the share of steps that are left (TensorFlow's
-   * `PolynomialDecay`): `endLR + (baseLR − endLR) · (1 − step / totalSteps)^power`.
+   * A power of the share of steps that are left, from `baseLR` to `minLR` at `totalSteps` (TensorFlow's
+   * `PolynomialDecay`): `minLR + (baseLR − minLR) · (1 − step / totalSteps)^power`.
    */
   polynomial,
 
@@ -66,25 +64,25 @@ export const LRSchedulers = {
 
   /**
    * A straight line from 0 to `baseLR` over `warmupSteps`, then `baseLR · √(warmupSteps / step)`: the schedule of
-   * Vaswani et al. 2017, "Attention Is All You Need", scaled to peak at `baseLR`. Without warm-up it falls from step 1
-   * on. Goes on without end; `totalSteps` is not read.
+   * Vaswani et al. 2017, "Attention Is All You Need", scaled so that its peak is `baseLR`. Without warm-up, it falls from
+   * step 1 on. Does not end: `totalSteps` is not read.
    */
   inverseSqrt,
 
   /**
-   * A straight line from `minLR` to `baseLR` over `warmupSteps`, `baseLR`, and in the last `decaySteps` before
-   * `totalSteps` down to `minLR` (Hu et al. 2024, "MiniCPM"; `'1-sqrt'` from Hägele et al. 2024, "Scaling Laws and
-   * Compute-Optimal Training Beyond Fixed Training Durations"; the rise from `minLR` as in transformers).
+   * A straight line from `minLR` to `baseLR` over `warmupSteps`, then `baseLR`, then a decay to `minLR` in the last
+   * `decaySteps` before `totalSteps` (Hu et al. 2024, "MiniCPM"). The decay `'1-sqrt'` is that of Hägele et al. 2024,
+   * "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations". The rise starts at `minLR`, as in
+   * transformers.
    */
   warmupStableDecay,
 
-  /** `exponential` in few and large falls (PyTorch's `StepLR`). Goes on without end; `totalSteps` is not read. */
+  /** `exponential` with fewer and larger falls (PyTorch's `StepLR`). Does not end: `totalSteps` is not read. */
   step: stepDecay,
 
   /**
-   * `baseLR` times `gamma` to the number of milestones reached (PyTorch's `MultiStepLR`; the default milestones are
-   * those of He et al. 2016, "Deep Residual Learning", on CIFAR-10). `totalSteps` is read for the default milestones
-   * alone.
+   * `baseLR` times `gamma` to the power of the number of milestones reached (PyTorch's `MultiStepLR`). The default
+   * milestones are those of He et al. 2016, "Deep Residual Learning", on CIFAR-10. Only they read `totalSteps`.
    */
   multiStep: multiStepDecay,
 };

@@ -67,7 +67,7 @@ export function mineHardNegatives(
   relevant: readonly RelevantCandidates[],
   options: HardNegativeOptions = {},
 ): Int32Array[] {
-  const checked = checkOptions(options);
+  const checked = parseOptions(options);
   const { count, from, to, sampling, seed } = checked;
   const retriever = candidates instanceof Retriever ? candidates : retrieverOf(candidates);
   checkFiniteRows(CALL, 'queries', queries);
@@ -95,7 +95,7 @@ interface Checked extends Pick<HardNegativeOptions, 'maxSimilarity' | 'relativeM
   sampling: 'top' | 'random';
 }
 
-function checkOptions(options: HardNegativeOptions): Checked {
+function parseOptions(options: HardNegativeOptions): Checked {
   const defaults = { count: 1, range: [0, 50] as readonly [number, number], sampling: 'top' as const };
   const { count, range, sampling, maxSimilarity, relativeMargin, seed } = withDefaults(CALL, defaults, options);
   checkCount(CALL, 'count', count);

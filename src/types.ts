@@ -156,3 +156,28 @@ export interface Through {
   /** The adapter of the positives and the negatives, the outputs of examples. Default: none. */
   positives?: string;
 }
+
+/** What the backward of a call or a step returns: the gradient of its input, alone or with `gradParams` of any type. */
+export type InputGradient<Gradient, Params = unknown> = Gradient | { gradInputs: Gradient; gradParams: Params };
+
+/**
+ * One step of `GradientCheckpointer.chain`. A state is a typed array, a number, or an array or plain object of these, to
+ * any depth up to 1,000 levels. A gradient is the same, and must have no key `gradInputs` or `gradParams`.
+ */
+export interface ChainStep<State, Params = unknown> {
+  /** The next state. Must not write to its input, and must return the same state for the same input. */
+  forward(input: State): State;
+  /** The gradient of the input, alone or as `{ gradInputs, gradParams }` with `gradParams` of any type. */
+  backward(input: State, gradOutput: State): InputGradient<State, Params>;
+  /**
+   * Cost of one forward for the strategy `'budget'`, in any unit, at least 0.
+   *
+   * @default 1
+   */
+  cost?: number;
+  /**
+   * Most bytes of the state that `forward` returns, at least 0. The strategy `'budget'` plans with it, and a larger state
+   * is an error. By default, the bytes of the step's input.
+   */
+  bytes?: number;
+}

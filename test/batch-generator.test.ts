@@ -171,7 +171,7 @@ describe('hard negatives', () => {
     const data = examples(3);
     const generator = new BatchGenerator(data, { hardNegatives: true, shuffle: false });
     data[1]!.outputEmb[0] = Number.NaN;
-    expect(() => generator.next()).toThrow('BatchGenerator: positives[1][0] must be finite, got NaN');
+    expect(() => generator.next()).toThrow('BatchGenerator.next: positives[1][0] must be finite, got NaN');
     expect(generator.currentIndex).toBe(0);
   });
 });

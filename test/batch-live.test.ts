@@ -253,82 +253,73 @@ describe('what is wrong with a change', () => {
   const negatives = { negativeEmbs: [[1, 2, 3]] };
 
   it.each<[string, (generator: BatchGenerator<Pair>) => void]>([
-    ['BatchGenerator: data[4] must be an object, got null', ({ data }) => data.push(null as unknown as Pair)],
-    ['BatchGenerator: data[4] must be an object, got undefined', ({ data }) => (data.length = 5)],
+    ['data[4] must be an object, got null', ({ data }) => data.push(null as unknown as Pair)],
+    ['data[4] must be an object, got undefined', ({ data }) => (data.length = 5)],
     [
-      'BatchGenerator: data[4].outputEmb must be a Float32Array, Float64Array or number[], got undefined',
+      'data[4].outputEmb must be a Float32Array, Float64Array or number[], got undefined',
       ({ data }) => data.push({ inputEmb: [1] } as unknown as Pair),
     ],
+    ['data[1].inputEmb[0] must be finite, got NaN', ({ data }) => ((data[1]!.inputEmb as number[])[0] = Number.NaN)],
     [
-      'BatchGenerator: data[1].inputEmb[0] must be finite, got NaN',
-      ({ data }) => ((data[1]!.inputEmb as number[])[0] = Number.NaN),
-    ],
-    [
-      'BatchGenerator: data[0].quality must be a finite number, got "good"',
+      'data[0].quality must be a finite number, got "good"',
       ({ data }) => (data[0]!.quality = 'good' as unknown as number),
     ],
     [
-      'BatchGenerator: all examples need equally many negatives of their own, data[4] has 1, data[0] has 0',
+      'all examples need equally many negatives of their own, data[4] has 1, data[0] has 0',
       ({ data }) => data.push({ ...pair(5, 5), ...negatives }),
     ],
     [
-      "BatchGenerator: hardNegatives and the examples' own negatives exclude each other",
+      "hardNegatives and the examples' own negatives exclude each other",
       generator => {
         generator.data = four().map(example => ({ ...example, ...negatives }));
         generator.config.hardNegatives = true;
       },
     ],
+    ['data must be an array, got a Set', generator => (generator.data = new Set() as unknown as Pair[])],
+    ['data must be an array, got null', generator => (generator.data = null as unknown as Pair[])],
+    ['noDuplicates must be a boolean, got "yes"', ({ config }) => Object.assign(config, { noDuplicates: 'yes' })],
+    ['batchSize must be an integer of at least 1, got 0', ({ config }) => (config.batchSize = 0)],
+    ['seed must be an integer from 0 to 4294967295, got -1', ({ config }) => (config.seed = -1)],
     [
-      'BatchGenerator: data must be an array, got a Set',
-      generator => (generator.data = new Set() as unknown as Pair[]),
-    ],
-    ['BatchGenerator: data must be an array, got null', generator => (generator.data = null as unknown as Pair[])],
-    [
-      'BatchGenerator: noDuplicates must be a boolean, got "yes"',
-      ({ config }) => Object.assign(config, { noDuplicates: 'yes' }),
-    ],
-    ['BatchGenerator: batchSize must be an integer of at least 1, got 0', ({ config }) => (config.batchSize = 0)],
-    ['BatchGenerator: seed must be an integer from 0 to 4294967295, got -1', ({ config }) => (config.seed = -1)],
-    [
-      "BatchGenerator: duplicatesBy must be 'exact' | 'text' | 'row', got \"texts\"",
+      "duplicatesBy must be 'exact' | 'text' | 'row', got \"texts\"",
       ({ config }) => (config.duplicatesBy = 'texts' as 'text'),
     ],
     [
-      "BatchGenerator: negativeMining.strategy must be 'hardest' | 'semi-hard' | 'random', got \"soft\"",
+      "negativeMining.strategy must be 'hardest' | 'semi-hard' | 'random', got \"soft\"",
       ({ config }) => (config.negativeMining = { strategy: 'soft' as 'hardest' }),
     ],
-    ['BatchGenerator: sampleWeights has 3 rows, data has 4', ({ config }) => (config.sampleWeights = [1, 2, 3])],
+    ['sampleWeights has 3 rows, data has 4', ({ config }) => (config.sampleWeights = [1, 2, 3])],
     [
-      'BatchGenerator: shard needs a seed, so that all workers draw one order, or shuffle: false',
+      'shard needs a seed, so that all workers draw one order, or shuffle: false',
       ({ config }) => Object.assign(config, { seed: null, shard: { rank: 0, worldSize: 2 } }),
     ],
-    ['BatchGenerator: config must be an object, got undefined', generator => (generator.config = undefined as never)],
+    ['config must be an object, got undefined', generator => (generator.config = undefined as never)],
   ])('%s', (message, change) => {
     const generator = new BatchGenerator(four(), { batchSize: 2, seed: 1 });
     generator.next();
     const state = generator.stateDict();
     const { epoch, currentIndex, indices } = generator;
     change(generator);
-    expect(() => generator.reset()).toThrow(message);
-    expect(() => generator.setEpoch(0)).toThrow(message);
-    expect(() => generator.loadStateDict(state)).toThrow(message);
+    expect(() => generator.reset()).toThrow(`BatchGenerator.reset: ${message}`);
+    expect(() => generator.setEpoch(0)).toThrow(`BatchGenerator.setEpoch: ${message}`);
+    expect(() => generator.loadStateDict(state)).toThrow(`BatchGenerator.loadStateDict: ${message}`);
     expect([generator.epoch, generator.currentIndex]).toEqual([epoch, currentIndex]);
     expect(generator.indices).toBe(indices);
   });
 
   it.each<[string, (generator: BatchGenerator<Pair>) => void]>([
-    ['BatchGenerator: data[2] must be an object, got undefined', ({ data }) => data.splice(2)],
+    ['data[2] must be an object, got undefined', ({ data }) => data.splice(2)],
     [
-      'BatchGenerator: data[3].inputEmb must be a Float32Array, Float64Array or number[], got null',
+      'data[3].inputEmb must be a Float32Array, Float64Array or number[], got null',
       ({ data }) => Object.assign(data[3]!, { inputEmb: null }),
     ],
-    ['BatchGenerator: batchSize must be an integer of at least 1, got 0.5', ({ config }) => (config.batchSize = 0.5)],
+    ['batchSize must be an integer of at least 1, got 0.5', ({ config }) => (config.batchSize = 0.5)],
     [
-      'BatchGenerator: hardNegatives and negativeMining exclude each other',
+      'hardNegatives and negativeMining exclude each other',
       ({ config }) => Object.assign(config, { hardNegatives: true, negativeMining: { strategy: 'random' } }),
     ],
     [
-      "BatchGenerator: data[2] has 2 negatives of its own, this epoch's examples have 1",
+      "data[2] has 2 negatives of its own, this epoch's examples have 1",
       ({ data }) => Object.assign(data[2]!, { negativeEmbs: [[1], [2]] }),
     ],
   ])('in mid-epoch: %s', (message, change) => {
@@ -336,7 +327,7 @@ describe('what is wrong with a change', () => {
     const generator = new BatchGenerator<Pair>(data, { batchSize: 2, shuffle: false });
     generator.next();
     change(generator);
-    expect(() => generator.next()).toThrow(message);
+    expect(() => generator.next()).toThrow(`BatchGenerator.next: ${message}`);
     expect(generator.currentIndex).toBe(2);
   });
 });

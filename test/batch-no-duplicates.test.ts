@@ -227,7 +227,7 @@ describe('duplicatesBy', () => {
     [Promise.resolve('key'), 'a Promise'],
   ])('a key of %s is refused', (key, described) => {
     const by = (example: Labelled): string => (example.input === 'b' ? (key as unknown as string) : 'key');
-    const message = `BatchGenerator: duplicatesBy must return a string, number or bigint, got ${described} for data[1]`;
+    const message = `duplicatesBy must return a string, number or bigint, got ${described} for data[1]`;
     expect(() =>
       sizesOf(
         [
@@ -236,13 +236,13 @@ describe('duplicatesBy', () => {
         ],
         by,
       ),
-    ).toThrow(new TypeError(message));
+    ).toThrow(new TypeError(`BatchGenerator: ${message}`));
     const generator = new BatchGenerator<Labelled>(examplesOf([0, 1], [0, 1]), {
       shuffle: false,
       duplicatesBy: ({ input }) => (input === 'in 1' ? (key as unknown as string) : 'key'),
       negativeMining: { strategy: 'hardest' },
     });
-    expect(() => generator.next()).toThrow(new TypeError(message));
+    expect(() => generator.next()).toThrow(new TypeError(`BatchGenerator.next: ${message}`));
     expect(generator.currentIndex).toBe(0);
   });
 

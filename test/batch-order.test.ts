@@ -157,7 +157,8 @@ describe('shard with noDuplicates', () => {
           };
           if (indices.length < length * worldSize) {
             // Some step is smaller than there are workers.
-            if (pad === 'none') expect(() => workerAt(0)).toThrow(/^BatchGenerator: shard and noDuplicates leave/);
+            if (pad === 'none')
+              expect(() => workerAt(0)).toThrow(/^BatchGenerator\.setEpoch: shard and noDuplicates leave/);
             continue;
           }
           made++;

@@ -26,7 +26,7 @@ function countingSteps(n: number): ChainStep<number, number>[] {
     },
     backward: (x: number, gradY: number) => {
       if (x !== i || gradY !== n - 1 - i) throw new Error(`step ${i} goes back from state ${x}, gradient ${gradY}`);
-      return { gradInput: gradY + 1, gradParams: i };
+      return { gradInputs: gradY + 1, gradParams: i };
     },
   }));
 }
@@ -34,8 +34,8 @@ function countingSteps(n: number): ChainStep<number, number>[] {
 function statsOf(n: number, options: ChainOptions): ChainStats {
   const { output, backward } = new GradientCheckpointer(options).chain(countingSteps(n), 0);
   expect(output).toBe(n);
-  const { gradInput, gradParams, stats } = backward(0);
-  expect(gradInput).toBe(n);
+  const { gradInputs, gradParams, stats } = backward(0);
+  expect(gradInputs).toBe(n);
   expect(gradParams).toEqual(Array.from({ length: n }, (_, i) => i));
   return stats;
 }
@@ -146,7 +146,7 @@ describe('budget', () => {
         expect(leastTotalCost(costs, sizes, least(sizes))).toBeLessThan(Infinity);
         expect(leastTotalCost(costs, sizes, least(sizes) - 1)).toBe(Infinity);
         expect(() => checkpointer.chain(steps, input, { memoryBudget: least(sizes) - 1 })).toThrow(
-          `chain: memoryBudget must be at least ${least(sizes)} bytes for these steps, got ${least(sizes) - 1}`,
+          `GradientCheckpointer.chain: memoryBudget must be at least ${least(sizes)} bytes for these steps, got ${least(sizes) - 1}`,
         );
         checkpointer.chain(steps, input, { memoryBudget: least(sizes) }).backward(input);
       }),
@@ -218,7 +218,7 @@ describe('budget', () => {
     const { steps, input } = sized([1, 1, 1], [1, 1, 9]);
     steps[1]!.bytes = 8;
     expect(() => new GradientCheckpointer({ strategy: 'budget', memoryBudget: 20 }).chain(steps, input)).toThrow(
-      'chain: forward of step 1 returned 9 bytes, memoryBudget was planned for 8',
+      'GradientCheckpointer.chain: forward of step 1 returned 9 bytes, memoryBudget was planned for 8',
     );
   });
 });
@@ -237,7 +237,7 @@ describe('gradients', () => {
           const inner = outputOf(x).map((y, i) => (1 - y * y) * gradY.x[i]!);
           const sum = inner.reduce((a, b) => a + b, 0);
           return {
-            gradInput: { x: inner.map((g, i) => g * w[i]! + 0.1 * sum) },
+            gradInputs: { x: inner.map((g, i) => g * w[i]! + 0.1 * sum) },
             gradParams: inner.map((g, i) => g * x[i]!),
           };
         },
@@ -258,8 +258,8 @@ describe('gradients', () => {
       fc.property(problem, fc.integer({ min: 0, max: 10 }), ({ weights, x }, spare) => {
         const gradientsOf = (options: ChainOptions): object => {
           const { output, backward } = new GradientCheckpointer(options).chain(tanhSteps(weights), { x });
-          const { gradInput, gradParams } = backward({ x: [1, 2, 3] });
-          return { output, gradInput, gradParams };
+          const { gradInputs, gradParams } = backward({ x: [1, 2, 3] });
+          return { output, gradInputs, gradParams };
         };
         const expected = gradientsOf({ strategy: 'store-all' });
         const budget: ChainOptions = { strategy: 'budget', memoryBudget: 48 + 12 * spare };
@@ -279,8 +279,8 @@ describe('gradients', () => {
         const { backward } = new GradientCheckpointer({ strategy: 'binomial', slots: 2 }).chain(tanhSteps(weights), {
           x,
         });
-        const { gradInput, gradParams } = backward({ x: [1, 2, 3] });
-        expectGradient(([moved]) => weighted(weights, moved!), [x], [gradInput.x]);
+        const { gradInputs, gradParams } = backward({ x: [1, 2, 3] });
+        expectGradient(([moved]) => weighted(weights, moved!), [x], [gradInputs.x]);
         expectGradient(moved => weighted(moved, x), weights, gradParams as number[][]);
       }),
       { numRuns: 20 },
@@ -309,8 +309,8 @@ describe('gradients', () => {
       rows,
     );
     expect(output).toEqual(outputs.at(-1));
-    const { gradInput, gradParams, stats } = backward(rows);
-    expect(gradInput).toEqual(gradRows);
+    const { gradInputs, gradParams, stats } = backward(rows);
+    expect(gradInputs).toEqual(gradRows);
     expect(gradParams).toEqual(expected);
     expect(stats).toEqual({ forwardCalls: 7, recomputations: 3, peakLiveStates: 2, peakBytes: 96 });
     for (const adapter of fresh) expect(() => adapter.backward(rows)).toThrow('backward: call forward first');
@@ -353,7 +353,7 @@ describe('determinism', () => {
   const other = (x: Float32Array): Float32Array => Float64Array.from(x, value => 2 * value) as unknown as Float32Array;
 
   it('names the step whose result has other numbers', () => {
-    const message = 'chain: forward of step 3 returned another value when it was run again';
+    const message = 'GradientCheckpointer.chain: forward of step 3 returned another value when it was run again';
     for (const second of [wrong, long, other]) {
       expect(backwardOf(drifting(3, second), { determinism: 'value' })).toThrow(message);
     }
@@ -362,7 +362,7 @@ describe('determinism', () => {
   });
 
   it('names the step whose result has another shape', () => {
-    const message = 'chain: forward of step 2 returned another shape when it was run again';
+    const message = 'GradientCheckpointer.chain: forward of step 2 returned another shape when it was run again';
     for (const second of [long, other])
       expect(backwardOf(drifting(2, second), { determinism: 'shape' })).toThrow(message);
   });
@@ -376,7 +376,7 @@ describe('determinism', () => {
     for (const determinism of ['shape', 'value'] as const) {
       for (const options of STRATEGIES) {
         const chain = new GradientCheckpointer({ ...options, determinism }).chain(new Array(9).fill(copy), state);
-        expect(chain.backward(state).gradInput).toBe(state);
+        expect(chain.backward(state).gradInputs).toBe(state);
       }
     }
   });
@@ -404,7 +404,9 @@ describe('determinism', () => {
       };
       const { backward } = new GradientCheckpointer({ determinism: 'value' }).chain([copy, copy, copy], state);
       change(state);
-      expect(() => backward(state)).toThrow('chain: the input of step 0 was changed after the first pass');
+      expect(() => backward(state)).toThrow(
+        'GradientCheckpointer.chain: the input of step 0 was changed after the first pass',
+      );
     }
   });
 
@@ -414,7 +416,9 @@ describe('determinism', () => {
       backward: (_, gradY) => gradY,
     };
     const { backward } = new GradientCheckpointer({ determinism: 'value' }).chain([careless, careless], [1]);
-    expect(() => backward([1])).toThrow('chain: the input of step 1 was changed after the first pass');
+    expect(() => backward([1])).toThrow(
+      'GradientCheckpointer.chain: the input of step 1 was changed after the first pass',
+    );
   });
 });
 
@@ -423,11 +427,11 @@ describe('misuse', () => {
     forward: x => x.map(value => 2 * value),
     backward: (_, gradY) => gradY.map(value => 2 * value),
   };
-  const AGAIN = 'backward: this chain has gone back before, which released its states';
+  const AGAIN = 'Chain.backward: this chain has run backward before, which released its states';
 
   it('a second backward', () => {
     const { backward } = new GradientCheckpointer().chain([double, double], [1]);
-    expect(backward([1]).gradInput).toEqual([4]);
+    expect(backward([1]).gradInputs).toEqual([4]);
     expect(() => backward([1])).toThrow(AGAIN);
   });
 
@@ -436,7 +440,9 @@ describe('misuse', () => {
       const input = [1, 2];
       const { backward } = new GradientCheckpointer({ determinism, strategy }).chain([double, double, double], input);
       input[1] = 5;
-      expect(() => backward([1, 1])).toThrow('chain: the input of step 0 was changed after the first pass');
+      expect(() => backward([1, 1])).toThrow(
+        'GradientCheckpointer.chain: the input of step 0 was changed after the first pass',
+      );
     }
   });
 
@@ -444,10 +450,10 @@ describe('misuse', () => {
     const { backward } = new GradientCheckpointer().chain([double], [1]);
     expect(() => backward(undefined as unknown as number[])).toThrow(
       new TypeError(
-        'backward: gradOutput must be a typed array, a number, or an array or plain object of these, got undefined',
+        'Chain.backward: gradOutput must be a typed array, a number, or an array or plain object of these, got undefined',
       ),
     );
-    expect(backward([1]).gradInput).toEqual([2]);
+    expect(backward([1]).gradInputs).toEqual([2]);
   });
 
   it('a step that throws in the first pass', () => {
@@ -460,12 +466,12 @@ describe('misuse', () => {
     };
     const checkpointer = new GradientCheckpointer();
     const call = (): unknown => checkpointer.chain([double, broken], [1]);
-    expect(call).toThrow('chain: forward of step 1 threw: boom');
+    expect(call).toThrow('GradientCheckpointer.chain: forward of step 1 threw: boom');
     expect(call).toThrow(expect.objectContaining({ cause: boom }));
     expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 0, storedFunctions: 0 });
   });
 
-  it('a step that throws when it is run again, goes back, or gives no gradient, and the states are released', async () => {
+  it('a step that throws when it is run again or run backward, or gives no gradient, and the states are released', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const throwing = (): never => {
@@ -473,14 +479,17 @@ describe('misuse', () => {
     };
     let calls = 0;
     const faults: [string, Partial<ChainStep<number[]>>][] = [
-      ['chain: forward of step 2 threw: boom', { forward: x => (++calls > 1 ? throwing() : double.forward(x)) }],
-      ['chain: backward of step 2 threw: boom', { backward: throwing }],
       [
-        'chain: backward of step 2 must return the gradient of its input, got undefined',
+        'GradientCheckpointer.chain: forward of step 2 threw: boom',
+        { forward: x => (++calls > 1 ? throwing() : double.forward(x)) },
+      ],
+      ['GradientCheckpointer.chain: backward of step 2 threw: boom', { backward: throwing }],
+      [
+        'GradientCheckpointer.chain: backward of step 2 must return the gradient of its input, got undefined',
         { backward: () => undefined as unknown as number[] },
       ],
       [
-        'chain: backward of step 2 must return the gradient of its input, got undefined',
+        'GradientCheckpointer.chain: backward of step 2 must return the gradient of its input, got undefined',
         { backward: () => ({ gradParams: 1 }) as unknown as number[] },
       ],
     ];
@@ -509,7 +518,7 @@ describe('misuse', () => {
     const steps = [double, double];
     const { backward } = new GradientCheckpointer().chain(steps, [1]);
     steps.length = 0;
-    expect(backward([1]).gradInput).toEqual([4]);
+    expect(backward([1]).gradInputs).toEqual([4]);
   });
 
   it('options of the call go before those of the constructor', () => {

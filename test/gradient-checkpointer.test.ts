@@ -146,7 +146,7 @@ describe('backward', () => {
       input => scale(k, input),
       x,
       (input, gradY) => ({
-        gradInput: scale(k, gradY),
+        gradInputs: scale(k, gradY),
         gradParams: input.reduce((sum, value, i) => sum + value * gradY[i]!, 0),
       }),
     );
@@ -158,7 +158,7 @@ describe('backward', () => {
     times(checkpointer, 9, [5]);
     const output = times(checkpointer, 5, times(checkpointer, 3, hidden));
     expect(output).toEqual([30, 60]);
-    expect(checkpointer.backward(output, [1, 10])).toEqual({ gradInput: [30, 300], gradParams: [315, 210, 126] });
+    expect(checkpointer.backward(output, [1, 10])).toEqual({ gradInputs: [30, 300], gradParams: [315, 210, 126] });
     expect(checkpointer.getStats()).toMatchObject({ checkpoints: 5, storedCheckpoints: 2, storedFunctions: 2 });
   });
 
@@ -171,14 +171,14 @@ describe('backward', () => {
       (x, gradY) => [2 * x[0]! * gradY[0]!],
     );
     input[0] = 100;
-    expect(checkpointer.backward(output, [1])).toEqual({ gradInput: [6], gradParams: [undefined] });
+    expect(checkpointer.backward(output, [1])).toEqual({ gradInputs: [6], gradParams: [undefined] });
   });
 
   it('starts anew from an output that has gone back', () => {
     const checkpointer = new GradientCheckpointer();
     const first = times(checkpointer, 2, [1]);
     checkpointer.backward(first, [1]);
-    expect(checkpointer.backward(times(checkpointer, 3, first), [1])).toEqual({ gradInput: [3], gradParams: [2] });
+    expect(checkpointer.backward(times(checkpointer, 3, first), [1])).toEqual({ gradInputs: [3], gradParams: [2] });
   });
 
   it('numbers the calls that remain, each with its own output', () => {
@@ -194,13 +194,15 @@ describe('backward', () => {
     expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 1, storedFunctions: 1 });
   });
 
-  it('refuses what it cannot go back through, and leaves that as it was', () => {
+  it('refuses what it cannot run backward through, and leaves that as it was', () => {
     const checkpointer = new GradientCheckpointer();
-    const NO_CALL = new RangeError('backward: output was returned by no checkpoint call that is remembered');
+    const NO_CALL = new RangeError(
+      'GradientCheckpointer.backward: output was returned by no checkpoint call that is remembered',
+    );
     const bare = checkpointer.checkpoint(x => scale(2, x), times(checkpointer, 2, [1]));
     for (const output of [[4], 4, null, undefined]) expect(() => checkpointer.backward(output, [1])).toThrow(NO_CALL);
     expect(() => checkpointer.backward(bare, [1])).toThrow(
-      new TypeError('backward: call 1 of the 2 that lead to output has no backwardFn'),
+      new TypeError('GradientCheckpointer.backward: call 1 of the 2 that lead to output has no backwardFn'),
     );
     expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 2, storedFunctions: 2 });
     expect(() =>
@@ -218,21 +220,24 @@ describe('backward', () => {
     const branch = times(checkpointer, 3, shared);
     checkpointer.backward(times(checkpointer, 4, shared), [1]);
     expect(() => checkpointer.backward(branch, [1])).toThrow(
-      new RangeError('backward: call 0 of the 2 that lead to output has gone back already'),
+      new RangeError('GradientCheckpointer.backward: call 0 of the 2 that lead to output has run backward already'),
     );
     checkpointer.clear();
     expect(() => checkpointer.backward(branch, [1])).toThrow(NO_CALL);
   });
 
-  it('goes back once, and forgets the calls also where one throws', () => {
+  it('runs backward once, and forgets the calls also where one throws', () => {
     const checkpointer = new GradientCheckpointer();
     const output = times(checkpointer, 2, [1]);
     checkpointer.backward(output, [1]);
     expect(() => checkpointer.backward(output, [1])).toThrow(
-      'call 0 of the 1 that lead to output has gone back already',
+      'call 0 of the 1 that lead to output has run backward already',
     );
     const faults: [string, () => number[]][] = [
-      ['backward: backwardFn of call 1 must return the gradient of its input, got undefined', () => undefined as never],
+      [
+        'GradientCheckpointer.backward: backwardFn of call 1 must return the gradient of its input, got undefined',
+        () => undefined as never,
+      ],
       [
         'boom',
         () => {

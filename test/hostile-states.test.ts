@@ -130,12 +130,16 @@ describe('states that hold themselves or are 20,000 levels deep', () => {
       const chain = (input: unknown, step = same): Untyped => new GradientCheckpointer().chain([step, same], input);
       expect(() => chain(value)).toThrow(reason);
       expect(() => chain({ x: [1, value] })).toThrow(reason);
-      expect(() => chain(1, { ...same, forward: () => value })).toThrow(`chain: the result of forward of step 0`);
+      expect(() => chain(1, { ...same, forward: () => value })).toThrow(
+        `GradientCheckpointer.chain: the result of forward of step 0`,
+      );
       expect(() => chain(1).backward(value)).toThrow(reason);
       const input: unknown[] = [1];
       const { backward } = chain(input);
       input[0] = value;
-      expect(() => backward([1])).toThrow('chain: a state was changed, and holds itself or too many levels');
+      expect(() => backward([1])).toThrow(
+        'GradientCheckpointer.chain: a state was changed, and holds itself or too many levels',
+      );
       const checkpointer = new GradientCheckpointer({ maxStoredActivations: 0 });
       expect(checkpointer.checkpoint(x => x, value)).toBe(value);
       expect(Object.keys(checkpointer.recompute(0).input as object)).toEqual(Object.keys(value as object));
@@ -148,7 +152,7 @@ describe('states that hold themselves or are 20,000 levels deep', () => {
     for (let i = 0; i < 1000; i++) nested = [nested];
     const step = { forward: (x: unknown) => x, backward: (_: unknown, gradY: unknown) => gradY };
     const { backward } = new GradientCheckpointer({ determinism: 'value' }).chain([step], nested);
-    expect(backward(nested).gradInput).toBe(nested);
+    expect(backward(nested).gradInputs).toBe(nested);
   });
 });
 

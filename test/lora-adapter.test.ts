@@ -237,12 +237,12 @@ describe('JSON', () => {
     ];
     losses.push(LossComputer.combine(contrastive.map(loss => ({ loss, weight: 0.5 }))));
     const step = adapter.asStep();
-    const { gradInput, gradParams } = step.backward(anchors, output) as {
-      gradInput: Rows;
+    const { gradInputs, gradParams } = step.backward(anchors, output) as {
+      gradInputs: Rows;
       gradParams: AdapterGradients;
     };
     const matrices = [
-      ...[output, ofTrace.gradA, ofTrace.gradB, ofTrace.gradInputs, adapter.forward(anchors), gradInput],
+      ...[output, ofTrace.gradA, ofTrace.gradB, ofTrace.gradInputs, adapter.forward(anchors), gradInputs],
       ...[step.forward(anchors), gradParams.gradA, gradParams.gradB],
       ...losses.flatMap(({ gradients, targetGradients, negativeGradients, adapterGradients }) => [
         ...[gradients, targetGradients, negativeGradients].filter(rows => rows !== undefined),

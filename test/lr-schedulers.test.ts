@@ -57,7 +57,7 @@ const counterparts: Record<string, Counterpart> = {
   // PyTorch's cycle of 20 steps peaks at step 0.3 · 20 − 1 and ends at step 20 − 1, the last one of the training; ours peaks
   // at pctStart · totalSteps and ends at totalSteps, as optax's does.
   'torch 2.13.0+cpu OneCycleLR(max_lr=1,total_steps=20,cos) 0..19': {
-    rateAt: step => oneCycle(0.04, step, 19, { maxLR: 1, pctStart: 5 / 19, anneal: 'cos' }),
+    rateAt: step => oneCycle(0.04, step, 19, { maxLR: 1, pctStart: 5 / 19, anneal: 'cosine' }),
   },
   'torch 2.13.0+cpu OneCycleLR(max_lr=1,total_steps=20,linear) 0..19': {
     rateAt: step => oneCycle(0.04, step, 19, { maxLR: 1, pctStart: 5 / 19, divFactor: 25 }),
@@ -66,7 +66,7 @@ const counterparts: Record<string, Counterpart> = {
   'torch 2.13.0+cpu OneCycleLR(max_lr=1,total_steps=20,three_phase) 0..19': {
     rateAt: step =>
       sequence([
-        { schedule: oneCycle, steps: 10, opts: { maxLR: 1, anneal: 'cos', finalDiv: 1 } },
+        { schedule: oneCycle, steps: 10, opts: { maxLR: 1, anneal: 'cosine', finalDiv: 1 } },
         { schedule: cosine, steps: 9, opts: { minLR: 4e-6 } },
       ])(0.04, step),
   },
@@ -115,18 +115,18 @@ const counterparts: Record<string, Counterpart> = {
     rateAt: step =>
       sequence([
         { schedule: warmupLinear, steps: 2, opts: { warmupSteps: 2 } },
-        { schedule: polynomial, steps: 8, opts: { power: 2, endLR: 1e-7 } },
+        { schedule: polynomial, steps: 8, opts: { power: 2, minLR: 1e-7 } },
       ])(10, step),
   },
   'transformers 5.18.0 inverse_sqrt_w2 lr=10 (warmup 2,total 10) 0..11': {
     rateAt: step => inverseSqrt(10, step, 10, { warmupSteps: 2 }),
   },
   'transformers 5.18.0 wsd_w2_d2_cos lr=10 (warmup 2,total 10) 0..11': {
-    rateAt: step => warmupStableDecay(10, step, 10, { warmupSteps: 2, decaySteps: 2, decay: 'cosine' }),
+    rateAt: step => warmupStableDecay(10, step, 10, { warmupSteps: 2, decaySteps: 2, decayType: 'cosine' }),
   },
   // Here transformers is given 3 stable steps, so that the decay ends at step 9 of 10.
   'transformers 5.18.0 wsd_w2_s3_d4_1sqrt lr=10 (warmup 2,total 10) 0..11': {
-    rateAt: step => warmupStableDecay(10, step, 9, { warmupSteps: 2, decaySteps: 4, decay: '1-sqrt' }),
+    rateAt: step => warmupStableDecay(10, step, 9, { warmupSteps: 2, decaySteps: 4, decayType: '1-sqrt' }),
   },
   'transformers 5.18.0 wsd_w2_s3_d4_linear_min0p1 lr=10 (warmup 2,total 10) 0..11': {
     rateAt: step => warmupStableDecay(10, step, 9, { warmupSteps: 2, decaySteps: 4, minLR: 1 }),
@@ -146,7 +146,7 @@ const counterparts: Record<string, Counterpart> = {
     tolerance: FLOAT32,
   },
   'optax 0.2.8 (float32) cosine_onecycle(20,1) 0..22': {
-    rateAt: step => oneCycle(0.04, step, 20, { maxLR: 1, pctStart: 0.3, anneal: 'cos' }),
+    rateAt: step => oneCycle(0.04, step, 20, { maxLR: 1, pctStart: 0.3, anneal: 'cosine' }),
     tolerance: FLOAT32,
   },
 };
@@ -203,18 +203,18 @@ describe('by hand', () => {
       [0.3, 30],
       [1, 100],
     ] as const) {
-      for (const anneal of ['linear', 'cos'] as const) {
+      for (const anneal of ['linear', 'cosine'] as const) {
         expect(oneCycle(1, peak, 100, { maxLR: 5, pctStart, anneal })).toBe(5);
       }
     }
     expect(oneCycle(1, 200, 100, { maxLR: 5, pctStart: 1 })).toBe(5);
     expect(oneCycle(1, 0, 100, { maxLR: 5, divFactor: 25 })).toBe(0.2);
     // PyTorch's rule: initial_lr = max_lr / div_factor, min_lr = initial_lr / final_div_factor.
-    for (const anneal of ['linear', 'cos'] as const)
+    for (const anneal of ['linear', 'cosine'] as const)
       expect(oneCycle(0.01, 100, 100, { maxLR: 0.1, divFactor: 25, finalDiv: 1e4, anneal })).toBeCloseTo(4e-7, 16);
     expect(oneCycle(0.01, 100, 100, { maxLR: 0.1, finalDiv: 1e4 })).toBeCloseTo(1e-6, 16);
-    expect(oneCycle(1, 0, 100, { maxLR: 5, pctStart: 0.3, anneal: 'cos' })).toBe(1);
-    expect(oneCycle(1, 100, 100, { maxLR: 5, pctStart: 0.3, anneal: 'cos', finalDiv: 4 })).toBe(0.25);
+    expect(oneCycle(1, 0, 100, { maxLR: 5, pctStart: 0.3, anneal: 'cosine' })).toBe(1);
+    expect(oneCycle(1, 100, 100, { maxLR: 5, pctStart: 0.3, anneal: 'cosine', finalDiv: 4 })).toBe(0.25);
   });
 
   it('warmupStableDecay decays in the last tenth, or what the rise leaves', () => {
@@ -226,7 +226,7 @@ describe('by hand', () => {
 
   it('ends where it should when there is no room', () => {
     expect(LRSchedulers.linear(1, 0, 0)).toBe(0);
-    expect(polynomial(1, 0, 0, { endLR: 0.5 })).toBe(0.5);
+    expect(polynomial(1, 0, 0, { minLR: 0.5 })).toBe(0.5);
     for (const schedule of [warmupCosine, warmupLinear, warmupStableDecay]) {
       expect(schedule(1, 100, 100, { warmupSteps: 100 })).toBe(1);
       expect(schedule(1, 200, 50, { warmupSteps: 100 })).toBe(0.5);

@@ -217,7 +217,7 @@ describe('negativeMining', () => {
     ].map((row, i) => ({ inputEmb: row, outputEmb: [i, 1] }));
     const generator = new BatchGenerator(data, { negativeMining: { strategy: 'hardest' }, shuffle: false });
     data[1]!.outputEmb[0] = Number.NaN;
-    expect(() => generator.next()).toThrow('BatchGenerator: positives[1][0] must be finite, got NaN');
+    expect(() => generator.next()).toThrow('BatchGenerator.next: positives[1][0] must be finite, got NaN');
     expect(generator.currentIndex).toBe(0);
   });
 });

@@ -38,15 +38,15 @@ const options: Record<Name, fc.Arbitrary<object>> = Object.fromEntries(
       pctStart: share,
       divFactor: divisor,
       finalDiv: divisor,
-      anneal: fc.constantFrom('linear', 'cos'),
+      anneal: fc.constantFrom('linear', 'cosine'),
     },
-    polynomial: { power: positive, endLR: share },
+    polynomial: { power: positive, minLR: share },
     warmupLinear: warmup,
     inverseSqrt: warmup,
     warmupStableDecay: {
       ...warmup,
       decaySteps: length,
-      decay: fc.constantFrom('linear', 'cosine', '1-sqrt'),
+      decayType: fc.constantFrom('linear', 'cosine', '1-sqrt'),
       minLR: share,
     },
     step: { gamma: factor, stepSize: positive },
@@ -144,7 +144,7 @@ describe('shape', () => {
       fc.property(share, warmupSteps, (minLR, rise) => {
         fc.pre(rise < total);
         expect(LRSchedulers.cosine(1, total, total, { minLR })).toBe(minLR);
-        expect(LRSchedulers.polynomial(1, total, total, { endLR: minLR, power: 2 })).toBe(minLR);
+        expect(LRSchedulers.polynomial(1, total, total, { minLR, power: 2 })).toBe(minLR);
         expect(LRSchedulers.warmupCosine(1, total, total, { minLR, warmupSteps: rise })).toBe(minLR);
         expect(LRSchedulers.warmupStableDecay(1, total, total, { minLR, warmupSteps: rise })).toBe(minLR);
         expect(LRSchedulers.warmupStableDecay(1, 0, total, { minLR, warmupSteps: rise })).toBe(minLR);
@@ -183,8 +183,8 @@ describe('shape', () => {
         const decays: [Schedule, object][] = [
           [LRSchedulers.linear, {}],
           [LRSchedulers.cosine, { minLR }],
-          [LRSchedulers.polynomial, { power: exponent, endLR: minLR }],
-          [LRSchedulers.warmupStableDecay, { warmupSteps: 0, decaySteps: total, decay: shape, minLR }],
+          [LRSchedulers.polynomial, { power: exponent, minLR }],
+          [LRSchedulers.warmupStableDecay, { warmupSteps: 0, decaySteps: total, decayType: shape, minLR }],
           [LRSchedulers.exponential, { gamma, stepSize: 7 }],
           [LRSchedulers.step, { gamma, stepSize: 7 }],
           [LRSchedulers.multiStep, { gamma, milestones: at }],

@@ -1,31 +1,29 @@
 import { checkArray, checkFinite, checkNumber, checkObject, checkVector, isFiniteRow } from '../internal/validate.js';
 import type { EmbeddedExample } from '../types.js';
 
-const CALL = 'BatchGenerator';
-
 /** Checks all examples, except their own negatives. */
-export function checkData(data: unknown): asserts data is readonly EmbeddedExample[] {
-  checkArray(CALL, 'data', data);
-  // Holes are visited too.
+export function checkData(call: string, data: unknown): asserts data is readonly EmbeddedExample[] {
+  checkArray(call, 'data', data);
+  // This loop also visits holes.
   for (let i = 0; i < data.length; i++) {
     const example = data[i];
     if (isPlain(example)) continue;
-    checkExample(example, i);
-    checkFinite(CALL, `data[${i}].inputEmb`, example.inputEmb);
-    checkFinite(CALL, `data[${i}].outputEmb`, example.outputEmb);
+    checkExample(call, example, i);
+    checkFinite(call, `data[${i}].inputEmb`, example.inputEmb);
+    checkFinite(call, `data[${i}].outputEmb`, example.outputEmb);
     if (example.quality !== undefined && example.quality !== null)
-      checkNumber(CALL, `data[${i}].quality`, example.quality);
+      checkNumber(call, `data[${i}].quality`, example.quality);
   }
 }
 
-/** Checks that an example is one; whether its numbers are finite shows later. */
-export function checkExample(example: unknown, index: number): asserts example is EmbeddedExample {
-  checkObject(CALL, `data[${index}]`, example);
-  checkVector(CALL, `data[${index}].inputEmb`, example['inputEmb']);
-  checkVector(CALL, `data[${index}].outputEmb`, example['outputEmb']);
+/** Checks the rows of an example, without looking for numbers that are not finite. */
+export function checkExample(call: string, example: unknown, index: number): asserts example is EmbeddedExample {
+  checkObject(call, `data[${index}]`, example);
+  checkVector(call, `data[${index}].inputEmb`, example['inputEmb']);
+  checkVector(call, `data[${index}].outputEmb`, example['outputEmb']);
 }
 
-/** Whether an example is right in every way, in the common case: to make the names of its parts takes longer. */
+/** Whether an example passes all checks, in the common case. Making the names for messages takes longer than this. */
 function isPlain(example: unknown): boolean {
   if (typeof example !== 'object' || example === null) return false;
   const { inputEmb, outputEmb, quality } = example as Record<string, unknown>;

@@ -2,10 +2,10 @@ import { fingerprintOf } from '../internal/fingerprint.js';
 import { isVector } from '../internal/validate.js';
 import type { EmbeddedExample, Vector } from '../types.js';
 
-/** Examples looked at: all would take as long as a batch, and other data differs everywhere. */
+/** Most examples that are read. All of them would take as long as a batch, and other data differs everywhere. */
 const SAMPLES = 16;
 
-/** Tells data apart by the embeddings of some examples, spread evenly; undefined without data. */
+/** A fingerprint of the embeddings of some examples, spread evenly. Undefined without data. */
 export function dataFingerprintOf(data: readonly EmbeddedExample[]): string | undefined {
   const count = Math.min(SAMPLES, data.length);
   const rows: Vector[] = [];
@@ -17,7 +17,7 @@ export function dataFingerprintOf(data: readonly EmbeddedExample[]): string | un
   return count === 0 ? undefined : fingerprintOf(rows);
 }
 
-/** Refuses a state of other data. States of version 1.1 do not tell. */
+/** Checks that a state is of this data. States of version 1.1 have no fingerprint, and fit any data. */
 export function checkDataFingerprint(call: string, saved: unknown, data: readonly EmbeddedExample[]): void {
   if (saved === undefined || saved === dataFingerprintOf(data)) return;
   throw new RangeError(

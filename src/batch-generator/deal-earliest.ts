@@ -1,17 +1,17 @@
 import { MinHeap } from './min-heap.js';
 import { countsOf, type Deal, largest, NONE } from './no-duplicates.js';
 
-/** Examples of one label that are looked at before another label is tried. */
+/** Most examples of one label that are tried before another label is. */
 const TRIES = 8;
-/** The same for a label that must be in the batch. */
+/** Most examples that are tried of a label that must be in the batch. */
 const TRIES_OF_DUE = 64;
 
 /**
- * Deals positions to batch after batch: first those of labels that must be in it, as they have as many examples left as
- * there are batches; then the earliest that fit. Takes about constant time per example.
+ * Deals positions to one batch after another. A label that has as many examples left as there are batches must be in the
+ * batch, so such labels come first. Then come the earliest positions that fit. Takes about constant time per example.
  *
- * @returns The first batch that could not be made so, or the number of batches. The examples that are left then have no
- *   label more often than there are batches left, and fit into them.
+ * @returns The first batch that could not be made in this way, or the number of batches. The examples that are left fit
+ *   into the batches that are left, and have no label more often than there are such batches.
  */
 export function dealEarliest(problem: Deal, batchOf: Int32Array): number {
   const { batches, capacity, isEven } = problem;
@@ -19,7 +19,7 @@ export function dealEarliest(problem: Deal, batchOf: Int32Array): number {
   const isByInput = largest(countsOf(problem.inputs)) >= largest(countsOf(problem.outputs));
   const main = new Side(isByInput ? problem.inputs : problem.outputs, batches);
   const other = new Side(isByInput ? problem.outputs : problem.inputs, batches);
-  /** Earliest positions of main labels that have one before `next`. */
+  /** The earliest position of each main label that has a position before `next`. */
   const behind = new MinHeap();
   const isBehind = new Uint8Array(main.counts.length);
   let next = 0;
@@ -32,7 +32,7 @@ export function dealEarliest(problem: Deal, batchOf: Int32Array): number {
     batchOf[at] = batch.number;
     batch.members.push(at);
   };
-  /** Puts in a label's earliest example that fits. */
+  /** Takes the earliest example of a label that fits. Returns whether there was one. */
   const takeOf = (label: number, side: Side, opposite: Side, tries: number): boolean => {
     for (let at = side.first[label]!, i = 0; at !== NONE && i < tries; at = side.next[at]!, i++) {
       if (opposite.isIn(opposite.labels[at]!, batch.number)) continue;
@@ -47,12 +47,12 @@ export function dealEarliest(problem: Deal, batchOf: Int32Array): number {
     isBehind[label] = first !== NONE && first < next ? 1 : 0;
     if (isBehind[label] === 1) behind.add(first);
   };
-  /** The main label of the earliest example that is left and was not seen in this batch. */
+  /** The main label of the earliest example that is left and whose label was not tried in this batch. */
   const nextLabel = (): number => {
     while (behind.size > 0) {
       const at = behind.take();
       if (batchOf[at] === NONE) return main.labels[at]!;
-      // It was taken for its other label.
+      // The position was taken for its other label.
       note(main.labels[at]!);
     }
     while (next < length && (batchOf[next] !== NONE || isBehind[main.labels[next]!] === 1)) next++;
@@ -92,19 +92,19 @@ export function dealEarliest(problem: Deal, batchOf: Int32Array): number {
   return batches;
 }
 
-/** The size of a batch where sizes are within one of each other and the larger ones are spread evenly. */
+/** The size of a batch, if sizes differ by at most one and the larger batches are spread evenly. */
 function portion(count: number, batches: number, batch: number): number {
   return Math.ceil(((batch + 1) * count) / batches) - Math.ceil((batch * count) / batches);
 }
 
-/** The labels of one side, each with a list of the positions that are left, in their order. */
+/** The labels of one side. Each has a list of the positions that are left, in their order. */
 class Side {
   readonly labels: Int32Array;
-  /** Positions left, by label. */
+  /** Number of positions left, by label. */
   readonly counts: Int32Array;
   /** The earliest position left, by label. */
   readonly first: Int32Array;
-  /** The next position of the same label that is left, by position. */
+  /** The next position left that has the same label, by position. */
   readonly next: Int32Array;
 
   readonly #previous: Int32Array;
@@ -113,7 +113,7 @@ class Side {
   readonly #batches: number;
   /** Labels that must be in every batch from now on. */
   readonly #due: number[] = [];
-  /** The first of the labels that may become due at a batch, by batch, and the next one, by label. */
+  /** Lists of the labels that may become due at a batch: the first label by batch, and the next label by label. */
   readonly #dueAt: Int32Array;
   readonly #nextDue: Int32Array;
 
@@ -135,11 +135,11 @@ class Side {
     }
     this.#dueAt = new Int32Array(batches).fill(NONE);
     this.#nextDue = new Int32Array(count).fill(NONE);
-    // A label that occurs once is in nobody's way, and the last batch takes all that are left.
+    // A label that occurs once never clashes, and the last batch takes all positions that are left.
     for (let label = 0; label < count; label++) if (this.counts[label]! > 1) this.#schedule(label);
   }
 
-  /** The labels that must be in a batch; batches are asked for in turn. */
+  /** The labels that must be in a batch. Must be called for each batch in turn. */
   due(batch: number): readonly number[] {
     for (let label = this.#dueAt[batch]!, following = NONE; label !== NONE; label = following) {
       following = this.#nextDue[label]!;
@@ -153,7 +153,7 @@ class Side {
     return this.#lastIn[label] === batch;
   }
 
-  /** Takes a position off its list, into a batch. */
+  /** Moves a position from its list into a batch. */
   take(at: number, batch: number): void {
     const label = this.labels[at]!;
     const [earlier, later] = [this.#previous[at]!, this.next[at]!];
@@ -164,7 +164,7 @@ class Side {
     this.#lastIn[label] = batch;
   }
 
-  /** A label without a further example taken is due where as many batches are left as it has examples. */
+  /** Schedules a label for the batch at which as many batches are left as the label has examples now. */
   #schedule(label: number): void {
     const batch = this.#batches - this.counts[label]!;
     this.#nextDue[label] = this.#dueAt[batch]!;

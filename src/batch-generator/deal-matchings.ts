@@ -1,18 +1,18 @@
 import { randomFor } from '../internal/random.js';
 import { countsOf, type Deal, NONE } from './no-duplicates.js';
 
-/** The walks' own seed: they decide how soon a matching is found, and which. */
+/** Seed of the random walks, which decide how soon a matching is found, and which one. */
 const WALKS = 0x77616c6b;
 
 /**
- * Deals the positions that have no batch yet to the batches from `first` on, of sizes within one of each other. No
- * label may be left more often than there are such batches.
+ * Deals the positions that have no batch yet to the batches from `first` on. The sizes of these batches differ by at most
+ * one. No label may be left more often than there are such batches.
  *
- * Labels with few examples are joined to groups of at most as many examples as there are batches, which leaves about
- * twice as many groups a side as a batch has examples, and dummy edges make all groups of equal degree. Such a graph is
- * a sum of perfect matchings (Kőnig 1916), one for each batch. Random walks find a matching in `O(groups · log groups)`
- * steps (Goel, Kapralov and Khanna 2010, "Perfect matchings in O(n log n) time in regular bipartite graphs"): all
- * together about log groups per example.
+ * Labels with few examples are joined to groups. A group holds at most as many examples as there are batches, so each
+ * side has about twice as many groups as a batch has examples. Dummy edges give all groups the same degree. Such a graph
+ * is a sum of perfect matchings (Kőnig 1916), one for each batch. Random walks find a matching in
+ * `O(groups · log groups)` steps (Goel, Kapralov and Khanna 2010, "Perfect matchings in O(n log n) time in regular
+ * bipartite graphs"). All matchings together take about log(groups) steps per example.
  */
 export function dealMatchings({ inputs, outputs, batches }: Deal, batchOf: Int32Array, first: number): void {
   const left = positionsLeft(batchOf);
@@ -41,9 +41,9 @@ interface RegularGraph {
   size: number;
   /** Edges at each vertex. */
   degree: number;
-  /** The vertex on the right of each edge; `degree` edges for each vertex of the left in turn. */
+  /** The right vertex of each edge. The edges of each left vertex follow each other, `degree` per vertex. */
   ends: Int32Array;
-  /** Number of the edge at each of these places, or `NONE` for a dummy. */
+  /** The number of each edge, in the same places. `NONE` for a dummy. */
   numbers: Int32Array;
 }
 
@@ -51,7 +51,7 @@ function regularGraph(inputs: Int32Array, outputs: Int32Array, degree: number): 
   const { length: real } = inputs;
   const matched = Math.ceil(real / degree);
   const [starts, ends] = [joined(inputs, degree), joined(outputs, degree)];
-  // One more group a side holds what is missing to as many edges in every matching, so that no matching lacks two.
+  // One more group per side holds the edges that matchings lack to be equal, so that no matching lacks two edges.
   const missing = matched * degree - real;
   const [lefts, rights] = [starts.sizes, ends.sizes];
   if (missing > 0) {
@@ -68,7 +68,7 @@ function regularGraph(inputs: Int32Array, outputs: Int32Array, degree: number): 
   };
   for (let edge = 0; edge < real; edge++) add(starts.groups[edge]!, ends.groups[edge]!, edge);
   for (let i = 0; i < missing; i++) add(lefts.length - 1, rights.length - 1, NONE);
-  // Dummies of either side take up what the groups of the other lack.
+  // Dummy vertices of one side take the edges that the groups of the other side lack.
   let lacking = 0;
   lefts.forEach((count, group) => {
     for (let k = count; k < degree; k++, lacking++) add(group, rights.length + Math.floor(lacking / degree), NONE);
@@ -80,7 +80,7 @@ function regularGraph(inputs: Int32Array, outputs: Int32Array, degree: number): 
   return graph;
 }
 
-/** Joins labels to groups of at most `capacity` examples, all of them but one more than half full. */
+/** Joins labels to groups of at most `capacity` examples. All groups except one are more than half full. */
 function joined(labels: Int32Array, capacity: number): { groups: Int32Array; sizes: number[] } {
   const counts = countsOf(labels);
   const groupOf = new Int32Array(counts.length);
@@ -99,17 +99,17 @@ function joined(labels: Int32Array, capacity: number): { groups: Int32Array; siz
   return { groups: labels.map(label => groupOf[label]!), sizes };
 }
 
-/** Takes one perfect matching after another out of a regular graph. */
+/** Removes one perfect matching after another from a regular graph. */
 class Matching {
   readonly #graph: RegularGraph;
   readonly #random = randomFor(WALKS);
   /** Edges left at each vertex. */
   #degree: number;
-  /** The matched edge of each vertex of the left, as its place among that vertex's edges. */
+  /** The matched edge of each left vertex, as its place among that vertex's edges. */
   readonly #places: Int32Array;
-  /** The matched vertex of the left of each on the right. */
+  /** The left vertex that each right vertex is matched with. */
   readonly #mates: Int32Array;
-  /** Where a walk last left each vertex of the left. */
+  /** The edge by which a walk last left each left vertex. */
   readonly #exits: Int32Array;
 
   constructor(graph: RegularGraph) {
@@ -120,7 +120,7 @@ class Matching {
     this.#exits = new Int32Array(graph.size);
   }
 
-  /** Takes the next matching out; `visit` is told the numbers of its edges. */
+  /** Removes the next matching, and visits the numbers of its edges. */
   takeNext(visit: (edge: number) => void): void {
     const { size, degree, ends, numbers } = this.#graph;
     this.#places.fill(NONE);
@@ -136,7 +136,7 @@ class Matching {
     }
   }
 
-  /** Walks from a vertex at random, back along matched edges, to one that has no mate; then exchanges that path. */
+  /** Walks at random from a left vertex to a right vertex without a mate, then swaps the edges of that path. */
   #match(start: number): void {
     const { degree, ends } = this.#graph;
     const places = this.#places;
@@ -149,7 +149,7 @@ class Matching {
       exits[vertex] = place;
       vertex = mates[ends[vertex * degree + place]!]!;
     }
-    // The last exits lead on without the walk's loops.
+    // The last exits give the path without the loops of the walk.
     for (let vertex = start; vertex !== NONE; ) {
       const place = exits[vertex]!;
       const end = ends[vertex * degree + place]!;

@@ -1,96 +1,122 @@
-import type { EmbeddedExample } from '../types.js';
-import { checkData } from './check-data.js';
-import { type LabelledExamples, type Labels, labelsOf } from './labels.js';
-import { withoutDuplicates } from './no-duplicates.js';
-import { type BatchGeneratorConfig, checkConfig, checkSampleWeights } from './options.js';
-import { indexAbove, shardOf, shardSize } from './order.js';
-import { countOwnNegatives } from './own-negatives.js';
-import { shardOfSteps } from './shard-steps.js';
+import { batchesBefore, batchesIn, type CutOptions, type EpochCut, hashOfCut, plainLength } from './epoch-cut.js';
+import type { EpochData } from './epoch-data.js';
+import type { BatchGeneratorState } from './generator-state.js';
+import type { BatchGeneratorConfig } from './options.js';
+import { indexAbove, isReproducible } from './order.js';
 
-/** What an epoch takes from data and configuration as they are at its start. */
-export interface EpochData {
-  /** Number of examples. */
-  examples: number;
-  /** Negatives that each example brings along. */
-  ownNegatives: number;
-  /** What tells duplicates apart, where no batch may hold any. */
-  labels: LabelledExamples | undefined;
+/** Where a generator stands. The caller may write to all of it. */
+export interface Standing {
+  readonly data: readonly unknown[];
+  readonly config: CutOptions &
+    Pick<BatchGeneratorConfig, 'seed' | 'shuffle' | 'sampleWeights' | 'noDuplicates' | 'dropLast'>;
+  readonly epoch: number;
+  readonly currentIndex: number;
+  readonly indices: number[];
 }
 
-/** An epoch cut into batches. */
-export interface EpochCut {
-  /** The examples, in their order. */
-  indices: number[];
-  /** Where batches start and the last one ends, where that is not at each `batchSize`. */
-  starts: number[] | undefined;
+/** What the batches of an epoch came from. */
+export interface Origin {
+  /** Number of the epoch. */
+  epoch: number;
+  /** The configuration as JSON. */
+  config: string;
+  /** A hash of the cut. */
+  hash: number;
 }
 
-/**
- * Checks data and configuration, and derives what batches need of them.
- *
- * @param known What was derived at an earlier time; its labels are taken again where nothing has changed.
- */
-export function epochDataOf<E extends EmbeddedExample>(
-  data: readonly E[],
-  config: BatchGeneratorConfig<E>,
-  known?: EpochData,
-): EpochData {
-  checkConfig(config);
-  checkData(data);
-  const ownNegatives = countOwnNegatives(data, config);
-  const { sampleWeights, noDuplicates, duplicatesBy = 'exact' } = config;
-  if (sampleWeights !== undefined) checkSampleWeights(sampleWeights, data.length);
-  const labels = noDuplicates ? labelsOf(data, duplicatesBy, { known: known?.labels }) : undefined;
-  return { examples: data.length, ownNegatives, labels };
+export function originOf(epoch: number, cut: EpochCut, config: Record<string, unknown>): Origin {
+  return { epoch, config: JSON.stringify(config), hash: hashOfCut(cut) };
 }
 
-/** Cuts the order of an epoch into batches, those of this worker where there are several. */
-export function cutEpoch(
-  order: number[],
-  labels: Labels | undefined,
-  { batchSize, dropLast, shard }: CutOptions,
-): EpochCut {
-  if (!labels) return { indices: shard ? shardOf(order, shard) : order, starts: undefined };
-  if (!shard) return withoutDuplicates(order, labels, batchSize, dropLast);
-  const { worldSize, pad } = shard;
-  const steps = withoutDuplicates(order, labels, batchSize * worldSize, dropLast, pad === 'none' ? worldSize : 1);
-  return shardOfSteps(steps, labels, shard);
-}
+/** One epoch of a generator: what it took from data and configuration, where its batches start, how many are made. */
+export class Epoch {
+  /** What the epoch took from data and configuration when it started. */
+  readonly data: EpochData;
+  /** Where each batch starts, then where the last one ends. Undefined if a batch starts at every `batchSize`. */
+  readonly starts: number[] | undefined;
 
-type CutOptions = Pick<BatchGeneratorConfig, 'batchSize' | 'dropLast' | 'shard'>;
+  /** Undefined if a state brought batches that did not come from the configuration. */
+  readonly #origin: Origin | undefined;
+  /** Number of batches made, and where the last one ends. */
+  #made: { batches: number; end: number };
 
-/** Number of batches in an epoch of so many examples, where each is of `batchSize` but the last. */
-export function plainLength(examples: number, config: CutOptions): number {
-  return batchesIn(config.shard ? shardSize(examples, config.shard) : examples, config);
-}
-
-/** Number of batches that so many examples of this worker make. */
-export function batchesIn(examples: number, { batchSize, dropLast }: CutOptions): number {
-  const batches = examples / batchSize;
-  return dropLast ? Math.floor(batches) : Math.ceil(batches);
-}
-
-/** Number of batches that end by a position, where a batch starts there or the last one ends. */
-export function batchesBefore(
-  { indices, starts }: EpochCut,
-  position: number,
-  { batchSize }: CutOptions,
-): number | undefined {
-  if (starts) {
-    const batch = indexAbove(starts, position) - 1;
-    return starts[batch] === position ? batch : undefined;
+  constructor(
+    data: EpochData,
+    starts: number[] | undefined,
+    origin: Origin | undefined,
+    made = { batches: 0, end: 0 },
+  ) {
+    this.data = data;
+    this.starts = starts;
+    this.#origin = origin;
+    this.#made = made;
   }
-  return position % batchSize === 0 || position === indices.length ? Math.ceil(position / batchSize) : undefined;
-}
 
-/** A 32-bit hash of a cut, which tells whether a state's epoch is still made of the same batches. */
-export function hashOfCut({ indices, starts = [] }: EpochCut): number {
-  let hash = indices.length;
-  for (const numbers of [indices, starts]) {
-    for (let i = 0; i < numbers.length; i++) {
-      hash = Math.imul(hash ^ numbers[i]!, 0x85ebca6b);
-      hash ^= hash >>> 13;
-    }
+  /** Where the next batch ends. Undefined if there is no next batch. */
+  endOfNext(at: Standing): number | undefined {
+    const { currentIndex, indices, config } = at;
+    const { batchSize, dropLast } = config;
+    const end = this.starts
+      ? (this.starts[this.batchesDone(at) + 1] ?? currentIndex)
+      : Math.min(currentIndex + batchSize, indices.length);
+    const size = end - currentIndex;
+    const isDropped = dropLast && !this.starts && size < batchSize;
+    return size <= 0 || isDropped ? undefined : end;
   }
-  return hash >>> 0;
+
+  /** Counts the next batch as made. The generator still stands at its start. */
+  countNext(at: Standing, end: number): void {
+    this.#made = { batches: this.batchesDone(at) + 1, end };
+  }
+
+  /** Number of batches in the epoch. */
+  length({ data, config }: Standing): number {
+    return this.starts ? this.starts.length - 1 : plainLength(data.length, config);
+  }
+
+  /** Number of batches that are left. */
+  remaining(at: Standing): number {
+    if (this.starts) return this.length(at) - this.batchesDone(at);
+    return batchesIn(at.indices.length - at.currentIndex, at.config);
+  }
+
+  /** Number of batches that are done. */
+  batchesDone({ currentIndex, config }: Standing): number {
+    if (this.starts) return indexAbove(this.starts, currentIndex) - 1;
+    // A caller who writes to `currentIndex` moves to the batch there.
+    if (this.#made.end === currentIndex) return this.#made.batches;
+    return Math.ceil(currentIndex / config.batchSize);
+  }
+
+  /** Whether the number of batches may differ from epoch to epoch, because the duplicates in an epoch do. */
+  lengthVaries({ data, config }: Standing): boolean {
+    const { noDuplicates, dropLast, sampleWeights } = config;
+    return Boolean(noDuplicates && this.starts && data.length > 0 && (dropLast || sampleWeights));
+  }
+
+  /** Whether another epoch is of the same data and configuration, so that batches counted there count here too. */
+  isLike(other: Epoch): boolean {
+    const isSameData = other.data.examples === this.data.examples && other.data.labels === this.data.labels;
+    return isSameData && other.#origin?.config === this.#origin?.config;
+  }
+
+  /**
+   * The order for a state. Undefined if configuration and data give the order again.
+   *
+   * @param now What the batches come from as the generator stands now.
+   */
+  orderToSave(at: Standing, now: Origin): BatchGeneratorState['order'] {
+    const { indices, currentIndex, config } = at;
+    const { starts } = this;
+    const batchesDone = this.batchesDone(at);
+    const isChanged =
+      this.#origin?.hash !== now.hash ||
+      this.#origin.config !== now.config ||
+      this.#origin.epoch !== now.epoch ||
+      this.data.examples !== at.data.length ||
+      batchesDone !== batchesBefore({ indices, starts }, currentIndex, config);
+    if (!isChanged && isReproducible(config)) return undefined;
+    const changed = { dataLength: this.data.examples, batchesDone };
+    return { indices, ...(starts && { starts }), ...(isChanged && { changed }) };
+  }
 }

@@ -5,50 +5,51 @@ import { comparable } from '../text/comparable.js';
 import type { EmbeddedExample, Vector } from '../types.js';
 
 /**
- * What makes two examples duplicates of each other: `'exact'`, an equal input or output text, or row where there is no
- * text; `'text'`, texts that differ in form alone; `'row'`, an equal input or output row; a function, an equal
- * key.
+ * What makes two examples duplicates of each other.
+ * - `'exact'`: an equal input or output text. Without a text, an equal row.
+ * - `'text'`: texts that differ only in form.
+ * - `'row'`: an equal input or output row.
+ * - A function: an equal key.
  */
 export type DuplicatesBy<E extends EmbeddedExample = EmbeddedExample> = 'exact' | 'text' | 'row' | DuplicateKey<E>;
 
-/** What stands for an example: those of equal keys are duplicates. */
+/** Returns the key of an example. Examples with equal keys are duplicates. */
 export type DuplicateKey<E extends EmbeddedExample = EmbeddedExample> = {
-  // As a method, so that generators of any examples remain generators of examples.
+  // A method's parameter is bivariant. So a generator of special examples is also a generator of examples.
   of(example: E): string | number | bigint;
 }['of'];
 
-/** Small integers for the inputs and outputs of examples; those of duplicates are equal on either side. */
+/** Small integers for the inputs and outputs of examples. Equal integers on one side mark duplicates. */
 export interface Labels {
   inputs: Int32Array;
   outputs: Int32Array;
 }
 
-/** Labels, and what they were made from. */
+/** Labels, and the keys that they were made from. */
 export interface LabelledExamples extends Labels {
   keys: Keys;
 }
 
 type Key = string | number | bigint | Vector;
-/** What is compared of each example; `outputs` is absent where one key stands for the whole example. */
+/** What is compared of each example. `outputs` is undefined if one key stands for the whole example. */
 interface Keys {
   inputs: Key[];
   outputs: Key[] | undefined;
 }
 
-const CALL = 'BatchGenerator';
-
 /**
  * Labels of examples.
  *
- * @param known Labels of an earlier time, which are taken again if nothing has changed.
- * @param indices Where the examples are in the data, for messages. Default: they are all of it.
+ * @param known Labels made earlier. They are returned again if nothing has changed.
+ * @param indices Indices of the examples in the data, for messages. By default, the examples are all of the data.
  */
 export function labelsOf<E extends EmbeddedExample>(
+  call: string,
   examples: readonly E[],
   by: DuplicatesBy<E>,
   { known, indices }: { known?: LabelledExamples | undefined; indices?: readonly number[] } = {},
 ): LabelledExamples {
-  const keys = keysOf(examples, by, indices);
+  const keys = keysOf(call, examples, by, indices);
   if (known && isUnchanged(known.keys.inputs, keys.inputs) && isUnchanged(known.keys.outputs, keys.outputs))
     return known;
   const numbered = (side: readonly Key[]): Int32Array => numbersOf(by === 'text' ? side.map(formOf) : side);
@@ -65,12 +66,13 @@ export function shareLabel({ inputs, outputs }: Labels, one: number, other: numb
 }
 
 function keysOf<E extends EmbeddedExample & { input?: unknown; output?: unknown }>(
+  call: string,
   examples: readonly E[],
   by: DuplicatesBy<E>,
   indices: readonly number[] | undefined,
 ): Keys {
   if (typeof by === 'function') {
-    const inputs = examples.map((example, i) => checkedKey(by(example), indices?.[i] ?? i));
+    const inputs = examples.map((example, i) => checkedKey(call, by(example), indices?.[i] ?? i));
     return { inputs, outputs: undefined };
   }
   const keyOf = (text: unknown, row: Vector): Key => (by !== 'row' && typeof text === 'string' ? text : row);
@@ -80,31 +82,28 @@ function keysOf<E extends EmbeddedExample & { input?: unknown; output?: unknown 
   };
 }
 
-function checkedKey(key: unknown, index: number): string | number | bigint {
+function checkedKey(call: string, key: unknown, index: number): string | number | bigint {
   if (typeof key === 'string' || typeof key === 'bigint' || (typeof key === 'number' && !Number.isNaN(key))) return key;
   throw new TypeError(
-    `${CALL}: duplicatesBy must return a string, number or bigint, got ${describe(key)} for data[${index}]`,
+    `${call}: duplicatesBy must return a string, number or bigint, got ${describe(key)} for data[${index}]`,
   );
 }
 
-/** Whether two lists hold the same texts and numbers; rows may have been written to. */
+/** Whether two lists hold the same texts and numbers. Rows count as changed, because they may have been written to. */
 function isUnchanged(known: readonly Key[] | undefined, keys: readonly Key[] | undefined): boolean {
   if (known === undefined || keys === undefined) return known === keys;
   return known.length === keys.length && known.every((key, i) => key === keys[i] && typeof key !== 'object');
 }
 
-/** V8 hashes longer texts faster. */
+/** The longest text that is hashed here. V8 hashes longer ones faster. */
 const LONGEST_HASHED = 256;
 
-/**
- * Equal numbers for equal keys. Rows and short texts are found in a table of hashes, which takes half the time of a
- * `Map`.
- */
+/** Equal numbers for equal keys. A table of hashes holds rows and short texts: it takes half the time of a `Map`. */
 function numbersOf(keys: readonly Key[]): Int32Array {
   const numbers = new Int32Array(keys.length);
   const hashes = new Int32Array(keys.length);
   const mapped = new Map<Key, number>();
-  /** Index of the first of equal keys plus 1, or 0. */
+  /** By slot, 1 plus the index of the first of equal keys. 0 in an empty slot. */
   const table = new Int32Array(2 ** Math.ceil(Math.log2(2 * keys.length + 1)));
   const mask = table.length - 1;
   let count = 0;
@@ -130,7 +129,7 @@ function numbersOf(keys: readonly Key[]): Int32Array {
   return numbers;
 }
 
-/** A text as `duplicatesBy: 'text'` compares it. */
+/** The form of a text, which `duplicatesBy: 'text'` compares. */
 function formOf(key: Key): Key {
   if (typeof key !== 'string') return key;
   const form = comparable(key);
@@ -153,11 +152,11 @@ function hashOfText(text: string): number {
 const scratch = new Float64Array(1);
 const words = new Int32Array(scratch.buffer);
 
-/** Equal for rows of equal numbers, of whatever kind. */
+/** A hash that is equal for rows of equal numbers, whatever their types. */
 function hashOfRow(row: Vector): number {
   let hash = row.length;
   for (let k = 0; k < row.length; k++) {
-    // Adding 0 makes -0 the 0 that it equals.
+    // Adding 0 turns -0 into 0, which it equals.
     scratch[0] = row[k]! + 0;
     hash = Math.imul(hash ^ words[0]!, 0x85ebca6b);
     hash = Math.imul(hash ^ (hash >>> 15) ^ words[1]!, 0xc2b2ae35);

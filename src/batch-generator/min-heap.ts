@@ -1,4 +1,4 @@
-/** Numbers of which the least is at hand: a binary heap. */
+/** A binary heap of numbers, which gives the smallest one. */
 export class MinHeap {
   readonly #values: number[] = [];
 
@@ -18,7 +18,7 @@ export class MinHeap {
     values[at] = value;
   }
 
-  /** Takes the least number off; there is one. */
+  /** Removes the smallest number. The heap must not be empty. */
   take(): number {
     const values = this.#values;
     const least = values[0]!;

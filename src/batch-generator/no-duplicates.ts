@@ -2,42 +2,41 @@ import { dealEarliest } from './deal-earliest.js';
 import { dealMatchings } from './deal-matchings.js';
 import type { Labels } from './labels.js';
 
-/**
- * An epoch cut into batches: the order of its examples, and where in it each batch starts; last, where the last one
- * ends.
- */
+/** An order cut into batches. */
 export interface Partition {
+  /** The examples, batch by batch. */
   indices: number[];
+  /** Where each batch starts, then where the last one ends. */
   starts: number[];
 }
 
-/** Stands for "no batch". */
+/** No batch, position, label or edge. */
 export const NONE = -1;
 
 /** The labels of an order, position by position, and how the positions are to be dealt to batches. */
 export interface Deal extends Labels {
   /** Number of batches. */
   batches: number;
-  /** Examples that a batch can hold. */
+  /** Most examples in a batch. */
   capacity: number;
-  /** Whether the sizes of batches must be within one of each other. */
+  /** Whether the sizes of batches may differ by at most one. */
   isEven: boolean;
 }
 
 /**
- * Cuts an order into batches in which no two examples share a label on either side, and as few of them as can be.
+ * Cuts an order into as few batches as possible, so that no two examples of a batch share a label on either side.
  *
- * Examples are the edges of a bipartite multigraph between inputs and outputs, and batches a colouring of them: as many
- * colours as the commonest label has examples are enough (Kőnig 1916), of sizes within one of each other (de Werra
- * 1971). So the number of batches is `max(commonest label, ⌈n / batchSize⌉)`.
+ * Examples are the edges of a bipartite multigraph between inputs and outputs, and batches are a colouring of the edges.
+ * As many colours as the commonest label has examples are enough (Kőnig 1916), also if their sizes may differ by at most
+ * one (de Werra 1971). So the number of batches is `max(commonest label, ⌈n / batchSize⌉)`.
  *
- * Batch by batch takes the earliest examples that fit; without duplicates the cut is the plain one. Where labels repeat
- * so densely on both sides that this fails, perfect matchings of what is left make the other batches.
+ * Each batch in turn takes the earliest examples that fit. Without duplicates, this is the plain cut. It fails where
+ * labels repeat densely on both sides. Perfect matchings of the examples that are left then make the other batches.
  *
- * @param order Examples of the epoch, which may name one twice.
+ * @param order The examples of the epoch, as indices. An index may occur twice.
  * @param labels Labels of all examples.
  * @param onlyFull Whether examples that would make batches of fewer than `batchSize` are skipped.
- * @param least What the last batch must hold at least, where n examples can give all batches as many.
+ * @param least Fewest examples that the last batch must hold, if n examples can give each batch that many.
  */
 export function withoutDuplicates(
   order: readonly number[],
@@ -60,7 +59,7 @@ export function withoutDuplicates(
   return cut(kept, batches, isPlain ? plainBatches(length, capacity) : deal(problem));
 }
 
-/** The batch of each position where all batches but the last are full. */
+/** The batch of each position, where all batches except the last are full. */
 function plainBatches(length: number, capacity: number): Int32Array {
   const batchOf = new Int32Array(length);
   for (let at = 0; at < length; at++) batchOf[at] = Math.floor(at / capacity);
@@ -76,14 +75,14 @@ function deal(problem: Deal): Int32Array {
 }
 
 /**
- * The earliest examples that make `count` full batches, no label more than `count` times, for the greatest count; the
- * greatest there can be if labels repeat on one side only.
+ * The earliest examples that make `count` full batches, with no label more than `count` times. `count` is the greatest
+ * for which these examples are enough. If labels repeat on one side only, no choice of examples makes more batches.
  */
 function fullBatches(order: readonly number[], labels: Labels, batchSize: number): number[] {
   const [inputs, outputs] = [labelsAt(order, labels.inputs), labelsAt(order, labels.outputs)];
   const [ofInput, ofOutput] = [countsOf(inputs), countsOf(outputs)];
   const used = [new Int32Array(ofInput.length), new Int32Array(ofOutput.length)] as const;
-  /** Takes the earliest; whether they are enough. */
+  /** Takes the earliest examples that fit. Returns whether they are enough. */
   const take = (count: number, taken?: number[]): boolean => {
     for (const side of used) side.fill(0);
     let left = count * batchSize;
@@ -106,7 +105,7 @@ function fullBatches(order: readonly number[], labels: Labels, batchSize: number
   return kept;
 }
 
-/** The greatest number from 0 to `most` for which something holds that holds for all lesser ones, and for 0. */
+/** The greatest number from 0 to `most` that meets a condition. 0 and all numbers below such a number must meet it. */
 function greatest(most: number, holds: (count: number) => boolean): number {
   let [low, high] = [0, Math.max(0, most) + 1];
   while (high - low > 1) {
@@ -117,14 +116,14 @@ function greatest(most: number, holds: (count: number) => boolean): number {
   return low;
 }
 
-/** The sum of counts, each up to a limit. */
+/** The sum of counts, where each counts up to a limit. */
 function sumUpTo(counts: Int32Array, limit: number): number {
   let sum = 0;
   for (let label = 0; label < counts.length; label++) sum += Math.min(counts[label]!, limit);
   return sum;
 }
 
-/** The examples batch by batch, in each as they were ordered. */
+/** The examples batch by batch. Within a batch, they keep their order. */
 function cut(order: readonly number[], batches: number, batchOf: Int32Array): Partition {
   const starts = new Array<number>(batches + 1).fill(0);
   for (const batch of batchOf) starts[batch + 1]!++;
@@ -142,7 +141,7 @@ export function labelsAt(order: readonly number[], labels: Int32Array): Int32Arr
   return at;
 }
 
-/** How often each label occurs. */
+/** The number of times that each label occurs. */
 export function countsOf(labels: Int32Array): Int32Array {
   const counts = new Int32Array(largest(labels) + 1);
   for (let at = 0; at < labels.length; at++) counts[labels[at]!]!++;

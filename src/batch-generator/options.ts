@@ -1,4 +1,4 @@
-import { isSeed } from '../internal/random.js';
+import { withDefaults } from '../internal/options.js';
 import {
   checkBoolean,
   checkCount,
@@ -12,60 +12,91 @@ import {
 import type { EmbeddedExample } from '../types.js';
 import type { DuplicatesBy } from './labels.js';
 import { checkNegativeMining, type NegativeMining } from './negative-mining.js';
-import type { Shard } from './order.js';
+import { isReproducible } from './order.js';
+import type { Shard } from './shard.js';
 
 export interface BatchGeneratorOptions<E extends EmbeddedExample = EmbeddedExample> {
-  /** Examples a batch. Default 8. */
+  /**
+   * Number of examples per batch, at least 1.
+   *
+   * @default 8
+   */
   batchSize?: number;
-  /** Whether each epoch has a new random order. Default true. */
+  /**
+   * Whether each epoch has a new random order.
+   *
+   * @default true
+   */
   shuffle?: boolean;
-  /** Whether a last batch of fewer than `batchSize` examples is left out. Default false. */
+  /**
+   * Whether a last batch of fewer than `batchSize` examples is skipped.
+   *
+   * @default false
+   */
   dropLast?: boolean;
-  /** Whether to mine for each anchor the most similar positive of another example of the batch. Default false. */
+  /**
+   * Whether one negative is mined per anchor: the most similar positive of another example in the batch.
+   *
+   * @default false
+   */
   hardNegatives?: boolean;
   /**
-   * Whether early epochs run from high to low quality. Sorts after the shuffle, which so decides ties. Default false.
+   * Whether early epochs run from high to low quality. Examples are sorted after the shuffle, which decides ties.
+   *
+   * @default false
    */
   curriculum?: boolean;
-  /** Number of epochs that are sorted when `curriculum` is on. Default 5. */
+  /**
+   * Number of epochs that `curriculum` sorts.
+   *
+   * @default 5
+   */
   curriculumEpochs?: number;
-  /** Seed (uint32): the order is then a function of seed and epoch alone. Default: `Math.random`. */
+  /** Seed (uint32). The order then depends only on the seed and the epoch. By default, `Math.random` decides it. */
   seed?: number;
   /**
-   * Whether no batch may hold two examples of equal input or equal output; `duplicatesBy` says what is equal. All
-   * examples are used, in the fewest batches that this takes: the commonest text's count, or `⌈n / batchSize⌉` where
-   * that is more. Where it takes more than without, their sizes are within one of each other. With `dropLast` all
-   * batches are full, and examples that would make other ones are skipped. Examples come about where a plain cut puts
-   * them, except where texts repeat densely on both sides. Takes about constant time per example. Default false.
+   * Whether no batch may hold two examples with an equal input or an equal output. `duplicatesBy` says what is equal.
+   *
+   * All examples are used, in the fewest batches possible: the count of the commonest text, or `⌈n / batchSize⌉` if that
+   * is more. If there are more batches than without this option, their sizes differ by at most one. With `dropLast`, all
+   * batches are full, and examples that would make smaller ones are skipped. Examples stay close to their place in the
+   * order, except where texts repeat densely on both sides. Takes about constant time per example.
+   *
+   * @default false
    */
   noDuplicates?: boolean;
   /**
-   * What `noDuplicates` and `negativeMining` take for duplicates. Default `'exact'`.
+   * What `noDuplicates` and `negativeMining` treat as duplicates.
    *
-   * - `'exact'`: an input or an output that is the same text, code unit by code unit; where there is no text, a row of
-   *   the same numbers.
-   * - `'text'`: the same, but texts are compared after Unicode's NFKC, without invisible code points, in lower case,
-   *   with each run of white space as one space and without full stops, exclamation and question marks at the end:
-   *   `Yes.` is `yes`, and a composed accent is a decomposed one.
-   * - `'row'`: an `inputEmb` or an `outputEmb` of the same numbers, whatever the texts.
-   * - A function: an equal key, which stands for the whole example; inputs and outputs then count only as far as the key
-   *   holds them. `example => example.output` tells answers apart alone. It is called once per example at the start of
-   *   an epoch, and for the examples of each batch that is mined.
+   * - `'exact'`: an input or an output of the same text, code unit by code unit. Without a text, a row of the same
+   *   numbers.
+   * - `'text'`: as `'exact'`, but texts are compared by their form: after Unicode's NFKC, without invisible code points, in
+   *   lower case, with each run of white space as one space, and without full stops, exclamation marks and question
+   *   marks at the end. `Yes.` equals `yes`, and a composed accent equals a decomposed one.
+   * - `'row'`: an `inputEmb` or an `outputEmb` of the same numbers, whatever the texts are.
+   * - A function: an equal key. The key stands for the whole example, so inputs and outputs count only if the key holds
+   *   them. `example => example.output` compares only the outputs. The function is called once per example at the start
+   *   of an epoch, and for the examples of each batch whose negatives are mined.
+   *
+   * @default 'exact'
    */
   duplicatesBy?: DuplicatesBy<E>;
   /**
-   * One weight an example, 0 or more: each epoch draws as many examples as there are, with replacement, in proportion
-   * to them; without `shuffle` in the order of the data. Default: each example comes once.
+   * One weight per example, at least 0. Each epoch then draws as many examples as there are, with replacement and in
+   * proportion to the weights. Without `shuffle`, they come in the order of the data. By default, each example comes
+   * once.
    */
   sampleWeights?: ArrayLike<number>;
   /**
-   * Takes every `worldSize`-th example of the common order, from `rank` on. Needs a `seed`, or no shuffle. With
-   * `noDuplicates`, batches of `batchSize · worldSize` are cut first and dealt out: all workers have as many batches,
-   * and no two workers have duplicates of each other in the same step. Default: all.
+   * Which part of the common order belongs to this worker: every `worldSize`-th example from `rank` on. Requires a `seed`,
+   * or no shuffle. By default, all of it.
+   *
+   * With `noDuplicates`, batches of `batchSize · worldSize` examples are cut first and then split between the workers. All
+   * workers have equally many batches, and no two workers have duplicates of each other in the same step.
    */
   shard?: Shard;
   /**
-   * Mines one negative an anchor in place of `hardNegatives`; where no candidate is left, it is the anchor's own
+   * Mines one negative per anchor, in place of `hardNegatives`. If no candidate is left, the negative is the anchor's
    * positive.
    */
   negativeMining?: NegativeMining;
@@ -79,36 +110,53 @@ export type BatchGeneratorConfig<E extends EmbeddedExample = EmbeddedExample> = 
 > &
   Pick<BatchGeneratorOptions<E>, OptionalOption>;
 
-export function checkConfig<E extends EmbeddedExample>(config: BatchGeneratorConfig<E>): void {
-  checkObject('BatchGenerator', 'config', config);
-  checkCount('BatchGenerator', 'batchSize', config.batchSize);
-  checkNumber('BatchGenerator', 'curriculumEpochs', config.curriculumEpochs, { infinity: true });
-  checkSeed('BatchGenerator', config.seed);
-  if (config.noDuplicates !== undefined) checkBoolean('BatchGenerator', 'noDuplicates', config.noDuplicates);
+const DEFAULTS = {
+  batchSize: 8,
+  shuffle: true,
+  dropLast: false,
+  hardNegatives: false,
+  curriculum: false,
+  curriculumEpochs: 5,
+};
+
+/** The configuration that the constructor's options give. */
+export function parseOptions<E extends EmbeddedExample>(options: BatchGeneratorOptions<E>): BatchGeneratorConfig<E> {
+  const config = withDefaults('BatchGenerator', DEFAULTS, options);
+  checkConfig('BatchGenerator', config);
+  return config;
+}
+
+/** Checks a configuration, which callers may write to at any time. */
+export function checkConfig<E extends EmbeddedExample>(call: string, config: BatchGeneratorConfig<E>): void {
+  checkObject(call, 'config', config);
+  checkCount(call, 'batchSize', config.batchSize);
+  checkNumber(call, 'curriculumEpochs', config.curriculumEpochs, { infinity: true });
+  checkSeed(call, config.seed);
+  if (config.noDuplicates !== undefined) checkBoolean(call, 'noDuplicates', config.noDuplicates);
   if (config.duplicatesBy !== undefined && typeof config.duplicatesBy !== 'function')
-    checkOneOf('BatchGenerator', 'duplicatesBy', config.duplicatesBy, ['exact', 'text', 'row']);
-  if (config.shard !== undefined) checkShard(config);
+    checkOneOf(call, 'duplicatesBy', config.duplicatesBy, ['exact', 'text', 'row']);
+  if (config.shard !== undefined) checkShard(call, config);
   if (config.negativeMining === undefined) return;
-  checkNegativeMining('BatchGenerator', config.negativeMining);
-  if (config.hardNegatives) throw new RangeError('BatchGenerator: hardNegatives and negativeMining exclude each other');
+  checkNegativeMining(call, config.negativeMining);
+  if (config.hardNegatives) throw new RangeError(`${call}: hardNegatives and negativeMining exclude each other`);
 }
 
 type ShardConfig = Pick<BatchGeneratorConfig, 'shard' | 'seed' | 'shuffle' | 'sampleWeights'>;
 
-function checkShard({ shard, seed, shuffle, sampleWeights }: ShardConfig): void {
-  const call = 'BatchGenerator';
+function checkShard(call: string, { shard, ...config }: ShardConfig): void {
   checkObject(call, 'shard', shard);
   checkOptions(call, shard, 'shard', 'shard');
   const worldSize = checkCount(call, 'shard.worldSize', shard.worldSize);
   checkNumber(call, 'shard.rank', shard.rank, { integer: true, min: 0, max: worldSize - 1 });
   if (shard.pad !== undefined) checkOneOf(call, 'shard.pad', shard.pad, ['repeat', 'none']);
-  if (!isSeed(seed) && (shuffle || sampleWeights))
+  if (!isReproducible(config))
     throw new RangeError(`${call}: shard needs a seed, so that all workers draw one order, or shuffle: false`);
 }
 
-export function checkSampleWeights(weights: ArrayLike<number>, examples: number): void {
+/** Checks that there is a weight of at least 0 for each example, and that one is above 0. */
+export function checkSampleWeights(call: string, weights: ArrayLike<number>, examples: number): void {
   if (examples === 0 && weights.length === 0) return;
-  checkWeights('BatchGenerator', 'sampleWeights', weights, examples, 'data');
+  checkWeights(call, 'sampleWeights', weights, examples, 'data');
   const total = Array.from(weights).reduce((sum, weight) => sum + weight, 0);
-  checkNumber('BatchGenerator', 'the sum of sampleWeights', total, { above: 0 });
+  checkNumber(call, 'the sum of sampleWeights', total, { above: 0 });
 }

@@ -1,20 +1,22 @@
+import { inWords } from '../internal/validate.js';
 import type { Labels } from './labels.js';
 import { countsOf, labelsAt, largest, NONE, type Partition } from './no-duplicates.js';
-import type { Shard } from './order.js';
+import type { Shard } from './shard.js';
 
-/** Examples of one label that are looked at before another label is tried. */
+/** Most examples of one label that are tried before another label is. */
 const TRIES = 8;
 
 /**
- * One worker's part of steps that all workers take together: every `worldSize`-th example of each step, from `rank` on.
- * All workers have as many batches.
+ * One worker's part of the steps that all workers take together: every `worldSize`-th example of each step, from `rank`
+ * on. All workers have equally many batches.
  *
- * With `pad: 'repeat'`, examples of other steps fill a step up to equal parts, never a duplicate of one in it. Where
- * there is no such example, parts differ by one.
+ * With `pad: 'repeat'`, a step is filled to equal parts with examples of other steps, none of which is a duplicate of an
+ * example in the step. Where there is no such example, parts differ by one.
  *
  * @throws RangeError where a worker would have a step without an example.
  */
 export function shardOfSteps(
+  call: string,
   { indices, starts }: Partition,
   labels: Labels,
   { rank, worldSize, pad = 'repeat' }: Shard,
@@ -25,10 +27,10 @@ export function shardOfSteps(
     const members = indices.slice(starts[step], starts[step + 1]);
     spares?.fill(members, Math.ceil(members.length / worldSize) * worldSize, worldSize);
     if (members.length < worldSize) {
-      const found = `${members.length} ${members.length === 1 ? 'example' : 'examples'}`;
+      const found = inWords(members.length, 'example');
       const reason = spares ? 'there are no more without duplicates' : "pad: 'none' repeats none";
       throw new RangeError(
-        `BatchGenerator: shard and noDuplicates leave ${found} for ${worldSize} workers in a step; ${reason}`,
+        `${call}: shard and noDuplicates leave ${found} for ${worldSize} workers in a step; ${reason}`,
       );
     }
     for (let i = rank; i < members.length; i += worldSize) part.indices.push(members[i]!);
@@ -37,16 +39,16 @@ export function shardOfSteps(
   return part;
 }
 
-/** The examples of an epoch, to be repeated in turn. */
+/** The examples of an epoch, which are repeated in turn. */
 class Spares {
   readonly #indices: readonly number[];
   readonly #labels: Labels;
-  /** The labels that are tried in turn, of the side that has the commonest one; as they first occur. */
+  /** Labels in the order in which they first occur, of the side that has the commonest label. They are tried in turn. */
   readonly #turns: number[] = [];
   /** Examples by label. */
   readonly #examples: number[][];
   readonly #byInput: boolean;
-  /** Which of them is next, by label. */
+  /** Index of the next example of a label, by label. */
   readonly #next: Int32Array;
   #turn = 0;
 
@@ -66,7 +68,7 @@ class Spares {
     }
   }
 
-  /** Adds examples to a step up to `size`; searches all of them only up to `least`. */
+  /** Adds examples to a step, up to `size` in all. Below `least`, every example is tried. */
   fill(members: number[], size: number, least: number): void {
     const used = { inputs: new Set<number>(), outputs: new Set<number>() };
     const note = (index: number): void => {

@@ -1,8 +1,8 @@
-/** Number of batches before each epoch: what was counted, or else what `lengthOf` says of the epochs in between. */
+/** Numbers of batches before each epoch: those that were counted, and those that follow from them. */
 export class StepCounts {
   #before = new Map([[0, 0]]);
 
-  /** The number of batches before an epoch. */
+  /** Number of batches before an epoch. `lengthOf` gives the number in each epoch that was not counted. */
   before(epoch: number, lengthOf: (epoch: number) => number): number {
     let known = epoch;
     while (!this.#before.has(known)) known--;
@@ -10,7 +10,7 @@ export class StepCounts {
     return this.#before.get(epoch)!;
   }
 
-  /** The same where all epochs but those that were counted are of one length. */
+  /** Number of batches before an epoch, where all epochs that were not counted have one length. */
   beforeEqual(epoch: number, length: number): number {
     return this.#before.get(epoch) ?? epoch * length;
   }

@@ -1,13 +1,12 @@
 import type { NegativeMining } from '../batch-generator/negative-mining.js';
 import type { BatchGeneratorOptions } from '../batch-generator/options.js';
-import type { Shard } from '../batch-generator/order.js';
+import type { Shard } from '../batch-generator/shard.js';
 import type { ContinualMetricsOptions } from '../continual-metrics.js';
 import type { DataPreprocessorOptions, ProcessOptions } from '../data-preprocessor/options.js';
 import type { FisherOptions } from '../ewc-manager/fisher-options.js';
 import type { EWCOptions } from '../ewc-manager/options.js';
 import type { ExportOptions, ImportOptions } from '../ewc-manager/provenance.js';
-import type { ChainOptions } from '../gradient-checkpointer/options.js';
-import type { GradientCheckpointerOptions } from '../gradient-checkpointer.js';
+import type { ChainOptions, GradientCheckpointerOptions } from '../gradient-checkpointer/options.js';
 import type { ReadJsonlOptions } from '../jsonl.js';
 import type { KeepBestOptions } from '../keep-best.js';
 import type { LoRAAdapterOptions } from '../lora-adapter.js';
@@ -29,8 +28,8 @@ import type { NgramEmbedderOptions } from '../text/ngram-embedder.js';
 import type { SplitPairsOptions } from '../text/split-pairs.js';
 
 /**
- * What an option may hold, as far as it is checked by name: `FLAG` is true or false and nothing else. Flags of the
- * original are `ANY`, as it takes any value for true or false.
+ * What an option may hold, as far as it is checked by its name. A `FLAG` is true or false. Flags of the original are
+ * `ANY`: it accepts any value as true or false.
  */
 type Kind = typeof ANY | typeof FLAG;
 
@@ -84,18 +83,24 @@ const OPTIONS = {
     seed: ANY,
   }),
   GradientCheckpointer: namesOf<GradientCheckpointerOptions>({ enabled: ANY, maxStoredActivations: ANY, ...CHAIN }),
-  constant: namesOf<object>({}),
-  linear: namesOf<object>({}),
-  cosine: namesOf<CosineOptions>({ minLR: ANY }),
-  cosineWarmRestarts: namesOf<CosineWarmRestartsOptions>({
+  'LRSchedulers.constant': namesOf<object>({}),
+  'LRSchedulers.linear': namesOf<object>({}),
+  'LRSchedulers.cosine': namesOf<CosineOptions>({ minLR: ANY }),
+  'LRSchedulers.cosineWarmRestarts': namesOf<CosineWarmRestartsOptions>({
     restartPeriod: ANY,
     restartMultiplier: ANY,
     peakDecay: ANY,
     minLR: ANY,
   }),
-  exponential: namesOf<ExponentialOptions>({ gamma: ANY, stepSize: ANY }),
-  warmupCosine: namesOf<WarmupCosineOptions>({ ...WARMUP, minLR: ANY }),
-  oneCycle: namesOf<OneCycleOptions>({ maxLR: ANY, pctStart: ANY, divFactor: ANY, finalDiv: ANY, anneal: ANY }),
+  'LRSchedulers.exponential': namesOf<ExponentialOptions>({ gamma: ANY, stepSize: ANY }),
+  'LRSchedulers.warmupCosine': namesOf<WarmupCosineOptions>({ ...WARMUP, minLR: ANY }),
+  'LRSchedulers.oneCycle': namesOf<OneCycleOptions>({
+    maxLR: ANY,
+    pctStart: ANY,
+    divFactor: ANY,
+    finalDiv: ANY,
+    anneal: ANY,
+  }),
 
   shard: namesOf<Shard>({ rank: ANY, worldSize: ANY, pad: ANY }),
   negativeMining: namesOf<NegativeMining>({
@@ -133,13 +138,18 @@ const OPTIONS = {
   export: namesOf<ExportOptions>({ adapters: ANY }),
   import: namesOf<ImportOptions>({ adapters: ANY, examples: ANY }),
   computeFisher: namesOf<FisherOptions<unknown>>({ gradients: ANY, adapterGradients: ANY, through: ANY }),
-  chain: namesOf<ChainOptions>(CHAIN),
-  polynomial: namesOf<PolynomialOptions>({ power: ANY, endLR: ANY }),
-  warmupLinear: namesOf<WarmupOptions>(WARMUP),
-  inverseSqrt: namesOf<WarmupOptions>(WARMUP),
-  warmupStableDecay: namesOf<WarmupStableDecayOptions>({ ...WARMUP, decaySteps: ANY, decay: ANY, minLR: ANY }),
-  step: namesOf<StepOptions>({ gamma: ANY, stepSize: ANY }),
-  multiStep: namesOf<MultiStepOptions>({ gamma: ANY, milestones: ANY }),
+  'GradientCheckpointer.chain': namesOf<ChainOptions>(CHAIN),
+  'LRSchedulers.polynomial': namesOf<PolynomialOptions>({ power: ANY, minLR: ANY }),
+  'LRSchedulers.warmupLinear': namesOf<WarmupOptions>(WARMUP),
+  'LRSchedulers.inverseSqrt': namesOf<WarmupOptions>(WARMUP),
+  'LRSchedulers.warmupStableDecay': namesOf<WarmupStableDecayOptions>({
+    ...WARMUP,
+    decaySteps: ANY,
+    decayType: ANY,
+    minLR: ANY,
+  }),
+  'LRSchedulers.step': namesOf<StepOptions>({ gamma: ANY, stepSize: ANY }),
+  'LRSchedulers.multiStep': namesOf<MultiStepOptions>({ gamma: ANY, milestones: ANY }),
   sequence: namesOf<SequencePart>({ schedule: ANY, steps: ANY, opts: ANY }),
   ReduceLROnPlateau: namesOf<ReduceLROnPlateauOptions>({
     lr: ANY,
@@ -171,30 +181,30 @@ const OPTIONS = {
   readJsonl: namesOf<ReadJsonlOptions>({ onError: ANY }),
 };
 
-/** A call that takes options, or an option that holds some of its own. */
+/** A call that takes options, or an option that holds options. */
 export type OptionsOwner = keyof typeof OPTIONS;
 
-/** Where the original kept or ignored names that it did not know: its configurations, and the options of its schedules. */
+/** The original's configurations and schedules, which keep or ignore unknown names. */
 const LENIENT: ReadonlySet<OptionsOwner> = new Set<OptionsOwner>([
   'DataPreprocessor',
   'BatchGenerator',
   'EWCManager',
   'GradientCheckpointer',
-  'constant',
-  'linear',
-  'cosine',
-  'cosineWarmRestarts',
-  'exponential',
-  'warmupCosine',
-  'oneCycle',
+  'LRSchedulers.constant',
+  'LRSchedulers.linear',
+  'LRSchedulers.cosine',
+  'LRSchedulers.cosineWarmRestarts',
+  'LRSchedulers.exponential',
+  'LRSchedulers.warmupCosine',
+  'LRSchedulers.oneCycle',
 ]);
 
-/** The names of all options with whether they are flags. */
+/** The names of all options. The values tell whether an option is a flag. */
 export function optionNames(owner: OptionsOwner): ReadonlyMap<string, boolean> {
   return OPTIONS[owner];
 }
 
-/** Whether a name that is not known is warned of, and no error. */
+/** Whether an unknown name gives a warning instead of an error. */
 export function isLenient(owner: OptionsOwner): boolean {
   return LENIENT.has(owner);
 }

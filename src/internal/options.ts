@@ -2,9 +2,11 @@ import type { OptionsOwner } from './option-names.js';
 import { checkOptions } from './validate.js';
 
 /**
- * Defaults overlaid with the options that were given; `undefined` counts as not given, and so does a seed of `null`.
+ * Options with the defaults filled in. An option of `undefined` counts as not given, and so does a seed of `null`.
  *
- * @throws TypeError when `options` is neither an object nor absent, or has a name that the call does not know.
+ * This is the first step of parsing options everywhere. Checks of the values follow.
+ *
+ * @throws TypeError where `options` is neither an object nor absent, or has a name that the call does not know.
  */
 export function withDefaults<Defaults extends object, Options extends object>(
   call: OptionsOwner,

@@ -1,12 +1,13 @@
 import { isLenient, type OptionsOwner, optionNames } from './option-names.js';
 
-/** What was warned of, so that a loop does not warn again. */
+/** Names that were warned of. A loop does not warn of them again. */
 const warned = new Set<string>();
 
 /**
- * An option that a call does not have: a warning, once for each name, where the original let it pass, else an error.
+ * Reports an option that a call does not have. Where the original accepts it, this is one warning per name. Otherwise, it
+ * is an error.
  *
- * @param label What holds the option, where it is not the call's own options.
+ * @param label What holds the option: `'options'` for the options of the call.
  * @throws TypeError that suggests the nearest name.
  */
 export function unknownOption(owner: OptionsOwner, call: string, label: string, name: string): void {
@@ -27,7 +28,7 @@ function shown(name: string): string {
   return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name);
 }
 
-/** The known name that takes the fewest letters added or removed, if those are at most 6 in 10 of both names. */
+/** The known name that takes the fewest edits, if these are at most 6 in 10 of the letters of both names. */
 function nearestOf(name: string, known: readonly string[]): string | undefined {
   if (name.length > 40) return undefined;
   let nearest: string | undefined;
@@ -41,7 +42,7 @@ function nearestOf(name: string, known: readonly string[]): string | undefined {
   return nearest;
 }
 
-/** Letters to add or remove on the way from one word to the other. */
+/** Number of letters to add or remove to turn one word into the other. */
 function editsBetween(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

@@ -4,37 +4,63 @@ import { afterFactors } from './factors.js';
 import { between, checkFloor, checkRate, checkStep, halfCosine, progressOf } from './schedule.js';
 
 export interface CosineWarmRestartsOptions {
-  /** Steps of the first cycle, above 0. Default 100. */
+  /**
+   * Number of steps in the first cycle, above 0.
+   *
+   * @default 100
+   */
   restartPeriod?: number;
-  /** Factor from each cycle's length to the next, an integer of 1 or more. Default 1: all cycles are equally long. */
+  /**
+   * Factor from the length of one cycle to the next, an integer of at least 1. With 1, all cycles are equally long.
+   *
+   * @default 1
+   */
   restartMultiplier?: number;
   /**
-   * Factor from each cycle's peak to the next, from 0 to 1; no peak is below `minLR`. Default 1: all peaks are equal.
+   * Factor from the peak of one cycle to the next, from 0 to 1. With 1, all peaks are equal. No peak is below `minLR`.
+   *
+   * @default 1
    */
   peakDecay?: number;
-  /** The rate that each cycle falls to, from 0 to `baseLR`. Default 0. */
+  /**
+   * The rate that each cycle falls to, from 0 to `baseLR`.
+   *
+   * @default 0
+   */
   minLR?: number;
 }
 
 export interface OneCycleOptions {
-  /** The peak, reached at `pctStart · totalSteps`. Default 10 × baseLR. */
+  /** The peak, at least 0, which is reached at `pctStart · totalSteps`. By default, 10 × `baseLR`. */
   maxLR?: number;
-  /** The share of the steps that the rise takes, from 0 to 1. Default 0.5. */
+  /**
+   * The share of the steps that the rise takes, from 0 to 1.
+   *
+   * @default 0.5
+   */
   pctStart?: number;
-  /** 1 or more: when given, the cycle starts at maxLR / divFactor. Default: it starts at baseLR. */
+  /** The cycle starts at `maxLR / divFactor`, with a factor of at least 1. By default, it starts at `baseLR`. */
   divFactor?: number;
-  /** 1 or more: the cycle ends at the rate that it starts at, divided by this. Default 10,000. */
+  /**
+   * The cycle ends at the rate that it starts at, divided by this number of at least 1.
+   *
+   * @default 10_000
+   */
   finalDiv?: number;
-  /** Whether rise and fall are straight lines or half cosines. Default `'linear'`. */
+  /**
+   * Whether the rise and the fall are straight lines or half cosines.
+   *
+   * @default 'linear'
+   */
   anneal?: Anneal;
 }
 
-type Anneal = 'linear' | 'cos';
+type Anneal = 'linear' | 'cosine';
 
-/** Share of the way to the next rate at a share of the steps to it. */
+/** Share of the way to the next rate, by the share of the steps to it. */
 const ANNEALS: Record<Anneal, (progress: number) => number> = {
   linear: progress => progress,
-  cos: progress => 1 - halfCosine(progress),
+  cosine: progress => 1 - halfCosine(progress),
 };
 
 export function cosineWarmRestarts(
@@ -43,7 +69,7 @@ export function cosineWarmRestarts(
   _totalSteps?: number,
   opts: CosineWarmRestartsOptions = {},
 ): number {
-  const call = 'cosineWarmRestarts';
+  const call = 'LRSchedulers.cosineWarmRestarts';
   const defaults = { restartPeriod: 100, restartMultiplier: 1, peakDecay: 1, minLR: 0 };
   const { restartPeriod, restartMultiplier, peakDecay, minLR } = withDefaults(call, defaults, opts);
   checkRate(call, 'baseLR', baseLR);
@@ -57,7 +83,7 @@ export function cosineWarmRestarts(
 }
 
 export function oneCycle(baseLR: number, step: number, totalSteps: number, opts: OneCycleOptions = {}): number {
-  const call = 'oneCycle';
+  const call = 'LRSchedulers.oneCycle';
   checkRate(call, 'baseLR', baseLR);
   const defaults = {
     maxLR: Math.min(baseLR * 10, Number.MAX_VALUE),
@@ -81,8 +107,8 @@ export function oneCycle(baseLR: number, step: number, totalSteps: number, opts:
 }
 
 /**
- * The cycle of a step, from 0, and the share of it that is done. Cycles are counted, as logarithms miss the first step
- * of some.
+ * The number of a step's cycle, from 0, and the share of the cycle that is done. Cycles are counted one by one, because
+ * logarithms miss the first step of some.
  */
 function cycleAt(step: number, firstPeriod: number, multiplier: number): { cycle: number; progress: number } {
   if (multiplier === 1) {

@@ -4,35 +4,63 @@ import type { Stateful } from '../types.js';
 import { checkRate } from './schedule.js';
 
 export interface ReduceLROnPlateauOptions {
-  /** The rate to start from, 0 or more. */
+  /** The rate at the start, at least 0. */
   lr: number;
-  /** Whether the metric is to fall (a loss) or to rise (an accuracy). Default `'min'`. */
+  /**
+   * Whether a better metric is smaller (`'min'`, for a loss) or greater (`'max'`, for an accuracy).
+   *
+   * @default 'min'
+   */
   mode?: 'min' | 'max';
-  /** Factor on the rate at a plateau, from 0 to below 1. Default 0.1. */
+  /**
+   * Factor on the rate at a plateau, at least 0 and below 1.
+   *
+   * @default 0.1
+   */
   factor?: number;
-  /** Metrics in a row without improvement that are put up with, 0 or more. Default 10. */
+  /**
+   * Number of metrics in a row without improvement that do not reduce the rate yet, at least 0.
+   *
+   * @default 10
+   */
   patience?: number;
-  /** An improvement is a change by more than this, 0 or more; by exactly this is none. Default 1e-4. */
+  /**
+   * A metric is an improvement if it is better than the best one by more than this threshold, at least 0.
+   *
+   * @default 1e-4
+   */
   threshold?: number;
-  /** Whether `threshold` is a share of the best metric's size (`'rel'`) or in its unit (`'abs'`). Default `'rel'`. */
+  /**
+   * Whether `threshold` is a share of the best metric's size (`'rel'`), or is in the metric's unit (`'abs'`).
+   *
+   * @default 'rel'
+   */
   thresholdMode?: 'rel' | 'abs';
-  /** Metrics after a reduction that do not count towards the next one, 0 or more. Default 0. */
+  /**
+   * Number of metrics after a reduction that do not count towards the next one, at least 0.
+   *
+   * @default 0
+   */
   cooldown?: number;
-  /** The rate is never reduced below this, from 0 to `lr`. Default 0. */
+  /**
+   * Lowest rate, from 0 to `lr`. The rate is never reduced below it.
+   *
+   * @default 0
+   */
   minLR?: number;
 }
 
-/** Where a `ReduceLROnPlateau` stands: plain values, ready for JSON. */
+/** Where a `ReduceLROnPlateau` stands, as plain values for JSON. */
 export interface ReduceLROnPlateauState {
-  /** The direction of `best`, which must be that of the instance that loads the state. */
+  /** The direction of `best`. It must be that of the instance that loads the state. */
   mode: 'min' | 'max';
-  /** The rate. */
+  /** The current rate. */
   lr: number;
-  /** The best metric so far, null before the first. */
+  /** The best metric so far, or null before the first one. */
   best: number | null;
-  /** Metrics in a row without improvement. */
+  /** Number of metrics in a row without improvement. */
   badMetrics: number;
-  /** Metrics of the cooldown that are still to come. */
+  /** Number of metrics left in the cooldown. */
   cooldownLeft: number;
 }
 
@@ -40,9 +68,9 @@ const MODES = ['min', 'max'] as const;
 const THRESHOLD_MODES = ['rel', 'abs'] as const;
 
 /**
- * Lowers the rate when a metric, such as the loss on held-out data after each epoch, has stopped improving. Counts as
- * PyTorch's `ReduceLROnPlateau` does, but a relative improvement is measured against the size of the best metric,
- * `|best|`, so that it is one on negative metrics too.
+ * Reduces the rate when a metric has stopped improving, such as the loss on held-out data after each epoch. Counts as
+ * PyTorch's `ReduceLROnPlateau` does, with one difference: a relative improvement is measured against the size of the
+ * best metric, `|best|`. So it also works on negative metrics.
  *
  * @example
  * ```js
@@ -91,8 +119,8 @@ export class ReduceLROnPlateau implements Stateful<ReduceLROnPlateauState> {
   /**
    * Takes the next metric.
    *
-   * @returns The rate to go on with.
-   * @throws TypeError or RangeError, with nothing changed, for a metric that is not a finite number.
+   * @returns The rate for the training that follows.
+   * @throws TypeError or RangeError for a metric that is not a finite number. Nothing has changed then.
    */
   step(metric: number): number {
     checkNumber('ReduceLROnPlateau.step', 'metric', metric);
@@ -109,7 +137,7 @@ export class ReduceLROnPlateau implements Stateful<ReduceLROnPlateauState> {
       state.badMetrics = 0;
     }
     if (state.badMetrics > patience) {
-      // A loaded rate may lie below the floor, and is not to rise.
+      // A loaded rate may be below the lowest rate. It must not rise.
       state.lr = Math.min(state.lr, Math.max(state.lr * factor, minLR));
       state.cooldownLeft = cooldown;
       state.badMetrics = 0;
@@ -117,18 +145,20 @@ export class ReduceLROnPlateau implements Stateful<ReduceLROnPlateauState> {
     return state.lr;
   }
 
-  /** Where it stands, ready for JSON. */
+  /** The state, as plain values for JSON. */
   stateDict(): ReduceLROnPlateauState {
     return { ...this.#state };
   }
 
   /**
-   * Goes on where the state was taken, with this instance's own options.
+   * Continues from a state, with the options of this instance.
    *
-   * @throws TypeError or RangeError, with nothing changed, for what `stateDict` cannot have given, or another `mode`.
+   * @param state What {@link stateDict} returned, also after a round trip through JSON.
+   * @throws TypeError or RangeError for a state of another `mode`, and for one that `stateDict` cannot have returned.
+   *   Nothing has changed then.
    */
   loadStateDict(state: ReduceLROnPlateauState): void {
-    const call = 'loadStateDict';
+    const call = 'ReduceLROnPlateau.loadStateDict';
     checkObject(call, 'state', state);
     const { mode, lr, best, badMetrics, cooldownLeft } = state as ReduceLROnPlateauState;
     checkOneOf(call, 'state.mode', mode, [this.#options.mode]);
@@ -143,7 +173,7 @@ export class ReduceLROnPlateau implements Stateful<ReduceLROnPlateauState> {
     const { best } = this.#state;
     if (best === null) return true;
     const { mode, threshold, thresholdMode } = this.#options;
-    // The bound as PyTorch computes it: the difference to the best would round otherwise at the threshold itself.
+    // The bound is computed as in PyTorch. The difference to the best metric would be rounded differently.
     const isAway = (mode === 'max') === best >= 0;
     const relative = best * (isAway ? 1 + threshold : 1 - threshold);
     const absolute = mode === 'max' ? best + threshold : best - threshold;

@@ -3,22 +3,22 @@ import { checkRate, checkStep, type Schedule } from './schedule.js';
 
 /** One schedule of a sequence. */
 export interface SequencePart<Part extends Schedule = Schedule> {
-  /** One of `LRSchedulers`, another sequence, or a function of yours. */
+  /** A schedule: one of `LRSchedulers`, another sequence, or your function. */
   schedule: Part;
-  /** How long it runs, in steps, 0 or more. */
+  /** Number of steps that it runs, at least 0. */
   steps: number;
-  /** Its options. */
+  /** Options of the schedule. */
   opts?: Parameters<Part>[3];
 }
 
 /**
- * Schedules one after the other, as one schedule: each is called with its own step from 0 and with its own length as
- * `totalSteps`, all with the same `baseLR`. After the last, its value at its end stays. The `totalSteps` that the
- * sequence is called with is not read.
+ * Joins schedules into one, which runs them one after the other. Each schedule is called with the same `baseLR`, with a
+ * step counted from its start, and with its length as `totalSteps`. After the last schedule, its final rate stays. The
+ * `totalSteps` that the sequence is called with is not read.
  *
- * @param parts At least one.
- * @throws TypeError or RangeError that names the part and the value, for parts at once, for a rate that is no finite
- *   number of 0 or more when it comes up.
+ * @param parts The schedules, at least one.
+ * @throws TypeError or RangeError that names the part and the value. The schedule that is returned throws for a rate of a
+ *   part that is not a finite number of at least 0.
  *
  * @example
  * ```js

@@ -3,37 +3,56 @@ import { checkNumber, checkOneOf } from '../internal/validate.js';
 import { between, checkFloor, checkRate, checkStep, checkTotal, halfCosine } from './schedule.js';
 
 export interface WarmupOptions {
-  /** Steps of the linear rise, 0 or more. Default 100. */
+  /**
+   * Number of steps in the linear rise, at least 0.
+   *
+   * @default 100
+   */
   warmupSteps?: number;
   /**
-   * Added to the step during the rise, 0 or more: with 1, step 0 trains at `baseLR / warmupSteps` and the last step of
-   * the rise at `baseLR`. Default 0: step 0 has rate 0.
+   * Number added to the step during the rise, at least 0. With 0, step 0 has rate 0. With 1, step 0 has the rate
+   * `baseLR / warmupSteps`, and the last step of the rise has `baseLR`.
+   *
+   * @default 0
    */
   warmupOffset?: number;
 }
 
 export interface WarmupCosineOptions extends WarmupOptions {
-  /** The rate at the end, from 0 to `baseLR`; the rise starts at 0 all the same. Default 0. */
+  /**
+   * The rate at the end, from 0 to `baseLR`. The rise always starts at 0.
+   *
+   * @default 0
+   */
   minLR?: number;
 }
 
 export interface WarmupStableDecayOptions extends WarmupOptions {
   /**
-   * Steps of the decay, 0 or more; what the rise leaves of `totalSteps` when that is less. Default: a tenth of
-   * `totalSteps`.
+   * Number of steps in the decay, at least 0, and at most the steps that the rise leaves of `totalSteps`. By default, a
+   * tenth of `totalSteps`.
    */
   decaySteps?: number;
   /**
-   * The share of the fall that is left at share p of the decay: 1 − p, half a cosine, or 1 − √p. Default `'linear'`.
+   * Shape of the decay: the share of the fall that is left when a share p of its steps is done.
+   * - `'linear'`: 1 − p.
+   * - `'cosine'`: half a cosine, (1 + cos(π · p)) / 2.
+   * - `'1-sqrt'`: 1 − √p.
+   *
+   * @default 'linear'
    */
-  decay?: Decay;
-  /** The rate where the rise starts and the decay ends, from 0 to `baseLR`. Default 0. */
+  decayType?: DecayType;
+  /**
+   * The rate where the rise starts and the decay ends, from 0 to `baseLR`.
+   *
+   * @default 0
+   */
   minLR?: number;
 }
 
-type Decay = 'linear' | 'cosine' | '1-sqrt';
+type DecayType = 'linear' | 'cosine' | '1-sqrt';
 
-const DECAYS: Record<Decay, (progress: number) => number> = {
+const DECAYS: Record<DecayType, (progress: number) => number> = {
   linear: progress => 1 - progress,
   cosine: halfCosine,
   '1-sqrt': progress => 1 - Math.sqrt(progress),
@@ -42,7 +61,7 @@ const DECAYS: Record<Decay, (progress: number) => number> = {
 const DEFAULTS = { warmupSteps: 100, warmupOffset: 0 };
 
 export function warmupCosine(baseLR: number, step: number, totalSteps: number, opts: WarmupCosineOptions = {}): number {
-  const call = 'warmupCosine';
+  const call = 'LRSchedulers.warmupCosine';
   const { minLR, ...warmup } = withDefaults(call, { ...DEFAULTS, minLR: 0 }, opts);
   checkRate(call, 'baseLR', baseLR);
   checkFloor(call, 'minLR', minLR, baseLR);
@@ -53,7 +72,7 @@ export function warmupCosine(baseLR: number, step: number, totalSteps: number, o
 }
 
 export function warmupLinear(baseLR: number, step: number, totalSteps: number, opts: WarmupOptions = {}): number {
-  const call = 'warmupLinear';
+  const call = 'LRSchedulers.warmupLinear';
   const warmup = withDefaults(call, DEFAULTS, opts);
   checkRate(call, 'baseLR', baseLR);
   checkWarmup(call, warmup);
@@ -63,7 +82,7 @@ export function warmupLinear(baseLR: number, step: number, totalSteps: number, o
 }
 
 export function inverseSqrt(baseLR: number, step: number, _totalSteps?: number, opts: WarmupOptions = {}): number {
-  const call = 'inverseSqrt';
+  const call = 'LRSchedulers.inverseSqrt';
   const warmup = withDefaults(call, DEFAULTS, opts);
   checkRate(call, 'baseLR', baseLR);
   checkWarmup(call, warmup);
@@ -79,18 +98,23 @@ export function warmupStableDecay(
   totalSteps: number,
   opts: WarmupStableDecayOptions = {},
 ): number {
-  const call = 'warmupStableDecay';
-  const defaults = { ...DEFAULTS, decaySteps: checkTotal(call, totalSteps) / 10, decay: 'linear' as const, minLR: 0 };
-  const { decaySteps, decay, minLR, ...warmup } = withDefaults(call, defaults, opts);
+  const call = 'LRSchedulers.warmupStableDecay';
+  const defaults = {
+    ...DEFAULTS,
+    decaySteps: checkTotal(call, totalSteps) / 10,
+    decayType: 'linear' as const,
+    minLR: 0,
+  };
+  const { decaySteps, decayType, minLR, ...warmup } = withDefaults(call, defaults, opts);
   checkRate(call, 'baseLR', baseLR);
   checkFloor(call, 'minLR', minLR, baseLR);
   checkWarmup(call, warmup);
   checkNumber(call, 'decaySteps', decaySteps, { min: 0 });
-  checkOneOf(call, 'decay', decay, Object.keys(DECAYS) as Decay[]);
+  checkOneOf(call, 'decayType', decayType, Object.keys(DECAYS) as DecayType[]);
   const current = Math.min(checkStep(call, step), totalSteps);
   if (current < warmup.warmupSteps) return between(minLR, baseLR, risen(current, warmup));
   const decayStart = Math.max(totalSteps - decaySteps, warmup.warmupSteps);
-  return between(minLR, baseLR, DECAYS[decay](progressSince(decayStart, current, totalSteps)));
+  return between(minLR, baseLR, DECAYS[decayType](progressSince(decayStart, current, totalSteps)));
 }
 
 function checkWarmup(call: string, { warmupSteps, warmupOffset }: Required<WarmupOptions>): void {
@@ -98,12 +122,12 @@ function checkWarmup(call: string, { warmupSteps, warmupOffset }: Required<Warmu
   checkNumber(call, 'warmupOffset', warmupOffset, { min: 0 });
 }
 
-/** Share of the rise done at a step before its end. */
+/** Share of the rise that is done at a step before its end. */
 function risen(step: number, { warmupSteps, warmupOffset }: Required<WarmupOptions>): number {
   return Math.min(1, (step + warmupOffset) / warmupSteps);
 }
 
-/** Share done of the steps from `start` to `end`, from 0 to 1; nothing of none is done. */
+/** Share of the steps from `start` to `end` that is done, from 0 to 1. It is 0 if there are no such steps. */
 function progressSince(start: number, step: number, end: number): number {
   return end > start ? Math.max(0, step - start) / (end - start) : 0;
 }

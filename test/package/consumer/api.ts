@@ -151,7 +151,7 @@ export const spliced: Schedule = sequence([
   { schedule: LRSchedulers.warmupLinear, steps: 10, opts: { warmupSteps: 10, warmupOffset: 1 } },
   { schedule: lr => lr / 2, steps: 10 },
   { schedule: sequence(schedules.map(schedule => ({ schedule, steps: 5 }))), steps: 15 },
-  { schedule: LRSchedulers.warmupStableDecay, steps: 50, opts: { decay: '1-sqrt' } },
+  { schedule: LRSchedulers.warmupStableDecay, steps: 50, opts: { decayType: '1-sqrt' } },
 ]);
 export const rate: number = new ReduceLROnPlateau({ lr: 0.01, mode: 'max' }).step(0.5);
 // @ts-expect-error: the misspelt option

@@ -1,8 +1,7 @@
 import type { CosineRows } from '../kernels/kernels.js';
 import type { Rows, Vector } from '../types.js';
 
-/** The plain searches, for a subclass with a similarity of its own. */
-
+/** A cosine similarity that replaces the class's. The kernels know only the latter, so these are plain searches. */
 type Similarity = (a: Vector, b: Vector) => number;
 
 /** For each anchor the index of the most similar positive of another row, or -1. */
@@ -22,7 +21,7 @@ export function hardestBy(similarity: Similarity, anchors: Rows, positives: Rows
   });
 }
 
-/** Similarities of every anchor with all candidates. */
+/** A function that visits the similarities of each anchor with all candidates. */
 export function cosineRowsBy(similarity: Similarity): CosineRows {
   return (anchors, candidates, visit) => {
     anchors.forEach((anchor, i) => {

@@ -1,17 +1,16 @@
-import { shortened } from '../internal/json.js';
-import { mix } from '../internal/random.js';
-import { isVector, wrongType } from '../internal/validate.js';
-import type { Vector } from '../types.js';
+import { shortened } from '../../internal/json.js';
+import { mix } from '../../internal/random.js';
+import { isVector, wrongType } from '../../internal/validate.js';
+import type { Vector } from '../../types.js';
 
 const KINDS = 'a typed array, a number, or an array or plain object of these';
-/** Levels of arrays and objects in each other. Every level is a call on the stack, which holds about 10,000. */
+/** Most levels of nested arrays and objects. Each level is a call on the stack, which holds about 10,000. */
 const MOST_LEVELS = 1000;
 
 /**
- * Bytes of a state: those of its typed arrays, and 8 for each number outside of one. What occurs in it twice counts
- * twice.
+ * Bytes of a state: those of its typed arrays, and 8 for each other number. What a state holds twice counts twice.
  *
- * @throws TypeError where the state holds anything else, RangeError where it holds itself or over 1,000 levels.
+ * @throws TypeError where the state holds anything else. RangeError where it holds itself, or more than 1,000 levels.
  */
 export function bytesOf(call: string, name: string, state: unknown): number {
   const bytes = sizeOf(state, 0);
@@ -20,15 +19,15 @@ export function bytesOf(call: string, name: string, state: unknown): number {
 }
 
 /**
- * NaN where the state holds anything else or too many levels: names are made only for the message, as they took a sixth
- * of a small step's time.
+ * The bytes, and NaN where the state holds anything else or too many levels. The names for a message are made later:
+ * they took a sixth of a small step's time.
  */
 function sizeOf(state: unknown, level: number): number {
   if (typeof state === 'number') return 8;
   if (isTypedArray(state)) return state.byteLength;
   if (level > MOST_LEVELS) return Number.NaN;
   let bytes = 0;
-  // Ends at the first NaN: an array that holds itself twice would take for ever.
+  // Ends at the first NaN. Otherwise, an array that holds itself twice would take for ever.
   if (Array.isArray(state)) {
     for (let i = 0; i < state.length && !Number.isNaN(bytes); i++) bytes += sizeOf(state[i], level + 1);
     return bytes;
@@ -41,7 +40,11 @@ function sizeOf(state: unknown, level: number): number {
   return bytes;
 }
 
-/** @param around The arrays and objects that hold the state. */
+/**
+ * Throws for the first part of a state that is of no allowed kind, or is too deep.
+ *
+ * @param around The arrays and objects that hold the state.
+ */
 function throwOther(call: string, name: string, state: unknown, around: Set<unknown>): void {
   if (typeof state === 'number' || isTypedArray(state)) return;
   if (!Array.isArray(state) && !isPlainObject(state)) throw wrongType(call, name, KINDS, state);
@@ -60,7 +63,8 @@ const numberWords = new Uint32Array(number.buffer);
 
 /**
  * A 32-bit hash of a state's structure (kinds, lengths, keys) and, with `values`, of every bit of its numbers. A change
- * of one word always shows. A change of several shows except in one case in four billion. About 3 ns a float32.
+ * of one 32-bit word always shows. A change of several words is missed in one of four billion cases. Takes about 3 ns per
+ * float32.
  */
 export function fingerprint(state: unknown, values: boolean): number {
   let hash = 0x811c9dc5;
@@ -79,9 +83,9 @@ export function fingerprint(state: unknown, values: boolean): number {
     }
   };
   const visit = (value: unknown, level: number): void => {
-    // A state was checked when it came, but may have been written to since.
+    // The state was checked when it was made. Since then, it may have been written to.
     if (level > MOST_LEVELS + 1)
-      throw new RangeError('chain: a state was changed, and holds itself or too many levels');
+      throw new RangeError('GradientCheckpointer.chain: a state was changed, and holds itself or too many levels');
     if (typeof value === 'number') {
       add(1);
       number[0] = value;

@@ -1,14 +1,12 @@
-/**
- * What memory buys: triples (bytes needed, cost, decision), the bytes ascending and the cost descending.
- */
+/** What memory buys: triples (bytes needed, cost, decision), where bytes ascend and costs descend. */
 export type Frontier = Float64Array;
 
-/** Two parts of a schedule, of which the one `above` has `size` less memory than the one `beside`. */
+/** Two parts of a schedule. The part `above` has `size` bytes less than the part `beside`. */
 interface Parts {
   above: Frontier;
   size: number;
   beside: Frontier;
-  /** Cost on top of that of the parts. */
+  /** Cost in addition to the costs of the parts. */
   cost: number;
   decision: number;
 }
@@ -18,7 +16,7 @@ class Points {
   values = new Float64Array(768);
   length = 0;
 
-  /** Adds a point that needs no less than those before it, where it is cheaper. */
+  /** Adds a point if it is cheaper than those before it. It must need at least as many bytes as they do. */
   add(need: number, cost: number, decision: number): void {
     const { values } = this;
     let end = this.length;
@@ -35,7 +33,7 @@ class Points {
   }
 }
 
-/** The lower envelope of what is added, as far as the budget goes. */
+/** Builds the lower envelope of the points that are added, up to the budget. */
 export class FrontierBuilder {
   readonly #budget: number;
   #best = new Points();
@@ -50,19 +48,19 @@ export class FrontierBuilder {
     this.#best.length = 0;
   }
 
-  /** A schedule that a state of `size` must fit beside nothing, at `cost` more. */
+  /** Adds a schedule that `cost` more makes from another one. A state of `size` bytes must fit too, beside no other. */
   addMoved(frontier: Frontier, size: number, cost: number): void {
     for (let i = 0; i < frontier.length; i += 3) {
       this.#best.add(Math.max(frontier[i]!, size), frontier[i + 1]! + cost, 0);
     }
   }
 
-  /** The sum of two parts. */
+  /** Adds a schedule of two parts, whose costs add up. */
   addParts({ above, size, beside, cost, decision }: Parts): void {
     const needAbove = (a: number): number => (a < above.length ? size + above[a]! : Infinity);
     const needBeside = (b: number): number => (b < beside.length ? beside[b]! : Infinity);
     const first = Math.max(needAbove(0), needBeside(0));
-    // Most sums are nowhere below the envelope, and this tells it for most of those.
+    // Most sums are nowhere below the envelope. This check finds most of them early.
     const last = cost + above[above.length - 2]! + beside[beside.length - 2]!;
     if (first > this.#budget || last >= this.#costAt(first)) return;
 
@@ -76,7 +74,7 @@ export class FrontierBuilder {
     this.#merge(sums);
   }
 
-  /** The envelope; above `mostPoints` points some in the middle go. */
+  /** The envelope. Of more than `mostPoints` points, evenly spaced ones are kept, the first and the last among them. */
   build(mostPoints: number): Frontier {
     const { values, length } = this.#best;
     const points = length / 3;

@@ -1,50 +1,52 @@
 import { crypto } from '../internal/crypto.js';
 import { jsonOf, shortened } from '../internal/json.js';
 import { optionNames } from '../internal/option-names.js';
-import { checkArray, checkCount, checkNumber, checkObject } from '../internal/validate.js';
+import { checkArray, checkCount, checkNumber, checkObject, inWords } from '../internal/validate.js';
 import type { BatchGeneratorConfig } from './options.js';
 
-/** Where a `BatchGenerator` stands: plain numbers and texts, ready for JSON. */
+/** Where a `BatchGenerator` stands, as plain numbers and texts for JSON. */
 export interface BatchGeneratorState {
   /** Number of examples. */
   dataLength: number;
-  /** The configuration, which must be that of the generator that loads the state. */
+  /** The configuration. It must equal that of the generator that loads the state. */
   config: Record<string, unknown>;
   /** The epoch, from 0. */
   epoch: number;
-  /** Position in the epoch's order of the next batch. */
+  /** Position of the next batch in the epoch's order. */
   currentIndex: number;
-  /** Batches in all epochs before this one; absent from states of version 1.1. */
+  /** Number of batches in all epochs before this one. Absent in states of version 1.1. */
   stepsBefore?: number;
-  /** Batches in each earlier epoch, where their number differs from epoch to epoch; only in states of version 1.1. */
+  /** Number of batches in each earlier epoch, if epochs differ in it. Only in states of version 1.1. */
   lengths?: number[];
-  /** What tells the data by the embeddings of up to 16 examples. Without it a state is taken for any data. */
+  /** A fingerprint of the embeddings of up to 16 examples. A state without it fits any data. */
   fingerprint?: string;
-  /** A hash of the order and where its batches start; absent from states of version 1.1. */
+  /** A hash of the order and of where its batches start. Absent in states of version 1.1. */
   orderHash?: number;
-  /** The order, where the configuration and the data do not tell it. */
+  /** The order, if the configuration and the data do not give it again. */
   order?: {
+    /** The examples in their order, as indices into the data. */
     indices: number[];
+    /** Where each batch starts, then where the last one ends. Absent if a batch starts at every `batchSize`. */
     starts?: number[];
-    /** Number of examples when the order was made, and batches done, where a change after that makes them differ. */
+    /** Number of examples when the order was made, and number of batches done, if something was changed after that. */
     changed?: { dataLength: number; batchesDone: number };
   };
 }
 
-const CALL = 'loadStateDict';
+const CALL = 'BatchGenerator.loadStateDict';
 
 type FingerprintConfig = Omit<BatchGeneratorConfig, 'duplicatesBy'> & { duplicatesBy?: unknown };
 
-/** What of a configuration decides on the batches, as JSON would give it back. */
-export function fingerprintOf(config: FingerprintConfig): Record<string, unknown> {
+/** The part of a configuration that decides the batches, as it is after a round trip through JSON. */
+export function configFingerprint(config: FingerprintConfig): Record<string, unknown> {
   const { sampleWeights, shard, negativeMining, duplicatesBy, ...rest } = config;
-  // What a script keeps there of its own may hold anything, itself too.
+  // A script may keep other values in the configuration. They may be of any kind, or hold themselves.
   const others = Object.fromEntries(Object.entries(rest).filter(([name]) => isOption(name)));
   const weights = sampleWeights && crypto().createHash('sha256').update(Float64Array.from(sampleWeights)).digest('hex');
   const parts = {
     ...others,
     noDuplicates: Boolean(others['noDuplicates']),
-    // States of version 1.1 have none.
+    // States of version 1.1 have no such option.
     duplicatesBy:
       typeof duplicatesBy === 'function' ? 'a function' : duplicatesBy === 'exact' ? undefined : duplicatesBy,
     sampleWeights: weights,
@@ -63,17 +65,23 @@ function isOption(name: string): boolean {
   return optionNames('BatchGenerator').has(name);
 }
 
-/** What {@link parseState} read. */
+/** What {@link parseState} returns. */
 export interface ParsedState {
   epoch: number;
   currentIndex: number;
-  /** Batches in all epochs before, where the state tells. */
+  /** Number of batches in all epochs before, if the state tells it. */
   stepsBefore: number | undefined;
   orderHash: number | undefined;
   order: BatchGeneratorState['order'];
 }
 
-/** Reads a state that may come from anywhere; throws before anything is handed out. Only known fields are read. */
+/**
+ * Checks and reads a state that may come from anywhere. Only known fields are read.
+ *
+ * @param config The fingerprint of the generator's configuration.
+ * @param needs Whether the state must have an order, the order must have starts, and it must be a permutation.
+ * @throws TypeError or RangeError for a state that is damaged, or of another data length or configuration.
+ */
 export function parseState(
   state: unknown,
   dataLength: number,
@@ -83,7 +91,9 @@ export function parseState(
   checkObject(CALL, 'state', state);
   checkCount(CALL, 'state.dataLength', state['dataLength'], 0);
   if (state['dataLength'] !== dataLength) {
-    throw new RangeError(`${CALL}: state is of ${state['dataLength']} examples, this generator has ${dataLength}`);
+    throw new RangeError(
+      `${CALL}: state is of ${inWords(state['dataLength'] as number, 'example')}, this generator has ${dataLength}`,
+    );
   }
   checkObject(CALL, 'state.config', state['config']);
   for (const option of new Set([...Object.keys(config), ...Object.keys(state['config'])])) {
@@ -109,7 +119,7 @@ function parseSteps(state: Record<string, unknown>, epoch: number, dataLength: n
   const lengths = countsIn('state.lengths', state['lengths'], dataLength);
   if (lengths.length === 0) return undefined;
   if (lengths.length !== epoch)
-    throw new RangeError(`${CALL}: state.lengths has ${lengths.length} entries, expected ${epoch}`);
+    throw new RangeError(`${CALL}: state.lengths has ${inWords(lengths.length, 'entry')}, expected ${epoch}`);
   return lengths.reduce((sum, length) => sum + length, 0);
 }
 

@@ -1,24 +1,24 @@
-/** A state that is held. Frames stack up: each was computed from the one beneath. */
+/** A state that is held. Frames form a stack: each state was computed from the one below it. */
 export interface Frame {
-  /** Number of the state: the one that step `index` takes. */
+  /** Number of the state. Step `index` takes it. */
   readonly index: number;
   /**
-   * The frame goes once the steps from here on have gone back; while `index` is less, the next state may take its
-   * place.
+   * The frame is released once the steps from this one on have run backward. While `index` is smaller, the next state may
+   * take the frame's place.
    */
   readonly until: number;
 }
 
 /**
- * What to do with the top frame when steps from its `index` to `end - 1` have not gone back yet: 0 to put the next
- * state in its place, or `until` of a new frame above it for the next one.
+ * What to do with the top frame, when the steps from its `index` to `end - 1` have not run backward yet. 0 puts the next
+ * state in its place. Any other number is `until` of a new frame above it, which holds the next state.
  */
 export type Plan = (frames: readonly Frame[], end: number) => number;
 
 /** Every state is held. */
 export const storeAll: Plan = frames => frames[frames.length - 1]!.index + 1;
 
-/** The first state of each segment is held, and all of the last segment that has not gone back yet. */
+/** The first state of each segment is held, and all states of the last segment that has not run backward yet. */
 export function segmentsPlan(steps: number, segments: number): Plan {
   const count = Math.min(segments, steps);
   const starts = Array.from({ length: count }, (_, k) => Math.floor((k * steps) / count));
@@ -29,8 +29,8 @@ export function segmentsPlan(steps: number, segments: number): Plan {
 }
 
 /**
- * Revolve (Griewank and Walther 2000): with β(s, r) = C(s + r, s), s slots and r the least with β(s, r) ≥ n, any split
- * that leaves both parts within the reach of their own slots and repetitions is optimal; this is the latest one.
+ * Revolve (Griewank and Walther 2000). Let β(s, r) = C(s + r, s), for s slots and the smallest r with β(s, r) ≥ n. Any
+ * split is optimal if the slots and repetitions of each part reach its length. This plan takes the latest such split.
  */
 export function binomialPlan(slots: number): Plan {
   return untilNext((index, end, depth) => {
@@ -49,7 +49,8 @@ export function binomialPlan(slots: number): Plan {
 }
 
 /**
- * A plan by the states to keep: `next` gives the one to keep after one that stays, with `depth` frames beneath that.
+ * A plan that keeps chosen states. `next` gives the state to keep after state `index`, which is kept and has `depth`
+ * frames below it.
  */
 function untilNext(next: (index: number, end: number, depth: number) => number): Plan {
   return (frames, end) => {

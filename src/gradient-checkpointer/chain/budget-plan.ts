@@ -2,28 +2,30 @@ import { type Frontier, FrontierBuilder } from './frontier.js';
 import { binomialPlan, type Plan, storeAll } from './plans.js';
 
 /**
- * Up to so many steps every schedule is considered. Beyond, that would take the fourth power of the steps; it gains 0.1
- * % at 24.
+ * Up to this number of steps, every schedule is considered. That takes time in the fourth power of the steps, and gains
+ * 0.1 % at 24 steps.
  */
 const EXHAUSTIVE_STEPS = 24;
 
 /**
- * Points of a frontier times the square of the steps, so that planning takes about 1 s for 100 steps of random costs
- * and sizes and 6 s for 200. Their plans lose 0.03 % and about 2 % by it, those of 50 steps nothing.
+ * Limit on the points of a frontier times the square of the steps. With it, planning takes about 1 s for 100 steps of
+ * random costs and sizes, and 6 s for 200 steps. It makes their plans 0.03 % and about 2 % more costly. Plans of 50 steps
+ * lose nothing.
  */
 const POINTS_OF_ALL = 2_560_000;
 
 /**
- * The plan of least total cost within a budget, by dynamic programming.
+ * The plan of smallest total cost within a budget, by dynamic programming.
  *
- * F(w, j, e) is what it costs that steps e - 1 … j go back when state w is held and, unless j = w, may move on:
- * - 0 for w = e - 1, where state w is what the only step needs;
- * - move on (j > w): cost of step w, then F(w + 1, j, e);
- * - keep w and put the next state above it, for the steps from k > j on: cost of step w, F(w + 1, k, e) in what state w
- *   leaves, then F(w, j, k).
- * Above {@link EXHAUSTIVE_STEPS} steps a state is kept (third case) only until its own step has gone back (j = w).
+ * F(w, j, e) is the cost of running steps e - 1 … j backward while state w is held. If j > w, state w may be replaced by
+ * the next one. F is the smallest of these cases:
+ * - w = e - 1: 0. State w is the state that the only step takes.
+ * - Replace state w by the next one (j > w): the cost of step w, then F(w + 1, j, e).
+ * - Keep state w and hold the next state above it, for the steps from k > j on: the cost of step w, then F(w + 1, k, e)
+ *   in the memory beside state w, then F(w, j, k).
+ * Above {@link EXHAUSTIVE_STEPS} steps, a state is kept (third case) only until its step has run backward (j = w).
  *
- * Takes the third power of the steps; where all costs and all sizes are equal none, as Revolve is optimal.
+ * Takes time in the third power of the steps, and none where all costs and all sizes are equal: Revolve is optimal there.
  *
  * @param costs Cost of each step's forward.
  * @param bytes Bytes of the state that each step takes.
@@ -52,8 +54,8 @@ export function budgetPlan(costs: readonly number[], bytes: readonly number[], b
         for (let k = j + 1; k < end; k++) {
           const above = isExhaustive ? at(w + 1, k, end) : at(k, k, end);
           best.addParts({ above, size, beside: at(w, j, k), cost, decision: k });
-          if (isExhaustive) continue; // `above` has moved on by itself.
-          // State k moves on in turn; there is room, as steps k … w go back beside state w later.
+          if (isExhaustive) continue; // The cost of reaching state k is part of `above`.
+          // The next state replaces state k. It fits, because steps k … w run backward beside state w later.
           cost += costs[k]!;
         }
         known.set(key(w, j, end), best.build(mostPoints));
@@ -73,7 +75,7 @@ export function budgetPlan(costs: readonly number[], bytes: readonly number[], b
   };
 }
 
-/** {@link budgetPlan} that remembers the last plan, as a training asks for the same one again and again. */
+/** A {@link budgetPlan} that remembers its last plan, because training asks for the same plan in every step. */
 export function budgetPlanner(): typeof budgetPlan {
   let last: { key: string; plan: Plan } | undefined;
   return (costs, bytes, budget) => {
@@ -83,7 +85,7 @@ export function budgetPlanner(): typeof budgetPlan {
   };
 }
 
-/** The input and any one other state must be held together, and that is enough. */
+/** The smallest budget that works: the input and the largest other state, held together. */
 export function leastBudget(bytes: readonly number[]): number {
   return bytes[0]! + bytes.slice(1).reduce((most, size) => Math.max(most, size), 0);
 }
