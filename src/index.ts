@@ -64,7 +64,11 @@ export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fi
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function-penalty.js';
 export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
-export type { ExportOptions as EWCExportOptions, ImportOptions as EWCImportOptions } from './ewc-manager/provenance.js';
+export type {
+  ExportOptions as EWCExportOptions,
+  ImportOptions as EWCImportOptions,
+  Provenance as EWCProvenance,
+} from './ewc-manager/provenance.js';
 export type { EWCState } from './ewc-manager/state.js';
 export type { EWCEvents, EWCStats } from './ewc-manager.js';
 export type { Chain, ChainGradients, ChainStats } from './gradient-checkpointer/chain/types.js';
@@ -77,9 +81,11 @@ export type {
   GradientCheckpointerOptions,
 } from './gradient-checkpointer/options.js';
 export type { CheckpointerStats, MemoryEstimate } from './gradient-checkpointer.js';
+export type { RandomState } from './internal/random.js';
 export type { ReadJsonlOptions } from './jsonl.js';
 export type { KeepBestOptions, KeepBestState } from './keep-best.js';
 export type { KernelBackend } from './kernel-backend.js';
+export type { Precision } from './kernels/kernels.js';
 export type { AdapterConfig } from './lora-adapter/peft-config.js';
 export type { LoRAAdapterOptions, LoRAGradients, LoRATrace, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
@@ -87,18 +93,24 @@ export type { ContrastiveOptions } from './loss-computer/contrastive.js';
 export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
 export type { CrossEntropyOptions } from './loss-computer/cross-entropy.js';
 export type { MseOptions } from './loss-computer/mse.js';
-export type { NegativeMode } from './loss-computer/negatives.js';
-export type { ContrastiveArgument } from './loss-computer/through.js';
+export type { Ids, NegativeMode } from './loss-computer/negatives.js';
+export type { DiagnosticsOptions, ReductionOptions } from './loss-computer/reduction.js';
+export type { ContrastiveArgument, GradientsWrt } from './loss-computer/through.js';
 export type { TripletOptions } from './loss-computer/triplet.js';
-export type { CosineWarmRestartsOptions, OneCycleOptions } from './lr-schedulers/cycles.js';
+export type { Anneal, CosineWarmRestartsOptions, OneCycleOptions } from './lr-schedulers/cycles.js';
 export type { CosineOptions, PolynomialOptions } from './lr-schedulers/decay.js';
 export type { ExponentialOptions, MultiStepOptions, StepOptions } from './lr-schedulers/factors.js';
 export type { ReduceLROnPlateauOptions, ReduceLROnPlateauState } from './lr-schedulers/reduce-on-plateau.js';
 export type { Schedule } from './lr-schedulers/schedule.js';
 export type { SequencePart } from './lr-schedulers/sequence.js';
-export type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from './lr-schedulers/warmup.js';
+export type {
+  DecayType,
+  WarmupCosineOptions,
+  WarmupOptions,
+  WarmupStableDecayOptions,
+} from './lr-schedulers/warmup.js';
 export type { HardNegativeOptions } from './mine-hard-negatives.js';
-export type { AdamWState, SGDState } from './optimizers/moments.js';
+export type { AdamWState, OptimizerState, SGDState } from './optimizers/moments.js';
 export type { AdamWOptions, SGDOptions } from './optimizers.js';
 export type { Interval } from './retriever/bootstrap.js';
 export type { RelevantCandidates } from './retriever/relevant.js';

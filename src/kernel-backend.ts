@@ -1,10 +1,9 @@
 import { checkNumber, checkOneOf } from './internal/validate.js';
 import { chooseKernels, countThreads, kernels, releaseMemory, setThreads } from './kernels/index.js';
-import type { Kernels } from './kernels/kernels.js';
 import { whyNoHelpers } from './kernels/simd/helper.js';
 
 /** `'simd'`: WebAssembly SIMD. `'scalar'`: plain JavaScript. */
-export type KernelBackend = Kernels['name'];
+export type KernelBackend = 'simd' | 'scalar';
 
 /** Which kernels compute: `'simd'` where WebAssembly SIMD is there, else `'scalar'`, unless chosen otherwise. */
 export function kernelBackend(): KernelBackend {

@@ -102,13 +102,17 @@ export interface BatchGeneratorOptions<E extends EmbeddedExample = EmbeddedExamp
   negativeMining?: NegativeMining;
 }
 
-type OptionalOption = 'seed' | 'noDuplicates' | 'duplicatesBy' | 'sampleWeights' | 'shard' | 'negativeMining';
-
 /** The configuration with its defaults filled in. */
 export type BatchGeneratorConfig<E extends EmbeddedExample = EmbeddedExample> = Required<
-  Omit<BatchGeneratorOptions<E>, OptionalOption>
+  Omit<
+    BatchGeneratorOptions<E>,
+    'seed' | 'noDuplicates' | 'duplicatesBy' | 'sampleWeights' | 'shard' | 'negativeMining'
+  >
 > &
-  Pick<BatchGeneratorOptions<E>, OptionalOption>;
+  Pick<
+    BatchGeneratorOptions<E>,
+    'seed' | 'noDuplicates' | 'duplicatesBy' | 'sampleWeights' | 'shard' | 'negativeMining'
+  >;
 
 const DEFAULTS = {
   batchSize: 8,

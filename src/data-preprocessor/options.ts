@@ -76,11 +76,9 @@ export interface DataPreprocessorOptions {
   seed?: number;
 }
 
-type OptionalOption = 'seed' | 'tokenizer';
-
 /** The configuration with its defaults filled in. */
-export type DataPreprocessorConfig = Required<Omit<DataPreprocessorOptions, OptionalOption | 'embeddingDim'>> &
-  Pick<DataPreprocessorOptions, OptionalOption> & {
+export type DataPreprocessorConfig = Required<Omit<DataPreprocessorOptions, 'seed' | 'tokenizer' | 'embeddingDim'>> &
+  Pick<DataPreprocessorOptions, 'seed' | 'tokenizer'> & {
     /** Undefined until rows of a caller's embedder without a given `embeddingDim` have been handed out. */
     embeddingDim: number | undefined;
   };

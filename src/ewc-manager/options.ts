@@ -45,10 +45,9 @@ export interface EWCOptions {
   seed?: number;
 }
 
-type OriginalOption = 'lambda' | 'sampleSize' | 'normalize' | 'online';
-
 /** The configuration with the original's defaults filled in; the other options as they were given. */
-export type EWCConfig = Required<Pick<EWCOptions, OriginalOption>> & Omit<EWCOptions, OriginalOption>;
+export type EWCConfig = Required<Pick<EWCOptions, 'lambda' | 'sampleSize' | 'normalize' | 'online'>> &
+  Omit<EWCOptions, 'lambda' | 'sampleSize' | 'normalize' | 'online'>;
 
 const MODES = ['last', 'average', 'online', 'sum'] as const;
 const FISHERS = ['empirical', 'exact'] as const;

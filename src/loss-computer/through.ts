@@ -9,7 +9,7 @@ import type { ContrastiveRows } from './negatives.js';
 import { type Factors, throwOverflow } from './overflow.js';
 
 /** An argument of rows of a contrastive loss. */
-export type ContrastiveArgument = keyof ContrastiveRows;
+export type ContrastiveArgument = 'anchors' | 'positives' | 'negatives';
 
 /**
  * The gradients that a loss surely has with these arguments as `wrt`: not those of negatives, which may be none, and none

@@ -55,7 +55,7 @@ export interface OneCycleOptions {
   anneal?: Anneal;
 }
 
-type Anneal = 'linear' | 'cosine';
+export type Anneal = 'linear' | 'cosine';
 
 /** Share of the way to the next rate, by the share of the steps to it. */
 const ANNEALS: Record<Anneal, (progress: number) => number> = {

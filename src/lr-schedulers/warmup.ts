@@ -50,7 +50,7 @@ export interface WarmupStableDecayOptions extends WarmupOptions {
   minLR?: number;
 }
 
-type DecayType = 'linear' | 'cosine' | '1-sqrt';
+export type DecayType = 'linear' | 'cosine' | '1-sqrt';
 
 const DECAYS: Record<DecayType, (progress: number) => number> = {
   linear: progress => 1 - progress,

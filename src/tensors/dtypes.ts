@@ -12,7 +12,20 @@ export type TensorData =
   | Uint8Array;
 
 /** What safetensors calls the type of a tensor's entries. */
-export type Dtype = keyof typeof SIZES;
+export type Dtype =
+  | 'F64'
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'I64'
+  | 'I32'
+  | 'I16'
+  | 'I8'
+  | 'U64'
+  | 'U32'
+  | 'U16'
+  | 'U8'
+  | 'BOOL';
 
 /** Bytes per entry. */
 export const SIZES = {
