@@ -27,6 +27,7 @@ const numeric = [
   'own-negatives',
   'retriever',
   'retriever-bad-input',
+  'retriever-int16',
   'scan',
   'per-row-losses',
   'training-faq',

@@ -67,7 +67,7 @@ for (const n of [8, 256]) {
     library: () => generator._mineHardNegatives(anchors, positives),
   });
 }
-if ('search, mineHardNegatives, evaluate'.includes(only)) {
+if ('search, int16, mineHardNegatives, evaluate'.includes(only)) {
   const [queries, candidates] = [rows(100, DIM), rows(20_000, DIM)];
   const retriever = new Retriever(candidates);
   const relevant = queries.map((_, i) => 7 * i);
@@ -86,9 +86,22 @@ if ('search, mineHardNegatives, evaluate'.includes(only)) {
     plain: () => plain.search(queries.slice(0, 1), candidates, 10, cosine).scores,
     library: () => retriever.search(queries.slice(0, 1), 10).scores,
   });
+  for (const n of [1, 100]) {
+    const some = queries.slice(0, n);
+    const int16 = { precision: 'int16' };
+    expectEqual('search, int16', retriever.search(some, 10, int16).scores, retriever.search(some, 10).scores, 0);
+    compare(`search, best 10 of 20,000, int16, ${n} ${n === 1 ? 'query' : 'queries'}`, {
+      plain: () => plain.search(some, candidates, 10, cosine).scores,
+      library: () => retriever.search(some, 10, int16).scores,
+    });
+  }
   compare('evaluate, 20,000 candidates, 100 queries', {
     plain: () => [plain.ranks(queries, candidates, relevant, cosine)],
     library: () => [retriever.evaluate(queries, relevant).ranks],
+  });
+  compare('evaluate, 20,000 candidates, int16, 100 queries', {
+    plain: () => [plain.ranks(queries, candidates, relevant, cosine)],
+    library: () => [retriever.evaluate(queries, relevant, { precision: 'int16' }).ranks],
   });
   compare('mineHardNegatives, 5 of 20,000, 100 queries', {
     plain: () => plain.mineFromCorpus(queries, candidates, relevant, 5, 0.2, cosine),

@@ -102,7 +102,13 @@ export type { AdamWState, SGDState } from './optimizers/moments.js';
 export type { AdamWOptions, SGDOptions } from './optimizers.js';
 export type { Interval } from './retriever/bootstrap.js';
 export type { RelevantCandidates } from './retriever/relevant.js';
-export type { EvaluateOptions, RetrievalEvaluation, RetrievalMetrics, SearchResult } from './retriever.js';
+export type {
+  EvaluateOptions,
+  RetrievalEvaluation,
+  RetrievalMetrics,
+  SearchOptions,
+  SearchResult,
+} from './retriever.js';
 export type { Dtype, TensorData } from './tensors/dtypes.js';
 export type { ReadTensor, Tensor, TensorFile } from './tensors.js';
 export type { NgramEmbedderOptions, NgramEmbedderState } from './text/ngram-embedder.js';

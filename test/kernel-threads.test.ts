@@ -111,7 +111,9 @@ describe('useKernelThreads', () => {
     work.push(
       () => retriever.search(queries, 10),
       () => retriever.search(queries.slice(0, 17), 5),
+      () => retriever.search(queries, 10, { precision: 'int16' }),
       () => retriever.evaluate(queries, relevant),
+      () => retriever.evaluate(queries, relevant, { precision: 'int16' }),
       () => mineHardNegatives(queries, retriever, relevant, { count: 3, relativeMargin: 0.1 }),
     );
     const all = (): string[] => work.map(run => digest(run()));
@@ -246,6 +248,7 @@ describe.runIf(onSimd)('helper threads', () => {
       () => digest(LossComputer.contrastive(anchors, positives, null, { gradients: true })),
       () => digest(allCosines(anchors, positives)),
       () => digest(retriever.search(anchors, 7)),
+      () => digest(retriever.search(anchors, 7, { precision: 'int16' })),
     ];
     const alone = kinds.map(run => run());
     vi.spyOn(KernelThreads.prototype, 'run').mockImplementation((_task, own, meanwhile) => {
@@ -256,12 +259,15 @@ describe.runIf(onSimd)('helper threads', () => {
     });
     try {
       expect(() => multiply(new KernelMemory(module, 2))).toThrow(LostHelper);
-      for (const first of [0, 1, 2]) {
+      for (let first = 0; first < kinds.length; first++) {
         useKernelThreads(2);
         releaseKernelMemory();
         vi.mocked(KernelThreads.prototype.run).mockClear();
         // The one that comes first is the one that loses the helper.
-        for (const kind of [first, (first + 1) % 3, (first + 2) % 3]) expect(kinds[kind]!()).toBe(alone[kind]);
+        for (let turn = 0; turn < kinds.length; turn++) {
+          const kind = (first + turn) % kinds.length;
+          expect(kinds[kind]!()).toBe(alone[kind]);
+        }
         expect(KernelThreads.prototype.run).toHaveBeenCalledTimes(1);
       }
     } finally {

@@ -47,6 +47,16 @@ const searches: Row[] = [
   ],
   ['search: queries[0] has 3 entries, expected 2', RangeError, () => retriever.search([[1, 2, 3]], 1)],
   ['search: queries[1][1] must be finite, got NaN', RangeError, () => retriever.search(withNaN, 1)],
+  [
+    `search: precision must be 'float32' | 'int16', got "int8"`,
+    RangeError,
+    () => retriever.search(rows, 1, untyped({ precision: 'int8' })),
+  ],
+  [
+    `evaluate: precision must be 'float32' | 'int16', got "int8"`,
+    RangeError,
+    () => retriever.evaluate(rows, [0, 1], untyped({ precision: 'int8' })),
+  ],
   ['search: k must be an integer of at least 1, got 0', RangeError, () => retriever.search(rows, 0)],
   ['search: k must be an integer of at least 1, got 1.5', RangeError, () => retriever.search(rows, 1.5)],
   ['search: k must be an integer of at least 1, got Infinity', RangeError, () => retriever.search(rows, Infinity)],

@@ -98,6 +98,7 @@ const strict = {
   SGD: ['momentun', 'momentum', options => new SGD(adapters, options)],
   KeepBest: ['patienc', 'patience', options => new KeepBest(adapters, options)],
   continualMetrics: ['higherisbetter', 'higherIsBetter', options => continualMetrics([[1]], options)],
+  search: ['precison', 'precision', options => new Retriever(rows).search(rows, 1, options)],
   evaluate: ['ats', 'at', options => new Retriever(rows).evaluate(rows, [0, 1], options)],
   mineHardNegatives: ['counts', 'count', options => mineHardNegatives(rows, rows, [0, 1], options)],
   NgramEmbedder: ['dims', 'dim', options => new NgramEmbedder(options)],

@@ -23,7 +23,7 @@ import type { SequencePart } from '../lr-schedulers/sequence.js';
 import type { WarmupCosineOptions, WarmupOptions, WarmupStableDecayOptions } from '../lr-schedulers/warmup.js';
 import type { HardNegativeOptions } from '../mine-hard-negatives.js';
 import type { AdamWOptions, SGDOptions } from '../optimizers.js';
-import type { EvaluateOptions } from '../retriever.js';
+import type { EvaluateOptions, SearchOptions } from '../retriever.js';
 import type { NgramEmbedderOptions } from '../text/ngram-embedder.js';
 import type { SplitPairsOptions } from '../text/split-pairs.js';
 
@@ -166,7 +166,8 @@ const OPTIONS = {
   SGD: namesOf<SGDOptions>({ ...SGD_OPTIONS, momentum: ANY }),
   KeepBest: namesOf<KeepBestOptions>({ mode: ANY, patience: ANY }),
   continualMetrics: namesOf<ContinualMetricsOptions>({ higherIsBetter: FLAG, baseline: ANY }),
-  evaluate: namesOf<EvaluateOptions>({ at: ANY, seed: ANY }),
+  search: namesOf<SearchOptions>({ precision: ANY }),
+  evaluate: namesOf<EvaluateOptions>({ at: ANY, seed: ANY, precision: ANY }),
   mineHardNegatives: namesOf<HardNegativeOptions>({
     count: ANY,
     range: ANY,

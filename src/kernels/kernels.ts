@@ -1,4 +1,5 @@
 import type { Adapter, Float32Row, MutableVector, Rows } from '../types.js';
+import type { Int16Panels, int16Error } from './packed-int16.js';
 import type { PackedRows, UnitRows } from './packed-rows.js';
 
 /**
@@ -111,12 +112,16 @@ export const SCAN_ERROR = 2e-5;
  * block whose cosine is above `thresholds[query]`, where there are any: `count` indices in ascending order and their
  * cosines, to {@link SCAN_ERROR}. Blocks come in ascending order, so an index never comes after a greater one. `visit`
  * may raise the threshold; it must not call kernels, and the arrays are written anew for the next call.
+ *
+ * With `int16`, the same candidates in 16-bit integers, cosines are exact to {@link int16Error} only. A backend that has
+ * no faster way for these may leave them unread.
  */
 export type Scan = (
   queries: UnitRows,
   candidates: PackedRows,
   thresholds: Float32Row,
   visit: (query: number, count: number, indices: Int32Array, cosines: Float32Array) => void,
+  int16?: Int16Panels,
 ) => void;
 
 export interface ContrastiveProblem {

@@ -1,11 +1,15 @@
 import { kernels } from '../kernels/index.js';
-import { SCAN_ERROR } from '../kernels/kernels.js';
+import { SCAN_ERROR, type Scan } from '../kernels/kernels.js';
+import { type Int16Panels, int16Error } from '../kernels/packed-int16.js';
 import { cosineOf, isZeroRow, type PackedRows, pickRows, type UnitRows } from '../kernels/packed-rows.js';
 import type { Float32Row } from '../types.js';
 import { type BestHeaps, isBefore, makeHeaps, offer, worstOf } from './best-heaps.js';
 
 /** Candidates kept beyond those asked for: with a gap below them they prove that none was missed. */
 const SPARE = 8;
+/** The same where the first pass is in 16-bit integers, whose gap is wider; and more for each one asked for. */
+const INT16_SPARE = 8;
+const INT16_SHARE = 0.25;
 
 /** The best candidates of one query, best first. */
 export interface Ranking {
@@ -23,17 +27,28 @@ export type Filter = (query: number, candidate: number, cosine: number) => boole
  *
  * A first pass in the kernels' precision keeps a few more than `k`, and these are scored again. Where the worst of them
  * is so near to the k-th that a candidate beyond may be better, a second pass scores all that may be.
+ *
+ * @param int16 The candidates in 16-bit integers, for a faster first pass; not together with a filter.
  */
-export function topCandidates(queries: UnitRows, candidates: PackedRows, k: number, filter?: Filter): Ranking[] {
-  const capacity = Math.min(k + SPARE, candidates.count);
-  const heaps = firstPass(queries, candidates, capacity, filter);
+export function topCandidates(
+  queries: UnitRows,
+  candidates: PackedRows,
+  k: number,
+  filter?: Filter,
+  int16?: Int16Panels,
+): Ranking[] {
+  const [error, spare] = int16
+    ? [int16Error(candidates.width), INT16_SPARE + Math.ceil(INT16_SHARE * k)]
+    : [SCAN_ERROR, SPARE];
+  const capacity = Math.min(k + spare, candidates.count);
+  const heaps = firstPass(queries, candidates, capacity, filter, int16);
   const unsure: number[] = [];
   const leastScores: number[] = [];
   const rankings = Array.from({ length: queries.count }, (_, i): Ranking => {
-    const ranking = rankingOf(heaps, i, k, j => cosineOf(queries, i, candidates, j));
+    const ranking = exactRanking(heaps, i, k, error, j => cosineOf(queries, i, candidates, j));
     const worst = worstOf(heaps, i);
     const last = ranking.scores[k - 1];
-    const isSure = capacity === candidates.count || last === undefined || last > worst + SCAN_ERROR;
+    const isSure = capacity === candidates.count || last === undefined || last > worst + error;
     if (!isSure && worst > -Infinity && !isZeroRow(queries, i)) {
       unsure.push(i);
       leastScores.push(last);
@@ -56,10 +71,16 @@ export function topCandidates(queries: UnitRows, candidates: PackedRows, k: numb
   return rankings;
 }
 
-function firstPass(queries: UnitRows, candidates: PackedRows, capacity: number, filter?: Filter): BestHeaps {
+function firstPass(
+  queries: UnitRows,
+  candidates: PackedRows,
+  capacity: number,
+  filter?: Filter,
+  int16?: Int16Panels,
+): BestHeaps {
   const heaps = makeHeaps(queries.count, capacity);
   const thresholds = new Float32Array(queries.count).fill(-Infinity);
-  kernels().scan(queries, candidates, thresholds, (query, count, indices, cosines) => {
+  const visit: Parameters<Scan>[3] = (query, count, indices, cosines) => {
     let threshold = thresholds[query]!;
     for (let h = 0; h < count; h++) {
       const cosine = cosines[h]!;
@@ -68,7 +89,8 @@ function firstPass(queries: UnitRows, candidates: PackedRows, capacity: number, 
       threshold = worstOf(heaps, query);
     }
     thresholds[query] = threshold;
-  });
+  };
+  kernels().scan(queries, candidates, thresholds, visit, int16);
   return heaps;
 }
 
@@ -93,15 +115,40 @@ function secondPass(
   return heaps;
 }
 
-/** The best `k` of a heap in order, by the scores it holds or by others. */
-function rankingOf(heaps: BestHeaps, query: number, k: number, score?: (candidate: number) => number): Ranking {
+/**
+ * The best `k` of a heap in order, by exact scores: those of the first `k` by the scores that the heap holds, and of
+ * such as these, to `error`, may rank wrongly.
+ */
+function exactRanking(
+  heaps: BestHeaps,
+  query: number,
+  k: number,
+  error: number,
+  score: (candidate: number) => number,
+): Ranking {
+  const { indices, scores } = rankingOf(heaps, query, heaps.capacity);
+  const kept = Math.min(k, indices.length);
+  const exact = Float32Array.from(indices.subarray(0, kept), score);
+  const least = exact.reduce((worst, value) => Math.min(worst, value), Infinity) - error;
+  let end = kept;
+  while (end < indices.length && scores[end]! >= least) end++;
+  const all = new Float32Array(end);
+  all.set(exact);
+  for (let at = kept; at < end; at++) all[at] = score(indices[at]!);
+  return inOrder(indices.subarray(0, end), all, k);
+}
+
+/** The best `k` of a heap in order, by the scores that it holds. */
+function rankingOf(heaps: BestHeaps, query: number, k: number): Ranking {
   const base = query * heaps.capacity;
-  const size = heaps.sizes[query]!;
-  const indices = heaps.indices.subarray(base, base + size);
-  const scores = score ? Float32Array.from(indices, score) : heaps.scores.subarray(base, base + size);
+  const end = base + heaps.sizes[query]!;
+  return inOrder(heaps.indices.subarray(base, end), heaps.scores.subarray(base, end), k);
+}
+
+function inOrder(indices: Int32Array, scores: Float32Array, k: number): Ranking {
   const order = Array.from(indices, (_, at) => at).sort((a, b) =>
     isBefore(scores[a]!, indices[a]!, scores[b]!, indices[b]!) ? -1 : 1,
   );
-  order.length = Math.min(k, size);
+  order.length = Math.min(k, order.length);
   return { indices: Int32Array.from(order, at => indices[at]!), scores: Float32Array.from(order, at => scores[at]!) };
 }

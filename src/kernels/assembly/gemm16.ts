@@ -2,8 +2,9 @@
  * Cosines of unit rows in 16-bit integers: entries times 32767, rounded. `i32x4.dot_i16x8_s` multiplies two entries of four
  * columns and adds each pair, twice the work of a float32 instruction.
  *
- * Nothing overflows: by Cauchy and Schwarz a sum, and any part of it, is at most the product of the rows' lengths, each at
- * most 32767·(1 + 1e-6) + √width / 2 with rounding. Up to a width of a million that is below 2³⁰·1.05.
+ * Nothing overflows: by Cauchy and Schwarz a sum, and any part of it, is at most the product of the rows' lengths. Rounding
+ * to integers adds at most √width / 2 to 32767 times a row's length, and `normalizeRows`, whose sixteen sums are float32,
+ * may leave a row longer than 1 by (width / 16 + 5)·2⁻²⁵. Up to a width of a million that makes 1.12e9, half of 2³¹.
  */
 
 const SCALE: f32 = 32767.0;
@@ -33,6 +34,20 @@ export function cosines16(
     for (; i + 1 < rows; i += 2) tile2(pairs, a + <usize>i * aRow, aRow, panels, cosines + <usize>i * cosineRow, cosineRow);
     if (i < rows) tile1(pairs, a + <usize>i * aRow, panels, cosines + <usize>i * cosineRow);
   }
+}
+
+/**
+ * The part of `cosines16` that some of the columns are. The problem is its arguments and the columns of a part, a
+ * multiple of 16, 4 bytes each.
+ */
+export function cosines16Part(problem: usize, part: i32, scratch: usize): void {
+  const step = load<i32>(problem, 32), first = part * step, width = load<i32>(problem, 8);
+  cosines16(
+    load<i32>(problem), min(step, load<i32>(problem, 4) - first), width,
+    load<usize>(problem, 12), load<usize>(problem, 16),
+    load<usize>(problem, 20) + (<usize>(first >> 1) * width << 2),
+    load<usize>(problem, 24) + (<usize>first << 2), load<usize>(problem, 28),
+  );
 }
 
 function tile2(pairs: i32, a: usize, aRow: usize, b: usize, c: usize, cRow: usize): void {

@@ -17,6 +17,7 @@ export {
 export { logitSums, softmaxGradient } from './cross-entropy';
 export { addScaled, dotRows, dotWideRows, outputErrors, squareAll } from './fisher';
 export { gemm, gemmPart } from './gemm';
+export { cosines16Part } from './gemm16';
 export { heapBase } from './layout';
 export { loraAnchors, loraCandidates, loraSum } from './lora-contrastive';
 export { loraScratchBytes } from './lora-problem';

@@ -126,8 +126,8 @@ const kernels: Kernels = {
   loraContrastive: inMemory(loraContrastive, scalarKernels.loraContrastive, loraContrastiveWork),
   hardestNegatives: inMemory(hardestNegatives, scalarKernels.hardestNegatives, pairWork),
   cosineRows: (anchors, candidates, visit) => cosineRowsInMemory(anchors, candidates, eachAnchorOnce(visit)),
-  scan: (queries, candidates, thresholds, visit) =>
-    scanInMemory(queries, candidates, thresholds, eachCandidateOnce(queries.count, visit)),
+  scan: (queries, candidates, thresholds, visit, int16) =>
+    scanInMemory(queries, candidates, thresholds, eachCandidateOnce(queries.count, visit), int16),
   triplet: inMemory(triplet, scalarKernels.triplet),
   mse: inMemory(mse, scalarKernels.mse),
   cosineEmbedding: inMemory(cosineEmbedding, scalarKernels.cosineEmbedding),

@@ -7,6 +7,7 @@ import { KernelThreads } from './threads.js';
 type KernelFunctions = Record<
   | 'adamw'
   | 'addScaled'
+  | 'cosines16Part'
   | 'dotRows'
   | 'dotWideRows'
   | 'gemm'

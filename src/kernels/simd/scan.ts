@@ -1,7 +1,9 @@
 import type { Float32Row } from '../../types.js';
 import type { Scan } from '../kernels.js';
+import type { Int16Panels } from '../packed-int16.js';
 import { PANEL, type PackedRows, type UnitRows } from '../packed-rows.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
+import { float32Product, int16Product } from './scan-products.js';
 
 /** Queries and candidates multiplied at a time: their block of cosines stays in the second-level cache. */
 const QUERIES = 64;
@@ -30,31 +32,28 @@ export function scan(
   candidates: PackedRows,
   thresholds: Float32Row,
   visit: ScanVisit,
+  int16?: Int16Panels,
 ): void {
-  const { width, count, panels } = candidates;
+  const { count } = candidates;
   const columns = Math.min(CANDIDATES, roundUp(count, PANEL));
   const stride = strideOf(columns);
   const hasHelpers = memory.threads > 1;
   memory.begin();
-  const rowsAt = memory.take(4 * queries.count * width);
-  let [here, there] = takeTwo(memory, 4 * columns * width, hasHelpers);
+  const product = int16 ? int16Product(memory, queries, int16) : float32Product(memory, queries, candidates);
+  const rowsAt = memory.take(queries.count * product.rowBytes);
+  let [here, there] = takeTwo(memory, (columns / PANEL) * product.panelBytes, hasHelpers);
   let [cosines, otherCosines] = takeTwo(memory, 4 * QUERIES * stride, hasHelpers);
   const indicesAt = memory.take(4 * columns);
   const valuesAt = memory.take(4 * columns);
   memory.commit();
 
-  const { call, f32 } = memory;
+  const { call } = memory;
   const indices = memory.i32.subarray(indicesAt / 4, indicesAt / 4 + columns);
-  const values = f32.subarray(valuesAt / 4, valuesAt / 4 + columns);
-  const copyIn = (first: number, target: number): void => {
-    const block = Math.min(columns, count - first);
-    f32.set(panels.subarray(first * width, (first + roundUp(block, PANEL)) * width), target / 4);
-  };
-  const multiply = ({ block, query, rows, cosines }: Round, meanwhile?: () => void): void => {
-    const left = rowsAt + 4 * query * width;
-    const [row, panel] = [4 * width, 4 * PANEL * width];
-    memory.gemm(rows, roundUp(block, 8), width, left, row, 4, here, 64, panel, cosines, 4 * stride, 0, meanwhile);
-  };
+  const values = memory.f32.subarray(valuesAt / 4, valuesAt / 4 + columns);
+  const copyIn = (first: number, target: number): void =>
+    product.copyCandidates(first, Math.min(columns, count - first), target);
+  const multiply = ({ block, query, rows, cosines }: Round, meanwhile?: () => void): void =>
+    product.multiply(rows, block, rowsAt + query * product.rowBytes, here, cosines, 4 * stride, meanwhile);
   const show = ({ first, block, query, rows, cosines }: Round): void => {
     for (let i = 0; i < rows; i++) {
       const row = cosines + 4 * i * stride;
@@ -63,7 +62,7 @@ export function scan(
     }
   };
 
-  f32.set(queries.data, rowsAt / 4);
+  product.copyQueries(rowsAt);
   let last: Round | undefined;
   for (let first = 0; first < count; first += columns) {
     if (first === 0 || !hasHelpers) copyIn(first, here);
