@@ -26,7 +26,7 @@ const VERSION = '1';
  * ```js
  * import { AdamW, loadCheckpoint, LoRAAdapter, saveCheckpoint } from 'microlora-training-utils';
  *
- * const partsOf = seed => {
+ * const partsOf = (seed = 0) => {
  *   const query = new LoRAAdapter({ dim: 8, seed });
  *   return { query, optimizer: new AdamW(new Map([['query', query]])) };
  * };

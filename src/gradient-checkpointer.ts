@@ -51,15 +51,15 @@ export interface MemoryEstimate {
  *
  * @example
  * ```js
- * import { GradientCheckpointer } from 'microlora-training-utils';
+ * import { GradientCheckpointer, LoRAAdapter } from 'microlora-training-utils';
  *
- * const double = { forward: x => x.map(v => 2 * v), backward: (x, gradY) => gradY.map(v => 2 * v) };
+ * const steps = Array.from({ length: 10 }, (_, seed) => new LoRAAdapter({ dim: 2, seed }).asStep());
  * const checkpointer = new GradientCheckpointer({ strategy: 'binomial', slots: 3 });
- * const { output, backward } = checkpointer.chain(new Array(10).fill(double), [1, 2]);
- * console.log(output); // [ 1024, 2048 ]
+ * const { output, backward } = checkpointer.chain(steps, [[1, 2]]);
+ * console.log(output[0]); // Float32Array(2) [ 1, 2 ]
  *
- * const { gradInputs, stats } = backward([1, 0]);
- * console.log(gradInputs, stats.forwardCalls, stats.peakLiveStates); // [ 1024, 0 ] 16 4
+ * const { gradInputs, stats } = backward([[1, 0]]);
+ * console.log(gradInputs[0], stats.forwardCalls, stats.peakLiveStates); // Float32Array(2) [ 1, 0 ] 16 4
  * ```
  */
 export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {

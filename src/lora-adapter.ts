@@ -151,8 +151,9 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
    * import { LoRAAdapter } from 'microlora-training-utils';
    *
    * const bytes = LoRAAdapter.toSafetensors(new Map([['query', new LoRAAdapter({ dim: 3, rank: 2 })]]));
-   * const query = LoRAAdapter.fromSafetensors(bytes).get('query');
-   * console.log(query.dim, query.rank, query.alpha); // 3 2 8
+   * for (const [name, { dim, rank, alpha }] of LoRAAdapter.fromSafetensors(bytes)) {
+   *   console.log(name, dim, rank, alpha); // query 3 2 8
+   * }
    * ```
    */
   static toSafetensors(adapters: ReadonlyMap<string, Adapter>): Bytes {

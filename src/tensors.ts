@@ -51,7 +51,7 @@ export interface TensorFile {
  *
  * const bytes = writeTensors({ rows: { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) } }, { model: 'small' });
  * const { tensors, metadata } = readTensors(bytes);
- * console.log(tensors.get('rows').data, metadata.model); // Float32Array(4) [ 1, 2, 3, 4 ] small
+ * console.log(tensors.get('rows')?.data, metadata.model); // Float32Array(4) [ 1, 2, 3, 4 ] small
  * ```
  */
 export function writeTensors(

@@ -307,7 +307,7 @@ describe('what is wrong with a change', () => {
     expect(generator.indices).toBe(indices);
   });
 
-  it.each<[string, (generator: BatchGenerator<Pair>) => void]>([
+  it.each<[string, (generator: BatchGenerator<Pair>) => void, own?: { negativeEmbs: number[][] }]>([
     ['data[2] must be an object, got undefined', ({ data }) => data.splice(2)],
     [
       'data[3].inputEmb must be a Float32Array, Float64Array or number[], got null',
@@ -322,8 +322,13 @@ describe('what is wrong with a change', () => {
       "data[2] has 2 negatives of its own, this epoch's examples have 1",
       ({ data }) => Object.assign(data[2]!, { negativeEmbs: [[1], [2]] }),
     ],
-  ])('in mid-epoch: %s', (message, change) => {
-    const data = four().map(example => ({ ...example, ...negatives }));
+    [
+      "data[2] has 1 negative of its own, this epoch's examples have 2",
+      ({ data }) => Object.assign(data[2]!, { negativeEmbs: [[1]] }),
+      { negativeEmbs: [[1], [2]] },
+    ],
+  ])('in mid-epoch: %s', (message, change, own = negatives) => {
+    const data = four().map(example => ({ ...example, ...own }));
     const generator = new BatchGenerator<Pair>(data, { batchSize: 2, shuffle: false });
     generator.next();
     change(generator);
