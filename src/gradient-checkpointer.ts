@@ -20,7 +20,7 @@ import {
 import { shallowCopy } from './gradient-checkpointer/shallow-copy.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
 import { checkFunction, checkNumber, describe } from './internal/validate.js';
-import type { ChainStep, InputGradient } from './types.js';
+import type { ChainStep, InputGradient, ParameterStep } from './types.js';
 
 export interface CheckpointerStats {
   /** Number of `checkpoint` calls. */
@@ -170,11 +170,21 @@ export class GradientCheckpointer extends TypedEmitter<Record<never, never>> {
    * @throws TypeError or RangeError that names the step, or the option and the value. For a `memoryBudget` that is too
    *   small, the message tells the smallest that works. Error where a step throws, with that error as the `cause`.
    */
+  chain<State, Params>(
+    steps: readonly ParameterStep<State, Params>[],
+    input: State,
+    options?: ChainOptions,
+  ): Chain<State, Params>;
   chain<State, Params = unknown>(
     steps: readonly ChainStep<State, Params>[],
     input: State,
     options?: ChainOptions,
-  ): Chain<State, Params> {
+  ): Chain<State, Params | undefined>;
+  chain<State, Params = unknown>(
+    steps: readonly ChainStep<State, Params>[],
+    input: State,
+    options?: ChainOptions,
+  ): Chain<State, Params | undefined> {
     return makeChain(steps, input, parseChainOptions(this.config, options), this.#planBudget);
   }
 

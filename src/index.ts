@@ -137,6 +137,7 @@ export type {
   LossResult,
   LossWithGradients,
   MutableVector,
+  ParameterStep,
   ProcessedExample,
   Rows,
   Stateful,

@@ -18,7 +18,7 @@ import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
 import { scalarKernels } from './kernels/scalar/index.js';
 import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
 import type { AdapterConfig } from './lora-adapter/peft-config.js';
-import type { Adapter, AdapterGradients, Bytes, ChainStep, Float32Row, Rows, Stateful } from './types.js';
+import type { Adapter, AdapterGradients, Bytes, Float32Row, ParameterStep, Rows, Stateful } from './types.js';
 
 export interface LoRAAdapterOptions {
   /** Length of the input rows, at least 1. */
@@ -250,7 +250,7 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
    * rows between calls. Its backward runs the products of the forward again, and returns `{ gradA, gradB }` as
    * `gradParams`. Its `bytes` is not set, so a chain expects outputs as large as the inputs.
    */
-  asStep(): ChainStep<Rows, AdapterGradients> {
+  asStep(): ParameterStep<Rows, AdapterGradients> {
     const call = 'LoRAAdapter.asStep';
     return {
       forward: rows => {

@@ -55,13 +55,17 @@ export class LossComputer {
    * const [query, answer] = [1, 2].map(seed => new LoRAAdapter({ dim: 2, rank: 1, seed }));
    * const adapters = new Map([['query', query], ['answer', answer]]);
    * const optimizer = new AdamW(adapters, { lr: 0.05 });
-   * const options = { adapters, through: { anchors: 'query', positives: 'answer' }, gradients: true };
-   * let result;
+   * const losses = [];
    * for (let step = 0; step < 50; step++) {
-   *   result = LossComputer.contrastive([[1, 0], [0, 1]], [[1, 2], [2, 1]], null, options);
-   *   optimizer.step(result.adapterGradients);
+   *   const { loss, adapterGradients } = LossComputer.contrastive([[1, 0], [0, 1]], [[1, 2], [2, 1]], null, {
+   *     adapters,
+   *     through: { anchors: 'query', positives: 'answer' },
+   *     gradients: true,
+   *   });
+   *   optimizer.step(adapterGradients);
+   *   losses.push(loss.toFixed(2));
    * }
-   * console.log(result.loss.toFixed(2)); // 0.00
+   * console.log(losses.at(-1)); // 0.00
    * ```
    */
   static contrastive<const Wrt extends readonly ContrastiveArgument[] = [], PerRow extends boolean = false>(

@@ -160,6 +160,11 @@ export interface Through {
 /** What the backward of a call or a step returns: the gradient of its input, alone or with `gradParams` of any type. */
 export type InputGradient<Gradient, Params = unknown> = Gradient | { gradInputs: Gradient; gradParams: Params };
 
+/** A step that surely returns gradients of parameters, such as a `LoRAAdapter`'s. */
+export interface ParameterStep<State, Params> extends ChainStep<State, Params> {
+  backward(input: State, gradOutput: State): { gradInputs: State; gradParams: Params };
+}
+
 /**
  * One step of `GradientCheckpointer.chain`. A state is a typed array, a number, or an array or plain object of these, to
  * any depth up to 1,000 levels. A gradient is the same, and must have no key `gradInputs` or `gradParams`.

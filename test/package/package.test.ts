@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { publint } from 'publint';
@@ -22,14 +22,16 @@ beforeAll(async () => {
 });
 
 describe('the tarball', () => {
-  test('holds the bundle, its declarations and the texts, and nothing else', () => {
+  test('holds the bundle, its declarations and the texts, and nothing else', async () => {
     expect(pkg.files).toEqual([
       'CHANGELOG.md',
+      'CONTRIBUTING.md',
       'LICENSE',
       'README.md',
       'dist/index.d.ts',
       'dist/index.js',
       'dist/index.js.map',
+      ...(await readdir(join(ROOT, 'docs'))).sort().map(file => `docs/${file}`),
       'package.json',
     ]);
   });
@@ -49,6 +51,12 @@ describe('the tarball', () => {
     expect(Object.keys(packages)).toEqual(['', 'node_modules/microlora-training-utils']);
     const manifest = JSON.parse(await pkg.read('package.json'));
     expect(Object.keys(manifest).filter(field => /dependencies/i.test(field))).toEqual(['devDependencies']);
+  });
+
+  test('holds every file that README links to', async () => {
+    const links = Array.from((await pkg.read('README.md')).matchAll(/\]\((?!https?:)([^)#]+)\)/g), match => match[1]!);
+    expect(links.length).toBeGreaterThan(10);
+    expect(links.filter(link => !pkg.files.includes(link))).toEqual([]);
   });
 
   test('has a source map that holds its sources', async () => {

@@ -49,7 +49,7 @@ export class ChainRun<State, Params> {
     return this.#forwardStep(this.#steps.length - 1, last).state;
   }
 
-  backward(gradOutput: State): ChainGradients<State, Params> {
+  backward(gradOutput: State): ChainGradients<State, Params | undefined> {
     bytesOf(CALL_BACKWARD, 'gradOutput', gradOutput);
     if (this.#isSpent)
       throw new Error(`${CALL_BACKWARD}: this chain has run backward before, which released its states`);

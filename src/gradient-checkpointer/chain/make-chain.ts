@@ -19,7 +19,7 @@ export function makeChain<State, Params>(
   input: State,
   options: ChainOptions,
   planBudget: (costs: readonly number[], bytes: readonly number[], budget: number) => Plan,
-): Chain<State, Params> {
+): Chain<State, Params | undefined> {
   checkSteps(steps);
   const inputBytes = bytesOf(CALL, 'input', input);
   const { strategy = 'segments', checkpointSegments, slots, memoryBudget, determinism = 'none' } = options;

@@ -17,7 +17,7 @@ export interface ChainGradients<State, Params = unknown> extends CallGradients<S
   /** Gradient with respect to the chain's input. */
   gradInputs: State;
   /** The `gradParams` of every step, in the order of the steps. `undefined` for a step that returned none. */
-  gradParams: (Params | undefined)[];
+  gradParams: Params[];
   /** Counts of both passes. */
   stats: ChainStats;
 }
