@@ -129,7 +129,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
       config: this.config,
       mining: negativeMining,
       indices,
-      similarity: overrideOf(this, this._cosineSimilarity, cosineSimilarity),
+      similarity: overrideOf(this, this._cosineSimilarity, originalSimilarity),
       stream: mix(this.epoch) ^ this.currentIndex,
     });
   }
@@ -266,7 +266,7 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
 
   /** For each anchor, the most similar positive of another row. In a batch of one, the anchor's positive. */
   _mineHardNegatives<V extends Vector>(anchors: readonly Vector[], positives: readonly V[]): V[] {
-    const similarity = overrideOf(this, this._cosineSimilarity, cosineSimilarity);
+    const similarity = overrideOf(this, this._cosineSimilarity, originalSimilarity);
     const hardest = similarity
       ? hardestBy(similarity, anchors, positives)
       : kernels().hardestNegatives(anchors, positives);
@@ -320,4 +320,4 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
 }
 
 /** The class's methods. Read here, so that a patched prototype counts as an override. */
-const { _createIndices: createIndices, _cosineSimilarity: cosineSimilarity } = BatchGenerator.prototype;
+const { _createIndices: createIndices, _cosineSimilarity: originalSimilarity } = BatchGenerator.prototype;
