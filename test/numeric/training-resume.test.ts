@@ -16,7 +16,7 @@ import {
   LossComputer,
   LRSchedulers,
   SGD,
-} from '../src/index.js';
+} from '../../src/index.js';
 
 const DIM = 6;
 const EPOCHS = 3;
@@ -103,7 +103,7 @@ describe('a training interrupted after any step', () => {
   );
 
   it('goes on in another process after the first was killed', async () => {
-    const script = fileURLToPath(new URL('support/interrupted-training.mjs', import.meta.url));
+    const script = fileURLToPath(new URL('../support/interrupted-training.mjs', import.meta.url));
     const folder = mkdtempSync(join(tmpdir(), 'resume-'));
     const [whole, first] = [join(folder, 'whole'), join(folder, 'interrupted')];
     const linesOf = (path: string): string[] => readFileSync(`${path}.log`, 'utf8').trimEnd().split('\n');

@@ -10,10 +10,10 @@ import {
   SGD,
   type SGDOptions,
   type SGDState,
-} from '../src/index.js';
-import { fingerprintOf } from '../src/internal/fingerprint.js';
-import { expectClose } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { fingerprintOf } from '../../src/internal/fingerprint.js';
+import { expectClose } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 const random = mulberry32(5);
 const matrix = (rows: number, cols: number): number[][] =>

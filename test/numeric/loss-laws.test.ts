@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LossComputer, type LossResult, type Rows, type Vector } from '../src/index.js';
-import { arbitraryRows, expectGradient } from './laws/gradients.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+import { LossComputer, type LossResult, type Rows, type Vector } from '../../src/index.js';
+import { arbitraryRows, expectGradient } from '../laws/gradients.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 /** What holds for every loss with every option. */
 

@@ -1,15 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { kernelBackend, LoRAAdapter, releaseKernelMemory, useKernelBackend } from '../src/index.js';
-import { kernels } from '../src/kernels/index.js';
-import type { Kernels, OwnNegatives } from '../src/kernels/kernels.js';
-import { asMatrix, float64Matrix } from '../src/kernels/matrix.js';
-import { scalarKernels } from '../src/kernels/scalar/index.js';
-import { compileKernels, KernelMemory } from '../src/kernels/simd/memory.js';
-import type { Float32Row, Rows } from '../src/types.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+import { kernelBackend, LoRAAdapter, releaseKernelMemory, useKernelBackend } from '../../src/index.js';
+import { kernels } from '../../src/kernels/index.js';
+import type { Kernels, OwnNegatives } from '../../src/kernels/kernels.js';
+import { asMatrix, float64Matrix } from '../../src/kernels/matrix.js';
+import { scalarKernels } from '../../src/kernels/scalar/index.js';
+import { compileKernels, KernelMemory } from '../../src/kernels/simd/memory.js';
+import type { Float32Row, Rows } from '../../src/types.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 /** What the active backend computes must be what the scalar kernels do, which the other tests hold to the truth. */
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BatchGenerator, type BatchGeneratorOptions, type EmbeddedExample, type Vector } from '../src/index.js';
-import { Farthest } from './support/farthest.js';
-import { readGolden, withMathRandom } from './support/golden.js';
+import { BatchGenerator, type BatchGeneratorOptions, type EmbeddedExample, type Vector } from '../../src/index.js';
+import { Farthest } from '../support/farthest.js';
+import { readGolden, withMathRandom } from '../support/golden.js';
 
 interface OriginalCase {
   config: BatchGeneratorOptions;

@@ -9,10 +9,10 @@ import {
   LoRAAdapter,
   LossComputer,
   type Through,
-} from '../src/index.js';
-import { arbitraryRows, expectGradient, finiteDifferences } from './laws/gradients.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { arbitraryRows, expectGradient, finiteDifferences } from '../laws/gradients.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 type Plain = { loraA: number[][]; loraB: number[][]; scaling: number };
 type Adapters = Map<string, Plain>;

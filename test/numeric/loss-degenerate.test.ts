@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LossComputer, type LossResult } from '../src/index.js';
+import { LossComputer, type LossResult } from '../../src/index.js';
 
 /** Where a loss has no ordinary answer: what it is, and that its gradients are what they must be. */
 

@@ -8,8 +8,8 @@ import {
   type KeepBestState,
   LoRAAdapter,
   LossComputer,
-} from '../src/index.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { mulberry32 } from '../support/golden.js';
 
 type Plain = { loraA: number[][]; loraB: number[][]; scaling: number };
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LossComputer, type Rows } from '../src/index.js';
-import { arbitraryRows } from './laws/gradients.js';
-import { expectClose } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+import { LossComputer, type Rows } from '../../src/index.js';
+import { arbitraryRows } from '../laws/gradients.js';
+import { expectClose } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 const cosine = (a: Rows[number], b: Rows[number]): number => LossComputer._cosineSimilarity(a, b);
 const mean = (values: readonly number[], weights: readonly number[]): number => {

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LossComputer } from '../src/index.js';
-import type { LossResult, Rows } from '../src/types.js';
-import { arbitraryRows, expectGradient } from './laws/gradients.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { float32, mulberry32, readGolden } from './support/golden.js';
+import { LossComputer } from '../../src/index.js';
+import type { LossResult, Rows } from '../../src/types.js';
+import { arbitraryRows, expectGradient } from '../laws/gradients.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { float32, mulberry32, readGolden } from '../support/golden.js';
 
 interface OriginalCase {
   method: keyof typeof LossComputer & string;

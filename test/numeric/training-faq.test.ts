@@ -9,8 +9,8 @@ import {
   NgramEmbedder,
   Retriever,
   splitPairs,
-} from '../src/index.js';
-import { faqPairs } from './support/made-up-pairs.js';
+} from '../../src/index.js';
+import { faqPairs } from '../support/made-up-pairs.js';
 
 const THROUGH = { anchors: 'query', positives: 'answer' };
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LossComputer, type LossResult, type Rows } from '../src/index.js';
-import { arbitraryRows } from './laws/gradients.js';
-import { expectClose } from './support/close.js';
+import { LossComputer, type LossResult, type Rows } from '../../src/index.js';
+import { arbitraryRows } from '../laws/gradients.js';
+import { expectClose } from '../support/close.js';
 
 /** `perRow` by plain loops; that of contrastive is held to them in contrastive-negatives. */
 

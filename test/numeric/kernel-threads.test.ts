@@ -12,13 +12,13 @@ import {
   Retriever,
   releaseKernelMemory,
   useKernelThreads,
-} from '../src/index.js';
-import { kernels } from '../src/kernels/index.js';
-import { type HelperData, SLOTS, startHelper } from '../src/kernels/simd/helper.js';
-import { compileKernels, KernelMemory, LostHelper } from '../src/kernels/simd/memory.js';
-import { KernelThreads } from '../src/kernels/simd/threads.js';
-import type { Rows } from '../src/types.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { kernels } from '../../src/kernels/index.js';
+import { type HelperData, SLOTS, startHelper } from '../../src/kernels/simd/helper.js';
+import { compileKernels, KernelMemory, LostHelper } from '../../src/kernels/simd/memory.js';
+import { KernelThreads } from '../../src/kernels/simd/threads.js';
+import type { Rows } from '../../src/types.js';
+import { mulberry32 } from '../support/golden.js';
 
 const onSimd = kernelBackend() === 'simd';
 const random = mulberry32(13);
@@ -287,7 +287,7 @@ describe.runIf(onSimd)('helper threads', () => {
 });
 
 describe.runIf(onSimd)('a process with helper threads', () => {
-  const library = JSON.stringify(new URL('../dist/index.js', import.meta.url).href);
+  const library = JSON.stringify(new URL('../../dist/index.js', import.meta.url).href);
   const train = `
     import { LossComputer, useKernelThreads } from ${library};
     useKernelThreads(3);
@@ -300,7 +300,7 @@ describe.runIf(onSimd)('a process with helper threads', () => {
   const run = (program: string, ...options: string[]): Promise<{ stdout: string; stderr: string }> =>
     promisify(execFile)(process.execPath, [...options, '--input-type=module', '--eval', program], {
       timeout: 20_000,
-      cwd: fileURLToPath(new URL('..', import.meta.url)),
+      cwd: fileURLToPath(new URL('../..', import.meta.url)),
     });
 
   it('exits by itself', async () => {

@@ -11,10 +11,10 @@ import {
   LoRAAdapter,
   LossComputer,
   type Rows,
-} from '../src/index.js';
-import { arbitraryRows, expectGradient } from './laws/gradients.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { arbitraryRows, expectGradient } from '../laws/gradients.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 type Plain = { loraA: number[][]; loraB: number[][]; scaling: number };
 

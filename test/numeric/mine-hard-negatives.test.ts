@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cosineSimilarity, type HardNegativeOptions, mineHardNegatives, Retriever, type Rows } from '../src/index.js';
-import { mulberry32 } from './support/golden.js';
+import {
+  cosineSimilarity,
+  type HardNegativeOptions,
+  mineHardNegatives,
+  Retriever,
+  type Rows,
+} from '../../src/index.js';
+import { mulberry32 } from '../support/golden.js';
 
 interface Corpus {
   queries: Float32Array[];

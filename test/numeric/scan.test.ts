@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { kernels } from '../src/kernels/index.js';
-import { SCAN_ERROR } from '../src/kernels/kernels.js';
-import { cosineOf, packRows, unitRows } from '../src/kernels/packed-rows.js';
-import { mulberry32 } from './support/golden.js';
+import { kernels } from '../../src/kernels/index.js';
+import { SCAN_ERROR } from '../../src/kernels/kernels.js';
+import { cosineOf, packRows, unitRows } from '../../src/kernels/packed-rows.js';
+import { mulberry32 } from '../support/golden.js';
 
 const random = mulberry32(12);
 const rowsOf = (count: number, width: number): Float32Array[] =>

@@ -2,10 +2,16 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ChainOptions, type ChainStats, type ChainStep, GradientCheckpointer, LoRAAdapter } from '../src/index.js';
-import { expectGradient } from './laws/gradients.js';
-import { leastPersistentCost, leastTotalCost } from './laws/schedules.js';
-import { readGolden } from './support/golden.js';
+import {
+  type ChainOptions,
+  type ChainStats,
+  type ChainStep,
+  GradientCheckpointer,
+  LoRAAdapter,
+} from '../../src/index.js';
+import { expectGradient } from '../laws/gradients.js';
+import { leastPersistentCost, leastTotalCost } from '../laws/schedules.js';
+import { readGolden } from '../support/golden.js';
 
 const STRATEGIES: ChainOptions[] = [
   { strategy: 'store-all' },

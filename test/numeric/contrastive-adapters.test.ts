@@ -9,11 +9,11 @@ import {
   LossComputer,
   type LossResult,
   type Rows,
-} from '../src/index.js';
-import { arbitraryRows, expectGradient } from './laws/gradients.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { arbitraryContrastive, bruteForce, type Contrastive, type Setting, settings } from './support/contrastive.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { arbitraryRows, expectGradient } from '../laws/gradients.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { arbitraryContrastive, bruteForce, type Contrastive, type Setting, settings } from '../support/contrastive.js';
+import { mulberry32 } from '../support/golden.js';
 
 /** A loss and its adapters in one call: what the calls one by one compose to. */
 

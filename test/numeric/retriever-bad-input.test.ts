@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cosineSimilarity, mineHardNegatives, Retriever } from '../src/index.js';
+import { cosineSimilarity, mineHardNegatives, Retriever } from '../../src/index.js';
 
 type Row = [message: string, kind: typeof TypeError | typeof RangeError, call: () => unknown];
 

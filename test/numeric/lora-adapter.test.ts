@@ -10,10 +10,10 @@ import {
   NgramEmbedder,
   type Rows,
   type SavedAdapter,
-} from '../src/index.js';
-import { arbitraryRows, expectGradient } from './laws/gradients.js';
-import { expectClose } from './support/close.js';
-import { withMathRandom } from './support/golden.js';
+} from '../../src/index.js';
+import { arbitraryRows, expectGradient } from '../laws/gradients.js';
+import { expectClose } from '../support/close.js';
+import { withMathRandom } from '../support/golden.js';
 
 const problem = fc
   .record({

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { BatchGenerator, LossComputer, type NegativeMining, type Vector } from '../src/index.js';
-import { Farthest } from './support/farthest.js';
-import { mulberry32, withMathRandom } from './support/golden.js';
+import { BatchGenerator, LossComputer, type NegativeMining, type Vector } from '../../src/index.js';
+import { Farthest } from '../support/farthest.js';
+import { mulberry32, withMathRandom } from '../support/golden.js';
 
 interface Row {
   input: string;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { EWCOptions, EWCState } from '../src/index.js';
+import type { EWCOptions, EWCState } from '../../src/index.js';
 import {
   type Adapter,
   type AdapterGradients,
@@ -8,10 +8,10 @@ import {
   EWCManager,
   LoRAAdapter,
   LossComputer,
-} from '../src/index.js';
-import { arbitraryRows, expectGradient } from './laws/gradients.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { float32, readGolden, withMathRandom } from './support/golden.js';
+} from '../../src/index.js';
+import { arbitraryRows, expectGradient } from '../laws/gradients.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { float32, readGolden, withMathRandom } from '../support/golden.js';
 
 interface PlainAdapter {
   loraA: number[][];

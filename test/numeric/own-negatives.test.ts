@@ -6,9 +6,9 @@ import {
   type EmbeddedExample,
   LossComputer,
   type TrainingExample,
-} from '../src/index.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 const random = mulberry32(5);
 const row = (): Float32Array => Float32Array.from({ length: 4 }, () => random() - 0.5);

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LossComputer, type LossResult, type Rows } from '../src/index.js';
-import { expectGradient } from './laws/gradients.js';
-import { expectClose, expectCloseToLargest } from './support/close.js';
-import { arbitraryContrastive, bruteForce, type Contrastive, settings, withCopies } from './support/contrastive.js';
-import { mulberry32 } from './support/golden.js';
+import { LossComputer, type LossResult, type Rows } from '../../src/index.js';
+import { expectGradient } from '../laws/gradients.js';
+import { expectClose, expectCloseToLargest } from '../support/close.js';
+import { arbitraryContrastive, bruteForce, type Contrastive, settings, withCopies } from '../support/contrastive.js';
+import { mulberry32 } from '../support/golden.js';
 
 /** What counts as a negative: every mode, with and without ids, against plain loops over all candidates. */
 

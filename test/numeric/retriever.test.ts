@@ -12,8 +12,8 @@ import {
   type SearchResult,
   useKernelBackend,
   type Vector,
-} from '../src/index.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { mulberry32 } from '../support/golden.js';
 
 const backend = kernelBackend();
 afterEach(() => useKernelBackend(backend));

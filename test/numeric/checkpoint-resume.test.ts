@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { loadCheckpoint, type Stateful, saveCheckpoint } from '../src/index.js';
+import { loadCheckpoint, type Stateful, saveCheckpoint } from '../../src/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'checkpoint-resume-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -15,7 +15,7 @@ interface Training {
   steps(parts: Record<string, Stateful>): Generator<number>;
 }
 
-const support = (name: string): string => fileURLToPath(new URL(`support/${name}`, import.meta.url));
+const support = (name: string): string => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
 const training = (await import(support('checkpointed-training.mjs'))) as Training;
 
 /** All states as one text. */

@@ -8,9 +8,9 @@ import {
   type LossResult,
   type Rows,
   useKernelBackend,
-} from '../src/index.js';
-import { expectClose } from './support/close.js';
-import { mulberry32 } from './support/golden.js';
+} from '../../src/index.js';
+import { expectClose } from '../support/close.js';
+import { mulberry32 } from '../support/golden.js';
 
 const random = mulberry32(3);
 const rows = (n: number, d: number, magnitude = 1): Float32Array[] =>

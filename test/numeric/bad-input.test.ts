@@ -13,7 +13,7 @@ import {
   readJsonl,
   SGD,
   sequence,
-} from '../src/index.js';
+} from '../../src/index.js';
 
 /** What is called, what it throws, and the words of the message. */
 type Row = [message: string, kind: typeof TypeError | typeof RangeError, call: () => unknown];
