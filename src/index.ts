@@ -1,7 +1,7 @@
 /**
  * Training utilities for LoRA adapters over text embeddings.
  *
- * @packageDocumentation
+ * @module API reference
  */
 
 import { BatchGenerator } from './batch-generator.js';
