@@ -1,9 +1,8 @@
 import { areFinite } from '../kernels/finite.js';
-import type { Kernels, LoraContrastiveProblem, LoraContrastiveResult } from '../kernels/kernels.js';
+import type { Kernels, LoraContrastiveResult } from '../kernels/kernels.js';
 import type { Adapter, LossResult } from '../types.js';
-import type { Setup } from './contrastive.js';
-import { candidatesOf } from './negatives.js';
-import { averaged, lossesOf } from './reduction.js';
+import { problemOf, reverseOf, type Setup } from './contrastive-problem.js';
+import { averaged } from './reduction.js';
 import type { ContrastiveArgument } from './through.js';
 
 /**
@@ -14,10 +13,17 @@ export function fused(backend: Kernels, setup: Setup): LossResult | undefined {
   const { routes, wanted, options } = setup;
   const isOfRows = wanted.anchors || wanted.positives || wanted.negatives;
   if (routes.length === 0 || isOfRows || options.diagnostics) return undefined;
-  const problem = problemOf(setup);
+  const adapterOf = (part: ContrastiveArgument): Adapter | null =>
+    routes.find(({ parts }) => parts.includes(part))?.adapter ?? null;
+  const [ofAnchors, ofPositives] = [adapterOf('anchors'), adapterOf('positives')];
+  const { gradients = false, precision = 'float32' } = options;
+  const base = problemOf(setup, setup.given);
+  const problem = { ...base, query: ofAnchors, answer: ofPositives, gradients, precision };
   const forward = backend.loraContrastive(problem);
   if (!forward) return undefined;
-  const reversed = setup.symmetric ? reverseOf(setup, problem) : undefined;
+  const reversed = setup.symmetric
+    ? { ...reverseOf(base, setup.groups?.anchors ?? null), query: ofPositives, answer: ofAnchors, gradients, precision }
+    : undefined;
   const reverse = reversed && backend.loraContrastive(reversed);
   if (reversed && !reverse) return undefined;
 
@@ -28,45 +34,6 @@ export function fused(backend: Kernels, setup: Setup): LossResult | undefined {
   result.temperatureGradient = forward.gradients.temperature + (reverse?.gradients?.temperature ?? 0);
   result.adapterGradients = adapterGradients(backend, setup, forward, reverse);
   return result.adapterGradients && result;
-}
-
-function problemOf(setup: Setup): LoraContrastiveProblem {
-  const { given, groups, routes, negativeMode, temperature, symmetric, whole, options } = setup;
-  const adapterOf = (part: ContrastiveArgument): Adapter | null =>
-    routes.find(({ parts }) => parts.includes(part))?.adapter ?? null;
-  const { candidates, kind, own, groups: ofCandidates } = candidatesOf(given, given, negativeMode, groups);
-  return {
-    anchors: given.anchors,
-    positives: given.positives,
-    candidates,
-    kind,
-    own,
-    groups: ofCandidates,
-    temperature,
-    coefficients: symmetric ? whole.map(coefficient => coefficient / 2) : whole,
-    losses: lossesOf(options, given.anchors.length),
-    query: adapterOf('anchors'),
-    answer: adapterOf('positives'),
-    gradients: options.gradients ?? false,
-    precision: options.precision ?? 'float32',
-  };
-}
-
-/** Positives look for their anchors among those of the batch. */
-function reverseOf({ groups }: Setup, problem: LoraContrastiveProblem): LoraContrastiveProblem {
-  const { anchors, positives, losses, query, answer } = problem;
-  return {
-    ...problem,
-    anchors: positives,
-    positives: anchors,
-    candidates: anchors,
-    kind: 'batch',
-    own: null,
-    groups: groups && { anchors: groups.anchors, candidates: groups.anchors },
-    losses: losses && new Float64Array(losses.length),
-    query: answer,
-    answer: query,
-  };
 }
 
 /** The gradients by adapter; what one has of both sides and directions is added up. Undefined where one is not finite. */
