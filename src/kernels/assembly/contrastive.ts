@@ -1,6 +1,6 @@
 /** InfoNCE, a block of anchors at a time; src/kernels/simd/contrastive.ts puts the steps together. */
 
-import { addWide, expNonPositive, maxLane, scaleWide, sumLanes, sumWide } from './math';
+import { addWide, dot, expNonPositive, maxLane, scaleWide, sumWide } from './math';
 
 /** Stands for "no candidate": below every cosine, and finite, so that 0 times it is 0. */
 export const MASKED: f32 = -1e30;
@@ -225,15 +225,7 @@ export function ownCosines(
   for (let i = 0; i < rows; i++, a += stride, cosines += cosineStride) {
     const aNorm = load<f64>(aNorms + (<usize>i << 3));
     for (let j = 0; j < owned; j++, b += stride, bNorms += 8) {
-      let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
-      for (let k: usize = 0; k < end; k += 64) {
-        const x = a + k, y = b + k;
-        sum0 = f32x4.add(sum0, f32x4.mul(v128.load(x), v128.load(y)));
-        sum1 = f32x4.add(sum1, f32x4.mul(v128.load(x, 16), v128.load(y, 16)));
-        sum2 = f32x4.add(sum2, f32x4.mul(v128.load(x, 32), v128.load(y, 32)));
-        sum3 = f32x4.add(sum3, f32x4.mul(v128.load(x, 48), v128.load(y, 48)));
-      }
-      const sum = sumLanes(f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3)));
+      const sum = dot(end, a, b);
       store<f32>(cosines + (<usize>j << 2), <f32>(sum * damping(aNorm * load<f64>(bNorms))));
     }
   }

@@ -8,7 +8,7 @@ import { gemm } from './gemm';
 import { cosines16, toInt16 } from './gemm16';
 import { layOut, Output, OUTPUT_BYTES, Problem, ranksOf, Scratch, Side } from './lora-problem';
 import { addColumnRadials, softmaxRows } from './lora-softmax';
-import { sumLanes, sumWide } from './math';
+import { dot, sumWide } from './math';
 import { normalizeRows, packPanels } from './rows';
 
 /** ε/(|a||b|) below which dividing by |a||b| + ε is, in float32, dividing by |a||b|. */
@@ -134,21 +134,8 @@ function compare16(p: Problem, s: Scratch, first: i32, rows: i32): void {
   cosines16(rows, p.columns, p.stride, s.unit16, row >> 1, p.panels16, s.cosines, tileRow);
   for (let i = 0; i < rows; i++) {
     const column = <usize>(p.firstOwn + first + i);
-    store<f32>(s.cosines + <usize>i * tileRow + (column << 2), dotOf(p.stride, s.unit + <usize>i * row, p.unit + column * row));
+    store<f32>(s.cosines + <usize>i * tileRow + (column << 2), <f32>dot(row, s.unit + <usize>i * row, p.unit + column * row));
   }
-}
-
-/** Dot product of two rows of a multiple of 16 floats. */
-function dotOf(width: i32, a: usize, b: usize): f32 {
-  let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
-  for (let k: usize = 0, end = <usize>width << 2; k < end; k += 64) {
-    const x = a + k, y = b + k;
-    sum0 = f32x4.add(sum0, f32x4.mul(v128.load(x), v128.load(y)));
-    sum1 = f32x4.add(sum1, f32x4.mul(v128.load(x, 16), v128.load(y, 16)));
-    sum2 = f32x4.add(sum2, f32x4.mul(v128.load(x, 32), v128.load(y, 32)));
-    sum3 = f32x4.add(sum3, f32x4.mul(v128.load(x, 48), v128.load(y, 48)));
-  }
-  return <f32>sumLanes(f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3)));
 }
 
 /** The block's share in the query adapter's gradients, except the products with `statistics`. */
@@ -212,8 +199,6 @@ export function loraSum(problem: usize, chunks: i32): f64 {
     const source = target + <usize>chunk * p.outputBytes;
     const others = changetype<Output>(source);
     sums.heat += others.heat;
-    sums.magnitude += others.magnitude;
-    sums.weights += others.weights;
     sums.smallestNorm = min(sums.smallestNorm, others.smallestNorm);
     for (let t = target + OUTPUT_BYTES, from = source + OUTPUT_BYTES; t < end; t += 16, from += 16) {
       v128.store(t, f32x4.add(v128.load(t), v128.load(from)));

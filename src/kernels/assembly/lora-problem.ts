@@ -74,10 +74,8 @@ export class Problem {
 /** The sums of a chunk; the gradients of A (rows of `ranks`) and of B of the query, then of the answer adapter follow it in float32. */
 @unmanaged
 export class Output {
-  /** Σ gradient · (cosine - own cosine), the sum of the terms' magnitudes, and that of the own gradients'. */
+  /** Σ gradient · (cosine - own cosine). */
   heat: f64;
-  magnitude: f64;
-  weights: f64;
   /** The smallest norm of an anchor but 0. */
   smallestNorm: f64;
 }

@@ -5,7 +5,6 @@ import { addWide, expNegative, expNonPositive, maxLane, sumWide } from './math';
 /** The sums over one row of weights. */
 let sum: f64 = 0;
 let heat: f64 = 0;
-let magnitude: f64 = 0;
 
 /**
  * From the cosines of a block to softmax weights relative to the highest, with minus the sum of the others in the place
@@ -36,13 +35,10 @@ export function softmaxRows(p: Problem, s: Scratch, output: Output, first: i32, 
     if (!p.isBackward) continue;
 
     const total = sum + expNegative((<f64>highest - <f64>own) / p.temperature);
-    const factor = load<f64>(p.coefficients + (<usize>row << 3)) / p.temperature;
-    const scale = factor / total;
+    const scale = load<f64>(p.coefficients + (<usize>row << 3)) / p.temperature / total;
     store<f32>(weights + place, <f32>-sum);
     store<f64>(s.scales + (<usize>i << 3), scale);
     output.heat += scale * heat;
-    output.magnitude += scale * magnitude;
-    output.weights += factor * (sum / total);
     let radial = heat;
     if (quotient > 0) {
       damp(p.columns, weights, p.norms32, quotient);
@@ -66,11 +62,11 @@ function highestOf(cosines: usize, bytes: usize, own: f32): f32 {
 /** Weights and their sums; sums in float32 over 64 columns at a time, then in float64. */
 function exponentiate(cosines: usize, weights: usize, bytes: usize, highest: f32, own: f32, inverse: f32): void {
   const shift = f32x4.splat(highest), own4 = f32x4.splat(own), scale = f32x4.splat(inverse);
-  let total = f64x2.splat(0), heats = total, magnitudes = total;
+  let total = f64x2.splat(0), heats = total;
   const end = cosines + bytes;
   for (let c = cosines, w = weights; c < end; ) {
     const stop = min(c + 256, end);
-    let sum4 = f32x4.splat(0), heat4 = sum4, magnitude4 = sum4;
+    let sum4 = f32x4.splat(0), heat4 = sum4;
     for (; c < stop; c += 32, w += 32) {
       const c0 = v128.load(c), c1 = v128.load(c, 16);
       const w0 = expNonPositive(f32x4.mul(f32x4.sub(c0, shift), scale));
@@ -80,15 +76,12 @@ function exponentiate(cosines: usize, weights: usize, bytes: usize, highest: f32
       sum4 = f32x4.add(sum4, f32x4.add(w0, w1));
       const h0 = f32x4.mul(w0, f32x4.sub(c0, own4)), h1 = f32x4.mul(w1, f32x4.sub(c1, own4));
       heat4 = f32x4.add(heat4, f32x4.add(h0, h1));
-      magnitude4 = f32x4.add(magnitude4, f32x4.add(f32x4.abs(h0), f32x4.abs(h1)));
     }
     total = addWide(total, sum4);
     heats = addWide(heats, heat4);
-    magnitudes = addWide(magnitudes, magnitude4);
   }
   sum = sumWide(total);
   heat = sumWide(heats);
-  magnitude = sumWide(magnitudes);
 }
 
 function dotRow(a: usize, b: usize, bytes: usize): f64 {

@@ -51,6 +51,20 @@ export function sumLanes(x: v128): f64 {
   return sumWide(addWide(f64x2.splat(0), x));
 }
 
+/** Dot product of two rows, a multiple of 64 bytes long. */
+@inline
+export function dot(bytes: usize, a: usize, b: usize): f64 {
+  let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
+  for (let k: usize = 0; k < bytes; k += 64) {
+    const x = a + k, y = b + k;
+    sum0 = f32x4.add(sum0, f32x4.mul(v128.load(x), v128.load(y)));
+    sum1 = f32x4.add(sum1, f32x4.mul(v128.load(x, 16), v128.load(y, 16)));
+    sum2 = f32x4.add(sum2, f32x4.mul(v128.load(x, 32), v128.load(y, 32)));
+    sum3 = f32x4.add(sum3, f32x4.mul(v128.load(x, 48), v128.load(y, 48)));
+  }
+  return sumLanes(f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3)));
+}
+
 @inline
 export function maxLane(x: v128): f32 {
   return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));

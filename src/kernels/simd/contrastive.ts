@@ -195,7 +195,7 @@ function lossOfBlock(
     const coefficient = coefficients[first + i]!;
     const ownShare = Math.exp(-gap);
     const total = others + ownShare;
-    const rowLoss = gap === 0 ? Math.log1p(others) : gap + Math.log(total);
+    const rowLoss = rowLossOf(gap, others, total);
     loss += coefficient * rowLoss;
     if (losses) losses[first + i] = rowLoss;
     if (!backward) continue;
@@ -204,6 +204,14 @@ function lossOfBlock(
     f32[backward.ownScales / 4 + i] = scale * (others / total);
   }
   return loss;
+}
+
+/**
+ * The loss of an anchor whose highest cosine exceeds its own by `gap · temperature`; `others` is the sum of the other
+ * candidates' weights, `total` that of all. Where the own cosine is the highest, as exact for small sums.
+ */
+export function rowLossOf(gap: number, others: number, total: number): number {
+  return gap === 0 ? Math.log1p(others) : gap + Math.log(total);
 }
 
 /** The smallest norm but 0: the gradient at a zero row is 0. */
@@ -230,7 +238,7 @@ const BOUND = 1e15;
  * Whether the error of the cosines shows in the temperature's gradient: where its terms all but cancel, or are differences
  * of nearly equal cosines. A few in a thousand problems at common temperatures.
  */
-export function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
+function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
   const ofSoftmax = magnitude > 2 * Math.abs(total) ? (magnitude * SOFTMAX_NOISE) / temperature : 0;
   return ofSoftmax + weights * COSINE_NOISE > HEAT_TOLERANCE * Math.abs(total);
 }

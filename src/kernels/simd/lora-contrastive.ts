@@ -1,7 +1,7 @@
 import type { Adapter } from '../../types.js';
 import type { LoraContrastiveProblem, LoraContrastiveResult } from '../kernels.js';
 import { asMatrix, commonWidth } from '../matrix.js';
-import { HIGHEST_TEMPERATURE, isBounded, LOWEST_TEMPERATURE } from './contrastive.js';
+import { HIGHEST_TEMPERATURE, isBounded, LOWEST_TEMPERATURE, rowLossOf } from './contrastive.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /**
@@ -57,7 +57,7 @@ interface Side extends Record<(typeof SIDE_FIELDS)[number], number> {
   adapter: Adapter;
 }
 /** `Output` as an array. */
-type Sums = [heat: number, magnitude: number, weights: number, smallestNorm: number];
+type Sums = [heat: number, smallestNorm: number];
 type Fields = Record<(typeof PROBLEM_FIELDS)[number], number>;
 
 /** Multiply-adds that threads share: those of several chunks. */
@@ -158,7 +158,7 @@ export function loraContrastive(
   if (!Number.isFinite(loss)) return undefined;
   const squares = memory.call.loraSum(block, chunks);
   const at = fields.outputs / 8;
-  const [total, , , smallestAnchor] = memory.f64.subarray(at, at + 4) as unknown as Sums;
+  const [heat, smallestAnchor] = memory.f64.subarray(at, at + 2) as unknown as Sums;
   // Where gradients of rows may be beyond float32, the calls one by one tell.
   if (!isBounded(problem, Math.min(smallestNorm, smallestAnchor))) return undefined;
   if (!isBackward) return { loss };
@@ -169,7 +169,7 @@ export function loraContrastive(
       query: query && readGradients(memory, query, stride, fields.outputs + OUTPUT_BYTES),
       answer:
         answer && readGradients(memory, answer, stride, fields.outputs + OUTPUT_BYTES + gradientBytes(query, stride)),
-      temperature: -total / temperature,
+      temperature: -heat / temperature,
     },
   };
 }
@@ -255,7 +255,7 @@ function lossOfChunk(
   for (let i = first, at = results / 8 + 3 * first; i < end; i++, at += 3) {
     const gap = (f64[at]! - f64[at + 2]!) / temperature;
     const others = f64[at + 1]!;
-    const rowLoss = gap === 0 ? Math.log1p(others) : gap + Math.log(others + Math.exp(-gap));
+    const rowLoss = rowLossOf(gap, others, others + Math.exp(-gap));
     loss += coefficients[i]! * rowLoss;
     if (losses) losses[i] = rowLoss;
   }

@@ -197,6 +197,11 @@ export class KernelMemory {
     if (!this.#helpers.run(task, own, meanwhile)) throw new LostHelper();
   }
 
+  /** Rows or columns of a product in one part, such that all threads have some: all of them on one thread. */
+  partOf(length: number): number {
+    return roundUp(this.threads > 1 ? length / (PARTS * this.threads) : length, UNIT);
+  }
+
   /** The kernel `gemm`, on all threads. A part is some rows or columns, so that each entry is computed as ever. */
   gemm(
     rows: number,
@@ -220,7 +225,7 @@ export class KernelMemory {
       return;
     }
     const length = Math.max(rows, columns);
-    const step = roundUp(length / (PARTS * this.threads), UNIT);
+    const step = this.partOf(length);
     const words = [rows, columns, inner, a, aRow, aStep, b, bStep, bPanel, c, cRow, accumulate];
     this.i32.set([...words, step, rows > columns ? 1 : 0], this.#product / 4);
     this.forEach('gemmPart', Math.ceil(length / step), this.#product, 0, work, meanwhile);

@@ -4,8 +4,6 @@ import { type KernelMemory, roundUp } from './memory.js';
 
 /** Words of the parameter block of `cosines16Part`. */
 const WORDS = 9;
-/** Parts of a product per thread, so that none waits long for another. */
-const PARTS = 4;
 
 /** How queries meet a block of candidates: in float32 or in 16-bit integers. Rows and panels are in kernel memory. */
 export interface ScanProduct {
@@ -53,7 +51,7 @@ export function int16Product(memory: KernelMemory, queries: UnitRows, { width, p
       write(panels.subarray(first * width, (first + roundUp(count, PANEL)) * width), target),
     multiply: (rows, columns, left, right, cosines, cosineRow, meanwhile) => {
       const padded = roundUp(columns, PANEL);
-      const step = memory.threads > 1 ? roundUp(padded / (PARTS * memory.threads), PANEL) : padded;
+      const step = memory.partOf(padded);
       memory.i32.set([rows, padded, width, left, 2 * width, right, cosines, cosineRow, step], parameters / 4);
       memory.forEach('cosines16Part', Math.ceil(padded / step), parameters, 0, rows * padded * width, meanwhile);
     },
