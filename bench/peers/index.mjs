@@ -1,5 +1,5 @@
 // Whole training steps in other libraries and here, in turns, after their losses and weights were compared.
-// `node index.mjs loss` times the loss alone; `node index.mjs native` leaves out the libraries that take seconds a step.
+// `node index.mjs loss` times the loss alone; `node index.mjs native` skips the libraries that take seconds a step.
 
 import { cpus } from 'node:os';
 import { BATCHES, batchOf, differencesOf, expectSame, prepare, trainerOf, WAYS } from '../step.mjs';

@@ -1,14 +1,14 @@
 /**
  * Running counts over all calls, of what was done: a call that fails or is left has counted all that it finished,
- * whether or not it was handed out. A chunk counts from when its texts are embedded: then what it leaves out, and each
+ * whether or not it was handed out. A chunk counts from when its texts are embedded: then the examples it skips, and each
  * example as it is finished.
  */
 export interface PreprocessorStats {
   /** Examples taken. */
   processed: number;
-  /** Examples left out for their quality. */
+  /** Examples skipped for their quality. */
   filtered: number;
-  /** Examples left out as repeats; present with `deduplicate`. */
+  /** Examples skipped as repeats. Present with `deduplicate`. */
   duplicates?: number;
   /** Variations added. */
   augmented: number;

@@ -65,9 +65,9 @@ export interface DataPreprocessorOptions {
    */
   tokenizer?: Tokenizer;
   /**
-   * Whether an example with the input and output of an earlier one of the same call is left out; one that was left out
-   * for its quality is no earlier one. Variations are not compared. Takes about 100 bytes for each distinct pair, by
-   * whose SHA-256 they are told apart. Default false.
+   * Whether to skip an example with the input and output of an earlier one of the same call. An example that was skipped
+   * for its quality does not count as earlier. Variations are not compared. Pairs are compared by their SHA-256, which takes
+   * about 100 bytes per distinct pair. Default false.
    */
   deduplicate?: boolean;
   /** Most bytes the embedding cache holds; the least recently used leave. Default 256 MiB. */

@@ -13,7 +13,7 @@ import { checkSource } from './source.js';
 export class Run {
   readonly pace: Pace;
   readonly onProgress: ((progress: ProcessProgress) => void) | undefined;
-  /** The pairs so far, where repeats are left out. */
+  /** The pairs so far. Undefined where repeats are not skipped. */
   readonly seen: SeenPairs | undefined;
   /** Length of the rows of the caller's embedder in this call. */
   rowLength: number | undefined;

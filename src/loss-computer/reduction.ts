@@ -40,7 +40,7 @@ export function countsOf({ weights }: ReductionOptions, coefficients: Float64Arr
 /**
  * The factor of each row's loss in the reduced one; all 0 where no row counts.
  *
- * @param shareOf What a row counts in the mean beside its weight, or undefined for a row that is left out. Default: 1.
+ * @param shareOf What a row counts in the mean beside its weight, or undefined for a row that is skipped. Default: 1.
  */
 export function coefficientsOf(
   call: string,

@@ -1,10 +1,10 @@
 import { addWide, expNonPositive, maxLane, sumWide } from './math';
 
 /**
- * Of one row of logits, relative to the highest: how many equal it, the sum of exponentials of the others, and the sum
- * of all; then the highest and the lowest. Five float64s. The highest are left out of the sum of exponentials, beside
- * whose 1 float32 would lose the small ones. `width` is a multiple of 16; padding repeats the row's first logit
- * `padding` times, which is taken off here.
+ * Writes five float64s about one row of logits: how many equal the highest, the sum of exponentials of the others relative
+ * to the highest, the sum of all logits relative to the highest, the highest, and the lowest. The sum of exponentials
+ * excludes the highest, because float32 would lose the small ones beside its 1. `width` is a multiple of 16. The padding
+ * repeats the row's first logit `padding` times, and the results do not count it.
  */
 export function logitSums(width: i32, padding: i32, logits: usize, results: usize): void {
   const end = logits + (<usize>width << 2);
