@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 const setupFiles = ['test/support/properties.ts'];
 const testTimeout = 30_000;
 /** Tests of numbers, which hold on every kernel backend. */
-const numeric = ['test/numeric/*.test.ts'];
+const numeric = ['test/numeric/**/*.test.ts'];
 
 export default defineConfig({
   test: {
@@ -17,7 +17,15 @@ export default defineConfig({
           setupFiles: [...setupFiles, 'test/support/backend.ts'],
         },
       })),
-      { test: { name: 'other', include: ['test/*.test.ts'], setupFiles, testTimeout } },
+      {
+        test: {
+          name: 'other',
+          include: ['test/**/*.test.ts'],
+          exclude: [...numeric, 'test/package/**'],
+          setupFiles,
+          testTimeout,
+        },
+      },
     ],
     coverage: {
       include: ['src/**/*.ts'],
