@@ -2,7 +2,7 @@ import { checkAdapters, describeAdapter } from '../internal/adapters.js';
 import { fingerprintOf } from '../internal/fingerprint.js';
 import { checkArray, checkFiniteRows, checkObject, describe, isVector, wrongType } from '../internal/validate.js';
 import type { Adapter, EmbeddedExample, Rows, Vector } from '../types.js';
-import type { ParameterRows } from './diagonal.js';
+import type { AdapterMemory } from './memory.js';
 
 /** What `EWCManager.export` may note beside what is remembered. */
 export interface ExportOptions {
@@ -31,7 +31,6 @@ export interface Provenance {
   weights: Record<string, string> | null;
 }
 
-const CALL = 'import';
 /** So many tell data apart, and cost nothing beside the Fisher. */
 const MOST_EXAMPLES = 16;
 
@@ -80,34 +79,35 @@ export function weightsOf(
 
 /** Checks a state against what the caller expects it to be of. */
 export function checkProvenance(
+  call: string,
   { adapters, examples }: ImportOptions,
   { embeddings, texts, weights }: Provenance,
-  optimalParams: ReadonlyMap<string, ParameterRows>,
+  memories: ReadonlyMap<string, AdapterMemory>,
 ): void {
   if (adapters !== undefined) {
-    const given = weightsOf(CALL, adapters, optimalParams);
-    for (const [name, optimal] of optimalParams) {
+    const given = weightsOf(call, adapters, memories);
+    for (const [name, { shown }] of memories) {
       for (const matrix of ['loraA', 'loraB'] as const) {
-        const [theirs, ours] = [optimal[matrix], adapters.get(name)![matrix]].map(shapeInWords);
+        const [theirs, ours] = [shown.optimal[matrix], adapters.get(name)![matrix]].map(shapeInWords);
         if (theirs === ours) continue;
         throw new RangeError(
-          `${CALL}: optimalParams.${name}.${matrix} is ${theirs}, ${describeAdapter(name)}.${matrix} is ${ours}`,
+          `${call}: optimalParams.${name}.${matrix} is ${theirs}, ${describeAdapter(name)}.${matrix} is ${ours}`,
         );
       }
       if (weights && weights[name] !== given[name])
         throw new RangeError(
-          `${CALL}: data is of other weights than ${describeAdapter(name)} has; it was exported beside another adapter, or at another time`,
+          `${call}: data is of other weights than ${describeAdapter(name)} has; it was exported beside another adapter, or at another time`,
         );
     }
   }
   if (examples === undefined) return;
-  checkArray(CALL, 'examples', examples);
+  checkArray(call, 'examples', examples);
   const given = fingerprintsOf(examples);
   if (texts !== null && given.texts !== null && texts !== given.texts)
-    throw new RangeError(`${CALL}: data is of other texts than examples; it is of another data set`);
+    throw new RangeError(`${call}: data is of other texts than examples; it is of another data set`);
   if (embeddings !== null && given.embeddings !== null && embeddings !== given.embeddings) {
     const cause = texts !== null && texts === given.texts ? 'of another embedder' : 'of another data set or embedder';
-    throw new RangeError(`${CALL}: data is of other embeddings than examples; it is ${cause}`);
+    throw new RangeError(`${call}: data is of other embeddings than examples; it is ${cause}`);
   }
 }
 
@@ -116,23 +116,23 @@ function shapeInWords(rows: Rows): string {
 }
 
 /** Reads what may come from anywhere; a state of the original's, or of an earlier version, tells nothing. */
-export function parseProvenance(provenance: unknown): Provenance {
+export function parseProvenance(call: string, provenance: unknown): Provenance {
   if (provenance === undefined || provenance === null) return { embeddings: null, texts: null, weights: null };
-  checkObject(CALL, 'provenance', provenance);
+  checkObject(call, 'provenance', provenance);
   const { weights } = provenance;
   if (weights !== null && weights !== undefined) {
-    checkObject(CALL, 'provenance.weights', weights);
-    for (const [name, value] of Object.entries(weights)) checkText(`provenance.weights.${name}`, value);
+    checkObject(call, 'provenance.weights', weights);
+    for (const [name, value] of Object.entries(weights)) checkText(call, `provenance.weights.${name}`, value);
   }
   return {
-    embeddings: checkText('provenance.embeddings', provenance['embeddings']),
-    texts: checkText('provenance.texts', provenance['texts']),
+    embeddings: checkText(call, 'provenance.embeddings', provenance['embeddings']),
+    texts: checkText(call, 'provenance.texts', provenance['texts']),
     weights: (weights as Record<string, string> | null | undefined) ?? null,
   };
 }
 
-function checkText(name: string, value: unknown): string | null {
+function checkText(call: string, name: string, value: unknown): string | null {
   if (value === undefined || value === null) return null;
-  if (typeof value !== 'string') throw wrongType(CALL, name, 'a string', value);
+  if (typeof value !== 'string') throw wrongType(call, name, 'a string', value);
   return value;
 }

@@ -6,7 +6,7 @@ export const SIDES = ['inputEmb', 'outputEmb'] as const;
 /** One side of a pair, as the inputs of an adapter. */
 export type Side = (typeof SIDES)[number];
 
-/** What each adapter of a task saw; no sides where the caller's `adapterGradients` decided. */
+/** What each adapter of a task saw. It has no sides where the caller's `adapterGradients` decided. */
 export type SidesSeen = ReadonlyMap<string, readonly Side[]>;
 
 /** An adapter and the sides of the pairs that it sees. */
