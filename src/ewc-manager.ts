@@ -49,17 +49,21 @@ import {
 import type { Adapter, AdapterGradients, EmbeddedExample, Stateful } from './types.js';
 
 /**
- * Elastic weight consolidation (Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks"):
- * after a task, remembers the adapters' parameters θ* and how much the task's loss depends on each (the diagonal Fisher
- * F); while later tasks are learned, penalises `λ/2 · Σ F (θ - θ*)²`, or with `penalty: 'function'` the change of the
- * outputs.
+ * Elastic weight consolidation (Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks").
  *
- * The default, `new EWCManager()` with `computeFisher(adapters, data)`, is the original's: its Fisher is of the mean
- * squared error between adapted inputs and outputs, and is good for training with that loss. It is not for training with
- * `LossComputer.contrastive` or another loss of your own: what it then holds in place is not what the loss depends on,
- * and nothing measurable is kept. Use `new EWCManager({ penalty: 'function' })` instead, which keeps the outputs for the
- * inputs of earlier tasks whatever the loss, or pass gradients of your loss, `computeFisher(adapters, data, { gradients })`
- * or `{ adapterGradients }`. Both choose a `lambda` that fits, unless you name one.
+ * After a task it remembers the adapters' parameters θ* and how much the task's loss depends on each: the diagonal
+ * Fisher F. While later tasks are learned, it penalises `λ/2 · Σ F (θ - θ*)²`. With `penalty: 'function'` it penalises the
+ * change of the outputs instead.
+ *
+ * The default, `new EWCManager()` with `computeFisher(adapters, data)`, is the original's. Its Fisher is that of the mean
+ * squared error between adapted inputs and outputs, so it suits training with that loss. It does not suit training with
+ * `LossComputer.contrastive` or a loss of your own: it then protects parameters that the loss does not depend on, and
+ * keeps nothing measurable. For these losses there are two ways:
+ *
+ * - `new EWCManager({ penalty: 'function' })` keeps the outputs for the inputs of earlier tasks, whatever the loss.
+ * - `computeFisher(adapters, data, { gradients })` or `{ adapterGradients }` takes gradients of your loss.
+ *
+ * Both choose a `lambda` that fits, unless you name one.
  *
  * Subclasses may override `_computeGradients` and `_sampleData`.
  *

@@ -4,34 +4,44 @@ import { checkArray, checkFiniteRows, checkObject, describe, isVector, wrongType
 import type { Adapter, EmbeddedExample, Rows, Vector } from '../types.js';
 import type { AdapterMemory } from './memory.js';
 
-/** What `EWCManager.export` may note beside what is remembered. */
+/** Options of `EWCManager.export`. */
 export interface ExportOptions {
-  /** The adapters as they are now, by name: their fingerprints are noted, for `import` to compare. */
+  /**
+   * The adapters as they are now, by name. The state gets fingerprints of their weights, which `import` compares.
+   *
+   * @default no fingerprints of weights
+   */
   adapters?: ReadonlyMap<string, Adapter>;
 }
 
-/** What `EWCManager.import` is to find the state of. */
+/** Options of `EWCManager.import`: what the state must belong to. */
 export interface ImportOptions {
   /**
-   * The adapters that the state is used with, by name. All that are remembered must be there and of the remembered shape;
-   * where the state was exported with `adapters`, with the same weights (in float32).
+   * The adapters that the state is used with, by name. All remembered adapters must be among them, in the remembered
+   * shape. If the state was exported with `adapters`, they must have the same weights (in float32).
+   *
+   * @default not compared
    */
   adapters?: ReadonlyMap<string, Adapter>;
-  /** The latest task's examples, all of them in their order: texts and embeddings must be those that were learned. */
+  /**
+   * The latest task's examples, all of them in their order. Texts and embeddings must be those that were learned.
+   *
+   * @default not compared
+   */
   examples?: readonly EmbeddedExample[];
 }
 
-/** Where a state comes from, as fingerprints; null where it is not known. */
+/** Fingerprints of what a state comes from. Null stands for unknown. */
 export interface Provenance {
-  /** Of the latest task's embeddings, those of up to 16 examples spread over all. */
+  /** Of the latest task's embeddings: up to 16 examples, spread over all. */
   embeddings: string | null;
-  /** Of the texts of the same examples, where they have some. */
+  /** Of the texts of the same examples. Null where they have none. */
   texts: string | null;
   /** Of the adapters' weights when the state was exported, by adapter. */
   weights: Record<string, string> | null;
 }
 
-/** So many tell data apart, and cost nothing beside the Fisher. */
+/** Enough to tell data apart, in a small part of the Fisher's time. */
 const MOST_EXAMPLES = 16;
 
 /** The fingerprints of a task's examples. */
@@ -77,7 +87,7 @@ export function weightsOf(
   );
 }
 
-/** Checks a state against what the caller expects it to be of. */
+/** Checks that a state belongs to the adapters and examples that the caller names. */
 export function checkProvenance(
   call: string,
   { adapters, examples }: ImportOptions,
@@ -96,7 +106,7 @@ export function checkProvenance(
       }
       if (weights && weights[name] !== given[name])
         throw new RangeError(
-          `${call}: data is of other weights than ${describeAdapter(name)} has; it was exported beside another adapter, or at another time`,
+          `${call}: the state was exported with other weights than ${describeAdapter(name)} has: with another adapter, or at another time`,
         );
     }
   }
@@ -104,10 +114,12 @@ export function checkProvenance(
   checkArray(call, 'examples', examples);
   const given = fingerprintsOf(examples);
   if (texts !== null && given.texts !== null && texts !== given.texts)
-    throw new RangeError(`${call}: data is of other texts than examples; it is of another data set`);
+    throw new RangeError(
+      `${call}: the state was learned from other texts than those of examples: from another data set`,
+    );
   if (embeddings !== null && given.embeddings !== null && embeddings !== given.embeddings) {
-    const cause = texts !== null && texts === given.texts ? 'of another embedder' : 'of another data set or embedder';
-    throw new RangeError(`${call}: data is of other embeddings than examples; it is ${cause}`);
+    const cause = texts !== null && texts === given.texts ? 'another embedder' : 'another data set or embedder';
+    throw new RangeError(`${call}: the state was learned from other embeddings than those of examples: from ${cause}`);
   }
 }
 
@@ -115,7 +127,7 @@ function shapeInWords(rows: Rows): string {
   return `${rows.length} × ${rows[0]!.length}`;
 }
 
-/** Reads what may come from anywhere; a state of the original's, or of an earlier version, tells nothing. */
+/** Reads fingerprints that may come from anywhere. A state of the original's, or of an earlier version, has none. */
 export function parseProvenance(call: string, provenance: unknown): Provenance {
   if (provenance === undefined || provenance === null) return { embeddings: null, texts: null, weights: null };
   checkObject(call, 'provenance', provenance);

@@ -36,8 +36,8 @@ export interface EWCState {
   /** Constants of the diagonal penalty by adapter, where they are not 0. */
   constants: Record<string, number>;
   /**
-   * Which sides of the pairs each adapter saw of the latest task: none where `adapterGradients` decided; null where it is
-   * not known.
+   * Which sides of the pairs each adapter saw of the latest task. The list is empty if `adapterGradients` decided. Null
+   * stands for unknown.
    */
   sides: Record<string, Side[]> | null;
   /** Fingerprints of what the state comes from. */
