@@ -5,10 +5,17 @@ const testTimeout = 30_000;
 /** Tests of numbers, which hold on every kernel backend. */
 const numeric = ['test/numeric/**/*.test.ts'];
 
+/** `#platform` is the source, as tsconfig.json has it. */
+const conditions = ['microlora-source', 'node'];
+const resolve = { conditions };
+const ssr = { resolve };
+
 export default defineConfig({
   test: {
     projects: [
       ...['simd', 'scalar'].map(backend => ({
+        resolve,
+        ssr,
         test: {
           name: backend,
           include: numeric,
@@ -18,6 +25,8 @@ export default defineConfig({
         },
       })),
       {
+        resolve,
+        ssr,
         test: {
           name: 'other',
           include: ['test/**/*.test.ts'],

@@ -1,6 +1,6 @@
+import { readWhole, toPath, writeWhole } from '#platform';
 import { pack, unpack } from './checkpoint/packing.js';
-import { pathOf, readWhole, writeWhole } from './checkpoint/whole-file.js';
-import { checkFunction, checkObject, describe } from './internal/validate.js';
+import { checkFunction, checkObject, describe, wrongType } from './internal/validate.js';
 import { encode, MOST_TENSORS } from './tensors/safetensors.js';
 import { readTensorsFor } from './tensors.js';
 import type { Stateful } from './types.js';
@@ -80,6 +80,12 @@ export function loadCheckpoint(path: string | URL, parts: Readonly<Record<string
   const rest = lost ? `; part ${describe(lost.name)} refuses what it had before: ${messageOf(lost.error)}` : '';
   const Refusal = refusal.error instanceof TypeError ? TypeError : RangeError;
   throw new Refusal(`${call}: ${reason}${rest}`, { cause: refusal.error });
+}
+
+function pathOf(call: string, path: unknown): string {
+  if (typeof path !== 'string' && !(path instanceof URL)) throw wrongType(call, 'path', 'a path', path);
+  if (path === '') throw new RangeError(`${call}: path is empty`);
+  return toPath(call, path);
 }
 
 interface Refusal {

@@ -1,4 +1,4 @@
-import { crypto } from '../internal/crypto.js';
+import { sha256 } from '#platform';
 import { jsonOf, shortened } from '../internal/json.js';
 import { optionNames } from '../internal/option-names.js';
 import { checkArray, checkCount, checkNumber, checkObject, inWords } from '../internal/validate.js';
@@ -42,7 +42,7 @@ export function configFingerprint(config: FingerprintConfig): Record<string, unk
   const { sampleWeights, shard, negativeMining, duplicatesBy, ...rest } = config;
   // A script may keep other values in the configuration. They may be of any kind, or hold themselves.
   const others = Object.fromEntries(Object.entries(rest).filter(([name]) => isOption(name)));
-  const weights = sampleWeights && crypto().createHash('sha256').update(Float64Array.from(sampleWeights)).digest('hex');
+  const weights = sampleWeights && hexOf(sha256(new Uint8Array(Float64Array.from(sampleWeights).buffer)));
   const parts = {
     ...others,
     noDuplicates: Boolean(others['noDuplicates']),
@@ -158,4 +158,8 @@ function checkWhole(name: string, value: unknown): number {
 function countsIn(name: string, values: unknown, max: number): number[] {
   checkArray(CALL, name, values);
   return values.map((value, i) => checkNumber(CALL, `${name}[${i}]`, value, { integer: true, min: 0, max }));
+}
+
+function hexOf(characters: string): string {
+  return Array.from(characters, character => character.charCodeAt(0).toString(16).padStart(2, '0')).join('');
 }

@@ -1,4 +1,4 @@
-import { crypto } from '../internal/crypto.js';
+import { sha256 } from '#platform';
 import type { Float32Row } from '../types.js';
 
 const HASH_BYTES = 32;
@@ -36,10 +36,4 @@ export function hashEmbedding(text: string, dim: number, normalize: boolean): Fl
   }
   for (let known = head + period; known < dim; known += known - head) embedding.copyWithin(known, head, known);
   return embedding.slice();
-}
-
-/** As a string of bytes, which takes a third of the time of a Buffer; `crypto.hash` needs Node 20.12. */
-function sha256(text: string): string {
-  const { hash, createHash } = crypto();
-  return hash ? hash('sha256', text, 'binary') : createHash('sha256').update(text).digest('binary');
 }

@@ -1,4 +1,4 @@
-import { crypto } from '../internal/crypto.js';
+import { sha256 } from '#platform';
 import type { TrainingExample } from '../types.js';
 
 /** Tells whether an (input, output) pair came before, by SHA-256: 32 characters a pair, however long its texts are. */
@@ -9,10 +9,12 @@ export class SeenPairs {
   add({ input, output }: TrainingExample): boolean {
     const before = this.#digests.size;
     // As UTF-16, as all lone surrogates are the same in UTF-8.
-    const digest = crypto()
-      .createHash('sha256')
-      .update(`${input.length}:${input}${output}`, 'utf16le')
-      .digest('binary');
-    return this.#digests.add(digest).size > before;
+    return this.#digests.add(sha256(codeUnitsOf(`${input.length}:${input}${output}`))).size > before;
   }
+}
+
+function codeUnitsOf(text: string): Uint8Array {
+  const units = new Uint16Array(text.length);
+  for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
+  return new Uint8Array(units.buffer);
 }

@@ -1,4 +1,4 @@
-import { types } from 'node:util';
+import { types } from '#platform';
 
 /** The method of all typed arrays. The one of `Buffer` gives a view. */
 const { slice } = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;

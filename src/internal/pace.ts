@@ -1,5 +1,4 @@
-// Imported, so that a caller's fake timers do not hold a call up.
-import { setImmediate } from 'node:timers';
+import { nextTurn } from '#platform';
 
 /** Milliseconds of work between two turns of the event loop. */
 const SLICE = 10;
@@ -29,7 +28,7 @@ export class Pace {
 
   /** Gives way to whatever waits in the event loop, an abort for one. */
   async pause(): Promise<void> {
-    await new Promise(resolve => setImmediate(resolve));
+    await nextTurn();
     this.#since = performance.now();
     this.throwIfAborted();
   }

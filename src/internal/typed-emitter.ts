@@ -1,4 +1,4 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter } from '#platform';
 
 /** Event names and the arguments of their listeners. */
 type EventMap = Record<string, unknown[]>;

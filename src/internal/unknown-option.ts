@@ -1,3 +1,4 @@
+import { warn } from '#platform';
 import { isLenient, type OptionsOwner, optionNames } from './option-names.js';
 
 /** Names that were warned of. A loop does not warn of them again. */
@@ -18,10 +19,10 @@ export function unknownOption(owner: OptionsOwner, call: string, label: string, 
   const message = `${call}: ${label === 'options' ? '' : `${label} has the `}unknown option ${shown(name)}; ${advice}`;
   if (!isLenient(owner)) throw new TypeError(message);
   const key = `${owner}.${name}`;
-  if (warned.has(key) || typeof process === 'undefined' || typeof process.emitWarning !== 'function') return;
+  if (warned.has(key)) return;
   warned.add(key);
   const sentence = /[.?]$/.test(message) ? message : `${message}.`;
-  process.emitWarning(`${sentence} It has no effect here.`, 'UnknownOptionWarning');
+  warn(`${sentence} It has no effect here.`, 'UnknownOptionWarning');
 }
 
 function shown(name: string): string {

@@ -1,4 +1,5 @@
-import { pipeline, Readable } from 'node:stream';
+import { DamagedGzip, gunzip } from '#platform';
+import { joinBytes } from '../internal/bytes.js';
 import { seemsToBe } from '../internal/seems.js';
 
 /** What a stream gives: bytes or text. */
@@ -46,7 +47,7 @@ async function startOf(chunks: Chunks): Promise<Chunk[]> {
 /** The stream's first bytes, and the stream whole. */
 async function peeked(chunks: Chunks): Promise<{ head: Uint8Array; whole: Chunks }> {
   const start = await startOf(chunks);
-  const head = Buffer.concat(start.filter(chunk => chunk instanceof Uint8Array));
+  const head = joinBytes(start.filter(chunk => chunk instanceof Uint8Array));
   return { head, whole: joined(start, chunks) };
 }
 
@@ -67,16 +68,12 @@ async function* joined(start: readonly Chunk[], rest: Chunks): Chunks {
 
 /** The bytes of gzip. Where they are UTF-16, gzip again or another format, the error says so. */
 async function* gunzipped(packed: Chunks, label: string): Chunks {
-  const { createGunzip } = await import('node:zlib');
   try {
-    // Errors of the source come out of the last stream, where they are thrown.
-    const chunks: Chunks = pipeline(Readable.from(packed), createGunzip(), () => {})[Symbol.asyncIterator]() as Chunks;
-    const { head, whole } = await peeked(chunks);
+    const { head, whole } = await peeked(gunzip(packed as AsyncIterable<Uint8Array>));
     const seems = isGzip(head) ? 'gzip inside gzip; decompress it once' : seemsToBe(head);
     yield* linesOnly(whole, seems, label);
   } catch (cause) {
-    // The codes of zlib: a file that is cut off, or damaged.
-    if (!(cause instanceof Error && 'code' in cause && String(cause.code).startsWith('Z_'))) throw cause;
+    if (!(cause instanceof DamagedGzip)) throw cause;
     throw new RangeError(`readJsonl: source${label} is damaged gzip: ${cause.message}`, { cause });
   }
 }

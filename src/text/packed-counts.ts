@@ -1,3 +1,5 @@
+import { fromBase64, toBase64 } from '#platform';
+
 const MOST_VARINT_BYTES = 5;
 
 /**
@@ -13,7 +15,7 @@ export function packCounts(counts: Uint32Array): string {
     pushVarint(bytes, counts[i]!);
     next = i + 1;
   }
-  return Buffer.from(bytes).toString('base64');
+  return toBase64(Uint8Array.from(bytes));
 }
 
 /**
@@ -24,9 +26,9 @@ export function packCounts(counts: Uint32Array): string {
  * @returns Undefined when the text is none that {@link packCounts} makes of such counts.
  */
 export function unpackCounts(text: string, length: number, most: number): Uint32Array | undefined {
-  const bytes = Buffer.from(text, 'base64');
+  const bytes = fromBase64(text);
   // Also of a text with characters that are passed over, or with bits to spare.
-  if (bytes.toString('base64') !== text) return undefined;
+  if (toBase64(bytes) !== text) return undefined;
   const counts = new Uint32Array(length);
   let place = 0;
   const readVarint = (): number => {

@@ -1,5 +1,4 @@
-import Module from 'node:module';
-import type * as Threads from 'node:worker_threads';
+import { startWorker, whyNoWorkers } from '#platform';
 
 /**
  * Words of the control array. Those that different threads write lie on cache lines of their own.
@@ -74,48 +73,18 @@ if (typeof require === 'function') help(require('node:worker_threads').workerDat
 else onmessage = event => (help(event.data), close());
 `;
 
-/** What is used of a browser's workers: Node's types do not declare it. */
-interface WebWorker {
-  postMessage(message: unknown): void;
-  terminate(): void;
-}
-declare const Worker: (new (url: string) => WebWorker) | undefined;
-
 /** Why there can be no helper threads here, or undefined. */
 export function whyNoHelpers(): string | undefined {
   if (typeof SharedArrayBuffer === 'undefined')
     return 'SharedArrayBuffer is missing here; a page gets it when it is served with the headers of cross-origin isolation';
-  if (!isNode() && typeof Worker === 'undefined') return 'workers are missing here';
-  return undefined;
+  return whyNoWorkers();
 }
 
-/** Starts a helper, which does not keep the process alive; one that cannot start is one that never takes an index. */
+/** Starts a helper. If it cannot start, it is a helper that never takes an index. */
 export function startHelper(data: HelperData): Helper {
   try {
-    return isNode() ? startThread(data) : startWebWorker(data);
+    return startWorker(SOURCE, data);
   } catch {
     return { end: () => {} };
   }
-}
-
-function isNode(): boolean {
-  return typeof process === 'object' && typeof process.versions?.node === 'string';
-}
-
-function startThread(workerData: HelperData): Helper {
-  // As in src/internal/crypto.ts.
-  const { Worker } = Module.createRequire(process.execPath)('node:worker_threads') as typeof Threads;
-  // Without the options of the program: its loaders and hooks are not for these lines.
-  const worker = new Worker(SOURCE, { eval: true, workerData, execArgv: [], env: {} });
-  worker.on('error', () => {});
-  worker.unref();
-  return { end: () => void worker.terminate() };
-}
-
-function startWebWorker(data: HelperData): Helper {
-  const url = URL.createObjectURL(new Blob([SOURCE], { type: 'text/javascript' }));
-  const worker = new Worker!(url);
-  URL.revokeObjectURL(url);
-  worker.postMessage(data);
-  return { end: () => worker.terminate() };
 }

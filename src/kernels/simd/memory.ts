@@ -1,3 +1,4 @@
+import { fromBase64 } from '#platform';
 import type { Rows } from '../../types.js';
 import { bufferOf } from '../matrix.js';
 import { BINARY, MEMORY_FLAGS } from './binary.js';
@@ -269,7 +270,7 @@ export class KernelMemory {
  */
 export function compileKernels(isShared = false): object | undefined {
   if (typeof WebAssembly === 'undefined') return undefined;
-  const bytes = Buffer.from(BINARY, 'base64');
+  const bytes = fromBase64(BINARY);
   if (isShared) bytes[MEMORY_FLAGS] = SHARED_WITH_MAXIMUM;
   try {
     return new WebAssembly.Module(bytes);

@@ -13,15 +13,11 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { crypto } from '../internal/crypto.js';
-import { wrongType } from '../internal/validate.js';
+import { crypto } from './crypto.js';
 
-/** A path as `node:fs` takes it, checked. */
-export function pathOf(call: string, path: unknown): string {
-  if (path instanceof URL) return fileURLToPath(path);
-  if (typeof path !== 'string') throw wrongType(call, 'path', 'a path', path);
-  if (path === '') throw new RangeError(`${call}: path is empty`);
-  return path;
+/** A path as `node:fs` takes it. */
+export function toPath(_call: string, path: string | URL): string {
+  return path instanceof URL ? fileURLToPath(path) : path;
 }
 
 /** The bytes of a file. */
