@@ -27,6 +27,7 @@ export {
   kernelThreads,
   releaseKernelMemory,
   useKernelBackend,
+  useKernelModule,
   useKernelThreads,
 } from './kernel-backend.js';
 export { LoRAAdapter } from './lora-adapter.js';

@@ -1,5 +1,13 @@
-import { checkNumber, checkOneOf } from './internal/validate.js';
-import { chooseKernels, countThreads, kernels, releaseMemory, setThreads } from './kernels/index.js';
+import { checkNumber, checkObject, checkOneOf, wrongType } from './internal/validate.js';
+import {
+  checkModule,
+  chooseKernels,
+  countThreads,
+  kernels,
+  releaseMemory,
+  setThreads,
+  useModule,
+} from './kernels/index.js';
 import { whyNoHelpers } from './kernels/simd/helper.js';
 
 /** `'simd'`: WebAssembly SIMD. `'scalar'`: plain JavaScript. */
@@ -20,6 +28,24 @@ export function kernelBackend(): KernelBackend {
 export function useKernelBackend(backend: KernelBackend): void {
   checkOneOf('useKernelBackend', 'backend', backend, ['simd', 'scalar']);
   if (!chooseKernels(backend)) throw new Error("useKernelBackend: WebAssembly SIMD is missing here; use 'scalar'");
+}
+
+/**
+ * Lets the SIMD kernels compute with a module that is compiled already. It is needed where code may not be made at run
+ * time: in workerd, or in a page whose Content-Security-Policy lacks `'wasm-unsafe-eval'`. The module's file is
+ * `microlora-training-utils/kernels.wasm`. It belongs to this version of the package.
+ *
+ * @param module A `WebAssembly.Module` of that file.
+ * @throws TypeError for anything but a module; RangeError for another module; Error where there is no memory for it.
+ */
+export function useKernelModule(module: object): void {
+  const call = 'useKernelModule';
+  checkObject(call, 'module', module);
+  const found = checkModule(module);
+  if (found === 'no module') throw wrongType(call, 'module', 'a WebAssembly.Module', module);
+  if (found !== 'right')
+    throw new RangeError(`${call}: module is not the kernels.wasm of this version of microlora-training-utils`);
+  if (!useModule(module)) throw new Error(`${call}: there is no memory for the kernels`);
 }
 
 /** No machine that runs this has more cores to spare. */

@@ -1,15 +1,34 @@
+import { warn } from '#platform';
 import type { Kernels } from './kernels.js';
 import { scalarKernels } from './scalar/index.js';
-import { simdKernels } from './simd/index.js';
+import { setModule, simdKernels, whyNoSimd } from './simd/index.js';
 
 export { countThreads, releaseMemory, setThreads } from './simd/index.js';
+export { checkModule } from './simd/memory.js';
 
 let active: Kernels | undefined;
 
 /** The kernels of the active backend; SIMD where it is there, chosen at the first call. */
 export function kernels(): Kernels {
-  active ??= simdKernels() ?? scalarKernels;
+  active ??= simdKernels() ?? slowKernels();
   return active;
+}
+
+/** The scalar kernels, with a warning where WebAssembly is there but refused: a way round it may be open. */
+function slowKernels(): Kernels {
+  const reason = whyNoSimd();
+  if (reason !== undefined)
+    warn(
+      `WebAssembly SIMD cannot be compiled here (${reason}). Plain JavaScript computes, at a tenth of the speed or less. Where compiled modules are allowed, pass one to useKernelModule.`,
+      'SlowKernelsWarning',
+    );
+  return scalarKernels;
+}
+
+/** Makes the SIMD backend with a compiled module the active one; false where it gets no memory. */
+export function useModule(module: object): boolean {
+  setModule(module);
+  return chooseKernels('simd');
 }
 
 /** Makes a backend the active one; false where it is missing. */

@@ -23,6 +23,8 @@ const WORTH_SHARING = 2 ** 23;
 
 let compiled: object | undefined;
 let compiledForThreads: object | undefined;
+/** What the compiler said. */
+let refusal: string | undefined;
 let memory: KernelMemory | undefined;
 let sharedMemory: KernelMemory | undefined;
 /** The calling thread included. */
@@ -49,9 +51,24 @@ export function countThreads(): number {
   return threads;
 }
 
+/** Makes a compiled module the one that computes from the next call on. */
+export function setModule(module: object): void {
+  releaseMemory();
+  compiled = module;
+}
+
+/** Why there are no SIMD kernels although there is WebAssembly; undefined where there are, or where it is missing. */
+export function whyNoSimd(): string | undefined {
+  return refusal;
+}
+
 /** The SIMD backend, compiled at the first call, or undefined where WebAssembly SIMD or memory for it is missing. */
 export function simdKernels(): Kernels | undefined {
-  compiled ??= compileKernels();
+  try {
+    compiled ??= compileKernels();
+  } catch (error) {
+    refusal = error instanceof Error ? error.message : String(error);
+  }
   if (!compiled) return undefined;
   try {
     memory ??= new KernelMemory(compiled);
@@ -96,11 +113,12 @@ function inMemory<Args extends unknown[], Result>(
 
 function openShared(): KernelMemory | undefined {
   if (sharedMemory || !canShare) return sharedMemory;
-  compiledForThreads ??= compileKernels(true);
   try {
+    compiledForThreads ??= compileKernels(true);
     if (compiledForThreads) sharedMemory = new KernelMemory(compiledForThreads, threads);
   } catch (error) {
-    if (!(error instanceof OutOfKernelMemory)) throw error;
+    // It is not refused alone: the calling thread goes on by itself.
+    if (compiledForThreads && !(error instanceof OutOfKernelMemory)) throw error;
   }
   canShare = sharedMemory !== undefined;
   return sharedMemory;

@@ -1,7 +1,7 @@
 import { fromBase64 } from '#platform';
 import type { Rows } from '../../types.js';
 import { bufferOf } from '../matrix.js';
-import { BINARY, MEMORY_FLAGS } from './binary.js';
+import { BINARY, BUILD, MEMORY_FLAGS } from './binary.js';
 import { KernelThreads } from './threads.js';
 
 /** The functions of the module; see src/kernels/assembly for what they do. All arguments are numbers or pointers. */
@@ -45,7 +45,10 @@ type KernelFunctions = Record<
 /** What is used of `WebAssembly`: neither ES2022 nor Node's types declare it. */
 declare const WebAssembly:
   | {
-      Module: new (bytes: Uint8Array) => object;
+      Module: {
+        new (bytes: Uint8Array): object;
+        customSections(module: object, name: string): ArrayBuffer[];
+      };
       Instance: new (module: object, imports: object) => { exports: unknown };
       Memory: new (options: { initial: number; maximum: number; shared: boolean }) => WasmMemory;
     }
@@ -263,20 +266,24 @@ export class KernelMemory {
   }
 }
 
+/** Whether an object is a compiled module, and one of this version of the library. */
+export function checkModule(module: object): 'no module' | 'another version' | 'right' {
+  if (typeof WebAssembly === 'undefined' || !(module instanceof WebAssembly.Module)) return 'no module';
+  const [build] = WebAssembly.Module.customSections(module, 'build');
+  return build && new TextDecoder().decode(build) === BUILD ? 'right' : 'another version';
+}
+
 /**
- * Compiles the module, or returns undefined where WebAssembly or its SIMD is missing.
+ * Compiles the module. Undefined where WebAssembly is missing.
  *
  * @param isShared Whether for a memory that threads share.
+ * @throws WebAssembly's error where SIMD is missing, or code may not be made at run time.
  */
 export function compileKernels(isShared = false): object | undefined {
   if (typeof WebAssembly === 'undefined') return undefined;
   const bytes = fromBase64(BINARY);
   if (isShared) bytes[MEMORY_FLAGS] = SHARED_WITH_MAXIMUM;
-  try {
-    return new WebAssembly.Module(bytes);
-  } catch {
-    return undefined;
-  }
+  return new WebAssembly.Module(bytes);
 }
 
 /** Floats a row takes: a multiple of 16, and none of 1024 bytes, as rows that far apart compete for few cache lines. */
