@@ -39,14 +39,26 @@ const VERSION = '1';
  */
 export function saveCheckpoint(path: string | URL, parts: Readonly<Record<string, Stateful>>): void {
   const call = 'saveCheckpoint';
-  const file = pathOf(call, path);
+  writeWhole(call, pathOf(call, path), packed(call, parts));
+}
+
+/**
+ * The bytes of the file that {@link saveCheckpoint} writes, for runtimes without files.
+ *
+ * @throws TypeError or RangeError as {@link saveCheckpoint}.
+ */
+export function packCheckpoint(parts: Readonly<Record<string, Stateful>>): Uint8Array {
+  return packed('packCheckpoint', parts);
+}
+
+function packed(call: string, parts: Readonly<Record<string, Stateful>>): Uint8Array {
   checkParts(call, parts);
   const states = new Map(Object.entries(parts).map(([name, part]) => [name, part.stateDict()]));
   const { json, tensors, forms } = pack(call, states);
   if (tensors.size > MOST_TENSORS)
     throw new RangeError(`${call}: the states have ${tensors.size} matrices, at most ${MOST_TENSORS} are allowed`);
   const metadata = { format: FORMAT, version: VERSION, states: json, forms: JSON.stringify(forms) };
-  writeWhole(call, file, encode(call, tensors, metadata));
+  return encode(call, tensors, metadata);
 }
 
 /**
@@ -62,8 +74,22 @@ export function saveCheckpoint(path: string | URL, parts: Readonly<Record<string
 export function loadCheckpoint(path: string | URL, parts: Readonly<Record<string, Stateful>>): void {
   const call = 'loadCheckpoint';
   const file = pathOf(call, path);
+  load(call, parts, () => readWhole(call, file), file);
+}
+
+/**
+ * Loads the parts from the bytes of {@link packCheckpoint}, or of a file of {@link saveCheckpoint}. All of them take their
+ * states, or none.
+ *
+ * @throws TypeError or RangeError, with nothing changed, as {@link loadCheckpoint}.
+ */
+export function unpackCheckpoint(bytes: Uint8Array, parts: Readonly<Record<string, Stateful>>): void {
+  load('unpackCheckpoint', parts, () => bytes, 'bytes');
+}
+
+function load(call: string, parts: Readonly<Record<string, Stateful>>, read: () => Uint8Array, label: string): void {
   checkParts(call, parts);
-  const states = readStates(call, file);
+  const states = readStates(call, read(), label);
   const unknown = [...states.keys()].find(name => !Object.hasOwn(parts, name));
   if (unknown !== undefined)
     throw new RangeError(`${call}: the file has the part ${describe(unknown)}, which parts has not`);
@@ -116,13 +142,13 @@ function loadAll(parts: Readonly<Record<string, Stateful>>, states: ReadonlyMap<
   return undefined;
 }
 
-function readStates(call: string, file: string): Map<string, unknown> {
-  const { tensors, metadata } = readTensorsFor(call, readWhole(call, file));
+function readStates(call: string, bytes: Uint8Array, label: string): Map<string, unknown> {
+  const { tensors, metadata } = readTensorsFor(call, bytes);
   const { format, version, states, forms } = metadata;
   if (format !== FORMAT || states === undefined || forms === undefined)
-    throw new RangeError(`${call}: ${file} is a safetensors file, but not one that saveCheckpoint wrote`);
+    throw new RangeError(`${call}: ${label} is a safetensors file, but not one that saveCheckpoint wrote`);
   if (version !== VERSION)
-    throw new RangeError(`${call}: ${file} is of version ${describe(version)}, this library reads version ${VERSION}`);
+    throw new RangeError(`${call}: ${label} is of version ${describe(version)}, this library reads version ${VERSION}`);
   return unpack(call, states, parseForms(call, forms), tensors);
 }
 

@@ -17,7 +17,7 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 
 // What the port adds.
 
-export { loadCheckpoint, saveCheckpoint } from './checkpoint.js';
+export { loadCheckpoint, packCheckpoint, saveCheckpoint, unpackCheckpoint } from './checkpoint.js';
 export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
 export { readJsonl } from './jsonl.js';
@@ -83,7 +83,8 @@ export type {
 } from './gradient-checkpointer/options.js';
 export type { CheckpointerStats, MemoryEstimate } from './gradient-checkpointer.js';
 export type { RandomState } from './internal/random.js';
-export type { ReadJsonlOptions } from './jsonl.js';
+export type { WebSource, WebStream } from './jsonl/web-sources.js';
+export type { JsonlSource, ReadJsonlOptions } from './jsonl.js';
 export type { KeepBestOptions, KeepBestState } from './keep-best.js';
 export type { KernelBackend } from './kernel-backend.js';
 export type { Precision } from './kernels/kernels.js';

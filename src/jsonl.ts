@@ -1,6 +1,8 @@
-import { createReadStream } from 'node:fs';
+import { bytesOfFile } from '#platform';
+import { joinBytes } from './internal/bytes.js';
 import { checkOneOf, checkOptions, wrongType } from './internal/validate.js';
 import { unpacked } from './jsonl/unpacked.js';
+import { chunksOf, type WebSource, webStreamOf } from './jsonl/web-sources.js';
 import type { TrainingExample } from './types.js';
 
 export interface ReadJsonlOptions {
@@ -11,14 +13,22 @@ export interface ReadJsonlOptions {
   onError?: 'throw' | 'skip';
 }
 
+/** What `readJsonl` reads. A path is for runtimes that have files. */
+export type JsonlSource = string | URL | AsyncIterable<Uint8Array | string> | WebSource;
+
 const NEWLINE = 0x0a;
+const encoder = new TextEncoder();
 
 /**
  * Reads records from a JSON Lines file, one at a time, whatever its size. A byte-order mark, CRLF and blank lines are
  * allowed. What starts as gzip does is decompressed, whatever its name.
  *
  * @typeParam T The records' type; not checked here, `DataPreprocessor.process` checks its fields.
- * @param source A path; a stream of bytes or text such as `process.stdin`; or an interface of `node:readline`.
+ * @param source One of these. A path needs a runtime that has files.
+ *   - a path
+ *   - a stream of bytes or text: `process.stdin`, any async iterable, or a web `ReadableStream`
+ *   - a `Blob`, a `File` or a `Response`
+ *   - an interface of `node:readline`
  * @returns An async generator of the records. The file is closed when the loop over it ends, early too.
  * @throws TypeError at the call for a wrong argument; while reading, what the stream throws; for a line that is not
  *   UTF-8, not JSON or not an object a RangeError with the line's number; and for UTF-16, archives and other formats a
@@ -34,28 +44,39 @@ const NEWLINE = 0x0a;
  * ```
  */
 export function readJsonl<T extends object = TrainingExample>(
-  source: string | URL | AsyncIterable<Uint8Array | string>,
+  source: JsonlSource,
   options: ReadJsonlOptions = {},
 ): AsyncGenerator<T, void, undefined> {
   checkOptions('readJsonl', options);
   const onError = checkOneOf('readJsonl', 'onError', options.onError ?? 'throw', ['throw', 'skip']);
-  const isPath = typeof source === 'string' || source instanceof URL;
-  const isStream = typeof source === 'object' && source !== null && Symbol.asyncIterator in source;
-  if (!isPath && !isStream) throw wrongType('readJsonl', 'source', 'a path or a readable stream', source);
-  return records<T>(source, onError);
+  const { stream, label } = streamOf(source);
+  return records<T>(stream, label, onError);
+}
+
+type Chunks = AsyncIterable<Uint8Array | string>;
+
+/** The source as a stream that is opened when it is read, with its name for messages. */
+function streamOf(source: JsonlSource): { stream: () => Chunks; label: string } {
+  if (typeof source === 'string' || source instanceof URL)
+    return { stream: () => bytesOfFile('readJsonl', source), label: ` of ${String(source)}` };
+  if (typeof source === 'object' && source !== null) {
+    if (Symbol.asyncIterator in source) return { stream: () => source, label: '' };
+    const web = webStreamOf('readJsonl', source);
+    if (web) return { stream: () => chunksOf(web), label: '' };
+  }
+  throw wrongType('readJsonl', 'source', 'a path, a stream, a Blob or a Response', source);
 }
 
 async function* records<T>(
-  source: string | URL | AsyncIterable<Uint8Array | string>,
+  open: () => Chunks,
+  label: string,
   onError: 'throw' | 'skip',
 ): AsyncGenerator<T, void, undefined> {
-  const isPath = typeof source === 'string' || source instanceof URL;
-  const label = isPath ? ` of ${String(source)}` : '';
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let number = 0;
   let isAnyRead = false;
   let firstError: RangeError | undefined;
-  const stream = isPath ? createReadStream(source) : source;
+  const stream = open();
   for await (const line of isReadline(stream) ? encoded(stream) : linesOf(unpacked(stream, label))) {
     number++;
     let record: unknown;
@@ -66,7 +87,7 @@ async function* records<T>(
       if (typeof record !== 'object' || record === null || Array.isArray(record)) throw new TypeError('not an object');
     } catch (cause) {
       const message = `readJsonl: line ${number}${label}: ${(cause as Error).message}`;
-      const isArray = number === 1 && Buffer.from(line).toString().trimStart().startsWith('[');
+      const isArray = number === 1 && new TextDecoder().decode(line).trimStart().startsWith('[');
       const advice = isArray ? '; a file that is one JSON array is read with JSON.parse' : '';
       firstError ??= new RangeError(message + advice, { cause });
       if (onError === 'skip') continue;
@@ -84,7 +105,7 @@ function isReadline(source: object): source is AsyncIterable<string> {
 
 /** An interface of `node:readline` has cut its lines itself. */
 async function* encoded(lines: AsyncIterable<string>): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const line of lines) yield Buffer.from(line);
+  for await (const line of lines) yield encoder.encode(line);
 }
 
 /**
@@ -100,18 +121,18 @@ async function* linesOf(stream: AsyncIterable<Uint8Array | string>): AsyncGenera
     if (typeof bytes === 'string') {
       const text = half + bytes;
       half = /[\ud800-\udbff]$/.exec(text)?.[0] ?? '';
-      bytes = Buffer.from(half === '' ? text : text.slice(0, -1));
+      bytes = encoder.encode(half === '' ? text : text.slice(0, -1));
     }
     if (!(bytes instanceof Uint8Array)) throw wrongType('readJsonl', 'each chunk of source', 'bytes or text', chunk);
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
       parts.push(bytes.subarray(start, end));
-      yield parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+      yield joinBytes(parts);
       parts = [];
       start = end + 1;
     }
     if (start < bytes.length) parts.push(bytes.subarray(start));
   }
-  if (half !== '') parts.push(Buffer.from(half));
-  if (parts.length > 0) yield Buffer.concat(parts);
+  if (half !== '') parts.push(encoder.encode(half));
+  if (parts.length > 0) yield joinBytes(parts);
 }

@@ -20,10 +20,12 @@ import {
   LoRAAdapter,
   loadCheckpoint,
   NgramEmbedder,
+  packCheckpoint,
   readTensors,
   SGD,
   type Stateful,
   saveCheckpoint,
+  unpackCheckpoint,
   writeTensors,
 } from '../src/index.js';
 
@@ -394,4 +396,31 @@ it('makes no folder', () => {
   mkdirSync(join(folder, 'there'));
   saveCheckpoint(join(folder, 'there', 'x'), { box: new Box(1) });
   expect(readdirSync(join(folder, 'there'))).toEqual(['x']);
+});
+
+describe('packCheckpoint', () => {
+  it('gives the bytes of the file, and unpackCheckpoint loads them', () => {
+    const before = training(1);
+    before.step();
+    const { query, optimizer } = before;
+    saveCheckpoint(path, { query, optimizer });
+    const bytes = packCheckpoint({ query, optimizer });
+    expect(Buffer.compare(bytes, readFileSync(path))).toBe(0);
+    const after = training(2);
+    unpackCheckpoint(bytes, { query: after.query, optimizer: after.optimizer });
+    expect(after.query.stateDict()).toEqual(query.stateDict());
+    expect(after.optimizer.stateDict()).toEqual(optimizer.stateDict());
+  });
+
+  it('names the call and what is wrong', () => {
+    expect(() => packCheckpoint({})).toThrow('packCheckpoint: parts is empty');
+    const { query } = training(1);
+    expect(() => unpackCheckpoint(writeTensors({}), { query })).toThrow(
+      'unpackCheckpoint: bytes is a safetensors file, but not one that saveCheckpoint wrote',
+    );
+    expect(() => unpackCheckpoint(untyped('a'), { query })).toThrow(/^unpackCheckpoint: /);
+    expect(() => unpackCheckpoint(packCheckpoint({ query }), { answer: query })).toThrow(
+      'unpackCheckpoint: the file has the part "query", which parts has not',
+    );
+  });
 });

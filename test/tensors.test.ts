@@ -251,7 +251,7 @@ describe('writeTensors refuses', () => {
     ['tensors["a"].shape has 65 sizes, at most 64', RangeError, { a: { shape: Array(65).fill(1), data } }],
     ['tensors["a"].data must be a typed array of numbers, got an array of 2', TypeError, { a: { shape: [2], data: [1, 2] } }],
     ['tensors["a"].data must be a typed array of numbers, got a DataView', TypeError, { a: { shape: [2], data: new DataView(data.buffer) } }],
-    ['tensors["a"].data must be a typed array of numbers, got an Uint8ClampedArray', TypeError, { a: { shape: [1], data: new Uint8ClampedArray(1) } }],
+    ['tensors["a"].data must be a typed array of numbers, got a Uint8ClampedArray', TypeError, { a: { shape: [1], data: new Uint8ClampedArray(1) } }],
     ['the name of a tensor must be a string, got 1', TypeError, new Map([[1, { shape: [2], data }]])],
     ['the name of a tensor is __metadata__, which is reserved', RangeError, { __metadata__: { shape: [2], data } }],
     ['the name of a tensor is __proto__, which is reserved', RangeError, new Map([['__proto__', { shape: [2], data }]])],

@@ -24,7 +24,7 @@ describe('tokenizer', () => {
   const bad: [string, unknown][] = [
     ['tokenizer: of "abc": the result must be an array, got undefined', undefined],
     ['tokenizer: of "abc": the result must be an array, got a Promise', Promise.resolve([1])],
-    ['tokenizer: of "abc": the result must be an array, got an Uint32Array', Uint32Array.of(1)],
+    ['tokenizer: of "abc": the result must be an array, got a Uint32Array', Uint32Array.of(1)],
     ['tokenizer: of "abc": token 1 must be an integer of at least 0, got -1', [1, -1]],
     ['tokenizer: of "abc": token 0 must be an integer of at least 0, got 0.5', [0.5]],
     ['tokenizer: of "abc": token 0 must be an integer of at least 0, got "1"', ['1']],

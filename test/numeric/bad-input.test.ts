@@ -1023,7 +1023,7 @@ const lora = (values: object): Map<string, Adapter> => new Map([['query', untype
 
 const portable: Row[] = [
   [
-    'AdamW: adapters.get("query").loraA[1] must be a Float32Array, Float64Array or number[], got an Uint8Array',
+    'AdamW: adapters.get("query").loraA[1] must be a Float32Array, Float64Array or number[], got a Uint8Array',
     TypeError,
     () => new AdamW(lora({ loraA: [[1], Uint8Array.of(2)] })),
   ],

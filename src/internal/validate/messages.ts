@@ -23,5 +23,5 @@ export function describe(value: unknown): string {
   if (Array.isArray(value)) return `an array of ${value.length}`;
   const name = (Object.getPrototypeOf(value) as object | null)?.constructor?.name;
   if (!name || name === 'Object') return 'an object';
-  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
+  return `${/^(?!Uint)[AEIOU]/.test(name) ? 'an' : 'a'} ${name}`;
 }
