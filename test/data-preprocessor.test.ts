@@ -227,10 +227,12 @@ describe('the cache', () => {
 describe("embedder: 'ngram'", () => {
   it('is an unfitted NgramEmbedder of embeddingDim, of unit length in any case', async () => {
     const texts = ['Array.prototype.map', 'C++ == C#', '日本語', ''];
-    for (const dim of [undefined, 64]) {
-      const expected = new NgramEmbedder({ dim: dim ?? 384 }).embed(texts);
+    const widths: DataPreprocessorOptions[] = [{}, { embeddingDim: 64 }];
+    for (const width of widths) {
+      const { embeddingDim: dim = 384 } = width;
+      const expected = new NgramEmbedder({ dim }).embed(texts);
       for (const normalizeEmbeddings of [true, false]) {
-        const preprocessor = new DataPreprocessor({ embedder: 'ngram', embeddingDim: dim, normalizeEmbeddings });
+        const preprocessor = new DataPreprocessor({ embedder: 'ngram', ...width, normalizeEmbeddings });
         const processed = await preprocessor.process(texts.map(input => ({ input, output: 'x' })));
         expect(processed.map(each => each.inputEmb)).toEqual(expected);
         expect(texts.map(text => preprocessor._embed(text))).toEqual(expected);
