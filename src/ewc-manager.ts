@@ -88,12 +88,12 @@ export interface EWCStats {
   totalPenalties: number;
 }
 
-export type EWCEvents = {
+export interface EWCEvents {
   /** Before the Fisher is computed: how many examples were given. */
   'fisher:start': [{ samples: number }];
   /** After it is stored: how many adapters it covers. */
   'fisher:complete': [{ adapters: number }];
-};
+}
 
 /**
  * Elastic weight consolidation (Kirkpatrick et al. 2017, "Overcoming catastrophic forgetting in neural networks"):

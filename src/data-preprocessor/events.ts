@@ -26,9 +26,9 @@ export interface ProcessProgress {
   total: number | undefined;
 }
 
-export type DataPreprocessorEvents = {
+export interface DataPreprocessorEvents {
   /** After each chunk of a call, as `onProgress`. */
   'process:progress': [ProcessProgress];
   /** After each `process`, and each `stream` read to its end: how many rows it gave, and the running counts. */
   'process:complete': [{ total: number; stats: PreprocessorStats }];
-};
+}
