@@ -73,13 +73,13 @@ const strict = {
   crossEntropy: ['labelSmothing', 'labelSmoothing', options => LossComputer.crossEntropy(rows, [0, 1], options)],
   mse: ['perrow', 'perRow', options => LossComputer.mse(rows, rows, options)],
   cosineEmbedding: ['magin', 'margin', options => LossComputer.cosineEmbedding(rows, rows, null, options)],
-  computeFisher: [
+  'EWCManager.computeFisher': [
     'adapterGradient',
     'adapterGradients',
     options => new EWCManager().computeFisher(adapters, data, options),
   ],
-  export: ['adapter', 'adapters', options => new EWCManager().export(options)],
-  import: ['example', 'examples', options => new EWCManager().import(new EWCManager().export(), options)],
+  'EWCManager.export': ['adapter', 'adapters', options => new EWCManager().export(options)],
+  'EWCManager.import': ['example', 'examples', options => new EWCManager().import(new EWCManager().export(), options)],
   'GradientCheckpointer.chain': ['slot', 'slots', options => new GradientCheckpointer().chain([step], 1, options)],
   'LRSchedulers.polynomial': ['endLr', 'minLR', options => LRSchedulers.polynomial(1, 0, 1, options)],
   'LRSchedulers.warmupLinear': ['warmUpStep', 'warmupSteps', options => LRSchedulers.warmupLinear(1, 0, 1, options)],

@@ -63,9 +63,9 @@ interface OptionsOf {
   crossEntropy: CrossEntropyOptions;
   mse: MseOptions;
   cosineEmbedding: CosineEmbeddingOptions;
-  export: ExportOptions;
-  import: ImportOptions;
-  computeFisher: FisherOptions<unknown>;
+  'EWCManager.export': ExportOptions;
+  'EWCManager.import': ImportOptions;
+  'EWCManager.computeFisher': FisherOptions<unknown>;
   'GradientCheckpointer.chain': ChainOptions;
   'LRSchedulers.polynomial': PolynomialOptions;
   'LRSchedulers.warmupLinear': WarmupOptions;
@@ -182,9 +182,9 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
   },
   mse: REDUCTION,
   cosineEmbedding: { margin: ANY, diagnostics: FLAG, ...REDUCTION },
-  export: { adapters: ANY },
-  import: { adapters: ANY, examples: ANY },
-  computeFisher: { gradients: ANY, adapterGradients: ANY, through: ANY },
+  'EWCManager.export': { adapters: ANY },
+  'EWCManager.import': { adapters: ANY, examples: ANY },
+  'EWCManager.computeFisher': { gradients: ANY, adapterGradients: ANY, through: ANY },
   'GradientCheckpointer.chain': CHAIN,
   'LRSchedulers.polynomial': { power: ANY, minLR: ANY },
   'LRSchedulers.warmupLinear': WARMUP,

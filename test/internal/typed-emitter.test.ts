@@ -106,7 +106,7 @@ describe('arguments of events', () => {
   });
 });
 
-declare module '../../src/ewc-manager.js' {
+declare module '../../src/ewc-manager/options.js' {
   interface EWCEvents {
     saved: [path: string];
   }

@@ -1,6 +1,6 @@
 import type { Adapter, Rows } from '../../types.js';
 import { float64Matrix, isFloat32 } from '../matrix.js';
-import * as scalar from '../scalar/lora.js';
+import * as scalar from '../scalar/fisher.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /** Examples handled at a time, so that their rows stay in the L2 cache; a multiple of 4. */
