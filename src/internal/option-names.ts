@@ -80,8 +80,8 @@ interface OptionsOf {
   SGD: SGDOptions;
   KeepBest: KeepBestOptions;
   continualMetrics: ContinualMetricsOptions;
-  search: SearchOptions;
-  evaluate: EvaluateOptions;
+  'Retriever.search': SearchOptions;
+  'Retriever.evaluate': EvaluateOptions;
   mineHardNegatives: HardNegativeOptions;
   NgramEmbedder: NgramEmbedderOptions;
   splitPairs: SplitPairsOptions;
@@ -213,8 +213,8 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
   SGD: { ...SGD_OPTIONS, momentum: ANY },
   KeepBest: { mode: ANY, patience: ANY },
   continualMetrics: { higherIsBetter: FLAG, baseline: ANY },
-  search: { precision: ANY },
-  evaluate: { at: ANY, seed: ANY, precision: ANY },
+  'Retriever.search': { precision: ANY },
+  'Retriever.evaluate': { at: ANY, seed: ANY, precision: ANY },
   mineHardNegatives: {
     count: ANY,
     range: ANY,

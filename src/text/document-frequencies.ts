@@ -1,7 +1,7 @@
 import { logarithm } from './logarithm.js';
 
 /** Features are told apart by this many low bits of their hash. Counting takes 4 bytes for each, the result 2. */
-export const BUCKETS: number = 1 << 19;
+export const BUCKETS = 1 << 19;
 export const MOST_DOCUMENTS = 0xffffffff;
 
 const LEAST_RARITY = 1 / 4;

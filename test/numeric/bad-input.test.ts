@@ -1048,48 +1048,48 @@ const portable: Row[] = [
     () => new SGD(lora({ loraA: [Float32Array.of(1), Float32Array.of(Infinity)] })),
   ],
   [
-    'toSafetensors: adapters must be a Map by adapter name, got an object',
+    'LoRAAdapter.toSafetensors: adapters must be a Map by adapter name, got an object',
     TypeError,
     () => LoRAAdapter.toSafetensors(untyped({ query: adapter })),
   ],
-  ['toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
+  ['LoRAAdapter.toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
   [
-    'toSafetensors: the name of an adapter must be a string, got 3',
+    'LoRAAdapter.toSafetensors: the name of an adapter must be a string, got 3',
     TypeError,
     () => LoRAAdapter.toSafetensors(new Map([[untyped(3), adapter]])),
   ],
   [
-    'toSafetensors: the name "\ud800" has half of a surrogate pair',
+    'LoRAAdapter.toSafetensors: the name "\ud800" has half of a surrogate pair',
     RangeError,
     () => LoRAAdapter.toSafetensors(new Map([['\ud800', adapter]])),
   ],
   [
-    'toSafetensors: adapters.get("query").scaling must be a finite number, got undefined',
+    'LoRAAdapter.toSafetensors: adapters.get("query").scaling must be a finite number, got undefined',
     TypeError,
     () => LoRAAdapter.toSafetensors(lora({ scaling: undefined })),
   ],
   [
-    'toSafetensors: adapters.get("query").scaling times rank must be a finite number, got Infinity',
+    'LoRAAdapter.toSafetensors: adapters.get("query").scaling times rank must be a finite number, got Infinity',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraA: [[1, 1]], loraB: [[1], [1]], scaling: 1e308 })),
   ],
   [
-    'toSafetensors: adapters.get("query").loraA[1][0] must be finite, got NaN',
+    'LoRAAdapter.toSafetensors: adapters.get("query").loraA[1][0] must be finite, got NaN',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraA: [[1], [Number.NaN]] })),
   ],
   [
-    'toSafetensors: adapters.get("query").loraB[0][1] must be finite, got Infinity',
+    'LoRAAdapter.toSafetensors: adapters.get("query").loraB[0][1] must be finite, got Infinity',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraB: [[1, 1e39]] })),
   ],
   [
-    'fromSafetensors: bytes must be a Uint8Array, got an ArrayBuffer',
+    'LoRAAdapter.fromSafetensors: bytes must be a Uint8Array, got an ArrayBuffer',
     TypeError,
     () => LoRAAdapter.fromSafetensors(untyped(new ArrayBuffer(8))),
   ],
   [
-    'fromSafetensors: config must be an object, got null',
+    'LoRAAdapter.fromSafetensors: config must be an object, got null',
     TypeError,
     () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(null)),
   ],
@@ -1103,7 +1103,7 @@ const portable: Row[] = [
     ] as const
   ).map(
     ([message, config]): Row => [
-      `fromSafetensors: config.${message}`,
+      `LoRAAdapter.fromSafetensors: config.${message}`,
       TypeError,
       () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(config)),
     ],
