@@ -8,7 +8,9 @@
 import { pathToFileURL } from 'node:url';
 import { DataPreprocessor, LossComputer } from 'microlora-training-utils';
 
-/** Makes an embedder from a feature-extraction pipeline. A text's row is the mean over its tokens, scaled to length 1. */
+/**
+ * Makes an embedder from a feature-extraction pipeline. A text's row is the mean over its tokens, scaled to length 1.
+ */
 export function embedderFrom(extractor) {
   return async texts => {
     const tensor = await extractor(texts, { pooling: 'mean', normalize: true });

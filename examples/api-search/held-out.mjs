@@ -53,8 +53,8 @@ export function metricsOf({ recallAt, mrr, intervals }) {
 }
 
 /**
- * A few queries, evenly spread over the queries whose answer changed its rank in training. Where these are too few, they
- * are spread over all queries.
+ * A few queries, evenly spread over the queries whose answer changed its rank in training. Where these are too few,
+ * they are spread over all queries.
  */
 function choose({ untrained, trained }) {
   const all = Array.from(trained.ranks, (_, i) => i);

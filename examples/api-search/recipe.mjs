@@ -24,8 +24,8 @@ const VALIDATION = 0.1;
 const BATCH_SIZE = 128;
 const LEARNING_RATE = 3e-3;
 /**
- * Total weight decay over a training: rate × decay × steps. It is the same for all numbers of pairs and epochs (Wang and
- * Aitchison 2024, "How to set AdamW's weight decay as you scale model and dataset size").
+ * Total weight decay over a training: rate × decay × steps. It is the same for all numbers of pairs and epochs (Wang
+ * and Aitchison 2024, "How to set AdamW's weight decay as you scale model and dataset size").
  */
 const TOTAL_DECAY = 3;
 /** A shorter training decays like one with this many steps. Otherwise a single step could overshoot 0. */
@@ -76,7 +76,9 @@ export function newAdapters(dim, { rank, seed }) {
   ]);
 }
 
-/** A retriever over the answers, and the queries, both through the adapters. Without adapters, both are bare embeddings. */
+/**
+ * A retriever over the answers, and the queries, both through the adapters. Without adapters, both are bare embeddings.
+ */
 export function retrieverOf({ queries, answerRows }, adapters) {
   return {
     retriever: new Retriever(adapters ? adapters.get('answer').forward(answerRows) : answerRows),
@@ -91,8 +93,8 @@ export function evaluate(lookup, adapters) {
 }
 
 /**
- * Trains the adapters with InfoNCE, each answer against the other answers of its batch. The adapters end with the weights
- * that had the highest MRR on the validation pairs. These are the untrained weights if no epoch beat them.
+ * Trains the adapters with InfoNCE, each answer against the other answers of its batch. The adapters end with the
+ * weights that had the highest MRR on the validation pairs. These are the untrained weights if no epoch beat them.
  *
  * @param adapters The adapters of {@link newAdapters}, or adapters to train further.
  * @param task The task that {@link prepare} returned.

@@ -24,9 +24,9 @@ function textIndex(answers) {
 }
 
 /**
- * Metrics and intervals of rankings that do not come from a retriever. A made-up retriever evaluates them: its candidate
- * i stands for place i, because each row has a larger angle to the query than the one before. An answer that was not
- * found takes a place after all answers.
+ * Metrics and intervals of rankings that do not come from a retriever. A made-up retriever evaluates them: its
+ * candidate i stands for place i, because each row has a larger angle to the query than the one before. An answer that
+ * was not found takes a place after all answers.
  */
 function evaluateRankings(rankings, { relevant }, size) {
   const places = Array.from({ length: 2 * size }, (_, i) => {

