@@ -15,7 +15,7 @@ import {
   sequence,
 } from '../../src/index.js';
 
-/** What is called, what it throws, and the words of the message. */
+/** The words of the message, the type of the error, and the call that throws it. */
 type Row = [message: string, kind: typeof TypeError | typeof RangeError, call: () => unknown];
 
 const rows = [
@@ -36,7 +36,7 @@ const constant = { schedule: LRSchedulers.constant, steps: 1 };
 const step = { forward: (x: number) => x, backward: (_: number, gradY: number) => gradY };
 
 /** A call that breaks the static types, as plain JavaScript may. */
-// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+// biome-ignore lint/suspicious/noExplicitAny: the tests pass values that the types refuse
 const untyped = (value: unknown): any => value;
 
 const losses: Row[] = [
@@ -1123,7 +1123,7 @@ describe.each([
   });
 });
 
-describe('what is refused changes nothing', () => {
+describe('a refusal changes nothing', () => {
   const taught = (): EWCManager => {
     const manager = new EWCManager();
     manager.computeFisher(adapters, data);
@@ -1258,7 +1258,7 @@ describe('what is refused changes nothing', () => {
     expect(manager.stats.totalPenalties).toBe(0);
   });
 
-  it('of a backward that does not fit its forward', () => {
+  it('of gradients in backward that do not fit the forward', () => {
     const lora = LoRAAdapter.from(adapter);
     lora.forward(rows);
     expect(() => lora.backward(one)).toThrow('backward: gradRows has 1 row, the last forward has 2');
@@ -1266,7 +1266,7 @@ describe('what is refused changes nothing', () => {
     expect(lora.backward(rows).gradA).toHaveLength(2);
   });
 
-  it('of an optimizer whose Map has grown', () => {
+  it('of a step of an optimizer whose Map has grown', () => {
     const growing = new Map([['query', adapter]]);
     const optimizer = new AdamW(growing);
     growing.set('later', structuredClone(adapter));
@@ -1275,14 +1275,14 @@ describe('what is refused changes nothing', () => {
     );
   });
 
-  it('of an optimizer whose adapter was replaced', () => {
+  it('of a step of an optimizer whose adapter was replaced', () => {
     const replaced = new Map([['query', structuredClone(adapter)]]);
     const optimizer = new SGD(replaced);
     replaced.set('query', structuredClone(adapter));
     expect(() => optimizer.step(new Map([['query', grads]]))).toThrow('adapter "query" was added or replaced');
   });
 
-  it('of typed rows that are not in one buffer', () => {
+  it('of typed rows in several buffers', () => {
     const manager = taught();
     const loose = new Map([
       ['query', { loraA: [Float32Array.of(Number.NaN), Float32Array.of(1)], loraB: [[1, 2]], scaling: 1 }],
@@ -1293,14 +1293,14 @@ describe('what is refused changes nothing', () => {
     expect(() => manager.computeFisher(loose, data, { gradients: () => grads })).toThrow('loraA[0][0] must be finite');
   });
 
-  it('of gradients that overflow float32 though the loss does not', () => {
+  it('of gradients that overflow float32 where the loss does not', () => {
     expect(() => LossComputer.mse([[1e39]], [[0]], { gradients: true })).toThrow('mse: the result overflows');
     expect(() => LossComputer.contrastive(rows, rows, null, { temperature: 1e-310 })).toThrow(
       'temperature is too small',
     );
   });
 
-  it('of a generator whose batch size was spoiled afterwards', () => {
+  it('of a generator whose batch size became invalid later', () => {
     const generator = new BatchGenerator(data);
     generator.config.batchSize = 0;
     expect(() => generator.next()).toThrow('BatchGenerator.next: batchSize must be an integer of at least 1, got 0');
@@ -1375,7 +1375,7 @@ describe('process', () => {
     await expect(rows.next()).rejects.toThrow('stream: examples[0].input must be a string, got 3');
   });
 
-  it('holds an embedder function to a given embeddingDim', async () => {
+  it('refuses rows of an embedder function that do not have the given embeddingDim', async () => {
     const preprocessor = new DataPreprocessor({ embedder: texts => texts.map(() => [1, 2]), embeddingDim: 3 });
     await expect(preprocessor.process([{ input: 'a', output: 'b' }])).rejects.toThrow(
       'row 0 ("a") has 2 entries, expected 3',

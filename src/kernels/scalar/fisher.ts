@@ -6,8 +6,9 @@ import { sumOfSquares } from './parameters.js';
 /** Fisher values and sums of penalties, for both backends: they run once per task. */
 
 /**
- * For one pair: h = x·A, y = [x +] s·h·B, and for the loss mean((y - target)²): g = 2(y - target)/d, ∂B = s·h ⊗ g,
- * ∂A = x ⊗ (s·B·g). Targets that are shorter than the output count as 0 beyond their end, as in the original.
+ * For one pair, h = x·A and y = [x +] s·h·B. The gradients of the loss mean((y - target)²) are ∂B = s·h ⊗ g and
+ * ∂A = x ⊗ (s·B·g), where g = 2(y - target)/d. A target shorter than the output counts as 0 beyond its end, as in the
+ * original.
  */
 export function mseFisher(
   adapter: Adapter,
