@@ -109,8 +109,8 @@ const OPTIONS = {
     relativeMargin: ANY,
     excludeDuplicates: FLAG,
   }),
-  process: namesOf<ProcessOptions>({ signal: ANY, onProgress: ANY }),
-  stream: namesOf<ProcessOptions>({ signal: ANY, onProgress: ANY }),
+  'DataPreprocessor.process': namesOf<ProcessOptions>({ signal: ANY, onProgress: ANY }),
+  'DataPreprocessor.stream': namesOf<ProcessOptions>({ signal: ANY, onProgress: ANY }),
   contrastive: namesOf<ContrastiveOptions>({
     temperature: ANY,
     margin: ANY,
