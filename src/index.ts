@@ -48,7 +48,6 @@ export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-genera
 export type { Shard } from './batch-generator/shard.js';
 export type { TrainingStep } from './batch-generator.js';
 export type { ContinualMetrics, ContinualMetricsOptions } from './continual-metrics.js';
-export type { DataPreprocessorEvents, PreprocessorStats, ProcessProgress } from './data-preprocessor/events.js';
 export type {
   DataPreprocessorConfig,
   DataPreprocessorOptions,
@@ -56,9 +55,11 @@ export type {
   EmbedderObject,
   ExampleSource,
   ProcessOptions,
+  ProcessProgress,
   Tokenizer,
 } from './data-preprocessor/options.js';
-export type { DataPreprocessorState } from './data-preprocessor/preprocessor-state.js';
+export type { DataPreprocessorState, PreprocessorStats } from './data-preprocessor/preprocessor-state.js';
+export type { DataPreprocessorEvents } from './data-preprocessor.js';
 export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function.js';

@@ -56,8 +56,8 @@ interface OptionsOf {
   'LRSchedulers.oneCycle': OneCycleOptions;
   shard: Shard;
   negativeMining: NegativeMining;
-  process: ProcessOptions;
-  stream: ProcessOptions;
+  'DataPreprocessor.process': ProcessOptions;
+  'DataPreprocessor.stream': ProcessOptions;
   contrastive: ContrastiveOptions;
   triplet: TripletOptions;
   crossEntropy: CrossEntropyOptions;
@@ -156,8 +156,8 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
     relativeMargin: ANY,
     excludeDuplicates: FLAG,
   },
-  process: { signal: ANY, onProgress: ANY },
-  stream: { signal: ANY, onProgress: ANY },
+  'DataPreprocessor.process': { signal: ANY, onProgress: ANY },
+  'DataPreprocessor.stream': { signal: ANY, onProgress: ANY },
   contrastive: {
     temperature: ANY,
     margin: ANY,
