@@ -298,12 +298,13 @@ describe('patterns', () => {
     const name = fc.array(part, { minLength: 1, maxLength: 3 }).map(parts => parts.join('.'));
     const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
     const key = fc.tuple(fc.boolean(), name).map(([isWhole, text]) => `${isWhole ? '^' : ''}${escaped(text)}`);
-    let fitting = 0;
+    let [cases, fitting] = [0, 0];
     fc.assert(
       fc.property(
         fc.uniqueArray(name, { minLength: 1, maxLength: 6 }),
         fc.uniqueArray(fc.tuple(key, fc.integer({ min: 1, max: 9 })), { maxLength: 5, selector: ([text]) => text }),
         (names, entries) => {
+          cases++;
           const header: Record<string, object> = {};
           names.forEach((each, i) => {
             header[`base_model.model.${each}.lora_A.weight`] = tensor([1, 1], [8 * i, 8 * i + 4]);
@@ -327,7 +328,7 @@ describe('patterns', () => {
       ),
       { numRuns: 1000 },
     );
-    expect(fitting).toBeGreaterThan(100);
+    expect(fitting).toBeGreaterThan(cases / 10);
   });
 });
 
