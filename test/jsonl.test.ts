@@ -73,7 +73,7 @@ describe('readJsonl', () => {
     expect(await all(readJsonl(source(), { onError: 'skip' }))).toHaveLength(2);
   });
 
-  it('names a missing file, and passes on the code of the error', async () => {
+  it('names the file in errors, and passes on the error of a missing file', async () => {
     writeFileSync(path, 'x');
     await expect(all(readJsonl(path))).rejects.toThrow(`readJsonl: line 1 of ${path}: `);
     await expect(all(readJsonl(join(folder, 'none')))).rejects.toMatchObject({ code: 'ENOENT' });

@@ -13,7 +13,7 @@ describe.each(calls)('%s, failing', (_, call) => {
     ['that rejects', () => Promise.reject(new Error('no model'))],
   ];
 
-  it.each(failures)('for an embedder %s in its third batch: counts finished work, closes the source, and works again', async (_, fail) => {
+  it.each(failures)('for an embedder %s in its third batch: closes the source, and works again', async (_, fail) => {
     let batches = 0;
     const embedder = (texts: string[]): number[][] =>
       ++batches === 3 ? (fail() as number[][]) : texts.map(text => [text.length]);

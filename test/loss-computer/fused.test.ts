@@ -104,7 +104,7 @@ function made(each: Case): { rows: readonly [Rows, Rows, Rows | null]; options: 
   return { rows: [anchors, positives, negatives], options };
 }
 
-/** The largest relative difference from the truth. Truths below 0.1 count as 0.1. */
+/** The largest difference from the truth, and the largest magnitude of the truth, at least 0.1. */
 function errorOf(actual: Rows, truth: Rows): { error: number; largest: number } {
   let [error, largest] = [0, 0.1];
   truth.forEach((row, i) => {
@@ -116,7 +116,9 @@ function errorOf(actual: Rows, truth: Rows): { error: number; largest: number } 
   return { error, largest };
 }
 
-/** Expects results as close to the truth as separate calls, which also have errors above 1e-5 where rows nearly cancel. */
+/**
+ * Expects results as close to the truth as separate calls, which also have errors above 1e-5 where rows nearly cancel.
+ */
 function expectAsExact(actual: Rows, composed: Rows, truth: Rows): void {
   const { error, largest } = errorOf(actual, truth);
   expect(error).toBeLessThanOrEqual(1e-5 * largest + 4 * errorOf(composed, truth).error);

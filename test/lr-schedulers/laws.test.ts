@@ -197,7 +197,7 @@ describe('shape', () => {
     );
   });
 
-  it('of multiStep at every multiple of stepSize equals step', () => {
+  it('multiStep at every multiple of stepSize equals step', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 30 }), share, (stepSize, gamma) => {
         const milestones = steps.filter(step => step > 0 && step % stepSize === 0);

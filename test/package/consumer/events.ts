@@ -33,7 +33,7 @@ ewc.on('fisher:complete', ({ adapters }: { adapters: string[] }) => console.log(
 // @ts-expect-error: the payload has no such field
 ewc.once('fisher:complete', ({ samples }) => console.log(samples));
 
-// So do emitters.
+// Emitters know it too.
 ewc.emit('fisher:start', { samples: 3 });
 ewc.emit('fisher:complete', { adapters: 1 });
 preprocessor.emit('process:complete', { total: 1, stats: preprocessor.stats });
@@ -48,7 +48,7 @@ ewc.emit('fisher:complete', { adapters: 1 }, 2);
 // @ts-expect-error: stats is missing
 preprocessor.emit('process:complete', { total: 1 });
 
-// Names of a subclass's own stay open, and Node's helpers take the emitter.
+// A subclass may have other event names, and Node's helpers accept the emitter.
 export class LoggingManager extends EWCManager {
   constructor(options?: EWCOptions) {
     super(options);
