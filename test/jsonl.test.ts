@@ -149,7 +149,7 @@ describe('input that is not plain JSON Lines', () => {
     ['zstd; decompress it first', Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 1, 2)],
     ['Parquet', Buffer.from('PAR1 and so on')],
     ['a pointer of Git LFS', Buffer.from('version https://git-lfs.github.com/spec/v1\n')],
-  ])('is named: %s', async (words, bytes) => {
+  ])('is named in the error: %s', async (words, bytes) => {
     writeFileSync(path, bytes);
     for (const onError of ['throw', 'skip'] as const) {
       const reading = all(readJsonl(path, { onError }));

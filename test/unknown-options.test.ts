@@ -112,7 +112,7 @@ const all = { ...strict, ...lenient, ...withoutOptions } satisfies Record<Option
 
 describe('an unknown option', () => {
   it.each(Object.entries<Case>(strict))(
-    'of %s is an error that suggests the nearest',
+    'of %s is an error that suggests the nearest name',
     async (_, [name, nearest, call]) => {
       const calling = async (options: object): Promise<unknown> => call(options);
       await expect(calling({ [name]: 1 })).rejects.toThrow(TypeError);

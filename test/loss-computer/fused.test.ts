@@ -163,7 +163,7 @@ describe('a batch cut at multiples of a group', () => {
   it.each([
     { rank: 8, group: GROUP_ROWS },
     { rank: 40, group: LARGE_GROUP_ROWS },
-  ])('gives the bits of the whole, rank $rank', ({ rank, group }) => {
+  ])('gives the same bits as the whole, rank $rank', ({ rank, group }) => {
     const count = 2 * group + 3;
     const random = mulberry32(rank);
     const rowsOf = (height: number, width: number): Float32Row[] =>
@@ -242,8 +242,8 @@ describe('the kernel', () => {
       },
       false,
     ],
-    ['candidates that are no positives', { kind: 'others' as const }, false],
-  ])('answers only where it is cheaper and exact: %s', (_, changed, isAnswered) => {
+    ['candidates other than the positives', { kind: 'others' as const }, false],
+  ])('returns a result only where it is cheaper and exact: %s', (_, changed, isAnswered) => {
     const result = simdKernels()!.loraContrastive({ ...problem, ...changed });
     expect(result !== undefined).toBe(isAnswered);
     expect(scalarKernels.loraContrastive({ ...problem, ...changed })).toBeUndefined();

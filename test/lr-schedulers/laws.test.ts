@@ -154,7 +154,7 @@ describe('shape', () => {
   });
 
   it.each(['warmupCosine', 'warmupLinear', 'inverseSqrt', 'warmupStableDecay'] as const)(
-    '%s rises by equal steps to baseLR, and never after',
+    '%s rises by equal steps to baseLR, and does not rise later',
     name => {
       fc.assert(
         fc.property(warmupSteps, warmupOffset, (warmup, offset) => {

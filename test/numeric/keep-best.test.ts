@@ -92,7 +92,7 @@ describe('KeepBest', () => {
         const resumed = new KeepBest(resumedAdapters, opts);
         resumed.loadStateDict(JSON.parse(JSON.stringify(keep.stateDict())));
         expect(resumed.stateDict()).toEqual(keep.stateDict());
-        // The adapters have states of their own.
+        // The adapters have their own states.
         for (const [name, { loraA, loraB }] of resumedAdapters) {
           const from = adapters.get(name)!;
           loraA.forEach((row, i) => {
@@ -196,7 +196,7 @@ describe('KeepBest refuses', () => {
     ['KeepBest.step: metric must be a finite number, got NaN', RangeError, Number.NaN],
     ['KeepBest.step: metric must be a finite number, got Infinity', RangeError, Infinity],
     ['KeepBest.step: metric must be a finite number, got an object', TypeError, { mrr: 1 }],
-  ])('%s, and stays as it is', (message, type, metric) => {
+  ])('%s, and does not change', (message, type, metric) => {
     const keep = stepped();
     const before = keep.stateDict();
     expect(() => keep.step(untyped(metric))).toThrow(type);

@@ -49,7 +49,7 @@ describe.each(kinds)('on %s', (_, make) => {
   );
 
   it.each([AdamW, SGD])(
-    '%o leaves adapters without gradients alone, and takes a rate of its own at each step',
+    '%o does not change adapters without gradients, and takes a new rate at each step',
     Optimizer => {
       const adapters = new Map([
         ['a', make()],
@@ -151,7 +151,7 @@ describe.each([AdamW, SGD])('%o', Optimizer => {
       },
     ],
     ['adapter "a" is 6 × 2 × 5, was 5 × 2 × 5', ({ loraA }) => (loraA as number[][]).push([0, 0])],
-  ])('changes nothing when rows have changed since it was made: %s', (message, change) => {
+  ])('changes nothing when rows were replaced after its construction: %s', (message, change) => {
     const adapter = structuredClone(start);
     const optimizer = new Optimizer(new Map([['a', adapter]]), { lr: 0.5 });
     change(adapter);

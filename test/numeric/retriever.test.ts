@@ -89,7 +89,7 @@ describe('search', () => {
     [3, 1041, 257],
     [1, 300, 513],
     [129, 15, 16],
-  ])('%i queries, %i candidates, %i numbers: blocks never show', (n, m, width) => {
+  ])('%i queries, %i candidates, %i numbers: blocks do not matter', (n, m, width) => {
     const [queries, candidates] = [rowsOf(n, width, n + m), rowsOf(m, width, m)];
     expectBest(new Retriever(candidates).search(queries, 5), queries, candidates, 5);
   });

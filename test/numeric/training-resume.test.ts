@@ -84,7 +84,7 @@ class Training {
 
 describe('a training interrupted after any step', () => {
   it.each(Object.keys(optimizers) as (keyof typeof optimizers)[])(
-    'goes on to weights that are equal bit by bit, with %s',
+    'resumes and reaches weights that are equal to the bit, with %s',
     kind => {
       const whole = new Training(kind);
       whole.ewc.computeFisher(whole.adapters, task(0));

@@ -168,7 +168,7 @@ describe("search and evaluate with precision 'int16'", () => {
     [1, 3000, 384],
     [70, 2049, 33],
     [9000, 20, 3],
-  ])('%i queries, %i candidates, %i numbers: blocks and chunks never show', (n, m, width) => {
+  ])('%i queries, %i candidates, %i numbers: blocks and chunks do not matter', (n, m, width) => {
     expectSame(rowsOf(n, width, n), new Retriever(rowsOf(m, width, m)), 10);
   });
 

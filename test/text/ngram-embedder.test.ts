@@ -380,7 +380,7 @@ describe('long texts', () => {
     ['Han', '日本語の文章'],
     ['marks', 'a\u0301\u0316'],
     ['marks of one letter', '\u0301\u0316'],
-  ])('take work in proportion to their length: %s', (_, unit) => {
+  ])('take time in proportion to their length: %s', (_, unit) => {
     const added = [1 << 14, 1 << 20].map(length => {
       const terms = new CountedTerms();
       countFeatures(unit.repeat(length / unit.length), terms);

@@ -871,7 +871,7 @@ describe('what is remembered is used as the original’s nested arrays are', () 
       'optimalParams.get("a").loraA[3][0] must be finite, got NaN',
       ewc => (ewc.optimalParams.get('a')!.loraA[3] = [Number.NaN, 1]),
     ],
-  ])('what does not fit is refused where it is read: %s', (message, change) => {
+  ])('an edit that does not fit is refused when it is read: %s', (message, change) => {
     const ewc = learned();
     change(ewc);
     expect(() => ewc.computePenalty(other)).toThrow(`computePenalty: ${message}`);

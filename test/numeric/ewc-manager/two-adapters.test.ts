@@ -206,7 +206,7 @@ describe.each(WAYS)('through: %s', (_, through, ways) => {
     { penalty: 'function' },
     { fisher: 'exact', mode: 'sum' },
     { fisher: 'empirical', mode: 'online' },
-  ])('its gradient, merging and JSON hold: %o', options => {
+  ])('gradient, merge and JSON follow their laws: %o', options => {
     fc.assert(
       fc.property(history, ({ tasks, moved }) => {
         const ewc = learned({ ...options, lambda: 1.5 }, tasks);
@@ -626,7 +626,7 @@ describe('nothing is half changed or kept in error', () => {
         ewc.computeFisher(adapters, data);
       },
     ],
-  ])('computeFisher keeps nothing of weights that %s made NaN', (_, compute) => {
+  ])('computeFisher remembers nothing where %s made weights NaN', (_, compute) => {
     const ewc = new EWCManager();
     expect(() => compute(ewc, make())).toThrow('computeFisher: adapters.get("b").loraA[1][0] must be finite, got NaN');
     expect([ewc.optimalParams.size, ewc.fisherInfo.size, ewc.functionInfo.size]).toEqual([0, 0, 0]);

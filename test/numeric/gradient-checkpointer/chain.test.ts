@@ -31,7 +31,7 @@ function countingSteps(n: number): ChainStep<number, number>[] {
       return x + 1;
     },
     backward: (x: number, gradY: number) => {
-      if (x !== i || gradY !== n - 1 - i) throw new Error(`step ${i} goes back from state ${x}, gradient ${gradY}`);
+      if (x !== i || gradY !== n - 1 - i) throw new Error(`step ${i} runs backward from state ${x}, gradient ${gradY}`);
       return { gradInputs: gradY + 1, gradParams: i };
     },
   }));

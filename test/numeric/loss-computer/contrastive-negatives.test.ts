@@ -116,7 +116,7 @@ describe('own negatives', () => {
   });
 
   it.each(['own', 'inBatch+own'] as const)(
-    '%s: all anchors at once give what parts of them add up to',
+    'in mode %s: all anchors at once give the sum over parts of them',
     negativeMode => {
       const [n, width, k] = [150, 20, 3];
       const [anchors, positives, negatives] = [rowsOf(n, width), rowsOf(n, width), rowsOf(k * n, width)];

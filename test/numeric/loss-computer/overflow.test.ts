@@ -106,7 +106,7 @@ describe('a gradient that overflows', () => {
       'cosineEmbedding: the result overflows; margin is too large, got -1e+308',
       () => LossComputer.cosineEmbedding(anchors, positives, [-1, -1, -1, -1], { reduction: 'sum', margin: -1e308 }),
     ],
-  ])('names what is the cause: %s', (message, compute) => {
+  ])('is an error that names the cause: %s', (message, compute) => {
     expect(compute).toThrow(RangeError);
     expect(compute).toThrow(message);
   });
