@@ -168,7 +168,7 @@ describe('sources', () => {
     const preprocessor = new DataPreprocessor();
     const bad = [...examples.slice(0, 5), { input: 'x' }] as TrainingExample[];
     await expect(preprocessor.process(bad)).rejects.toThrow(
-      'process: examples[5].output must be a string, got undefined',
+      'DataPreprocessor.process: examples[5].output must be a string, got undefined',
     );
     expect(preprocessor.getStats()).toEqual({
       processed: 0,
@@ -227,10 +227,12 @@ describe('the cache', () => {
 describe("embedder: 'ngram'", () => {
   it('is an unfitted NgramEmbedder with embeddingDim, and its rows always have length 1', async () => {
     const texts = ['Array.prototype.map', 'C++ == C#', '日本語', ''];
-    for (const dim of [undefined, 64]) {
-      const expected = new NgramEmbedder({ dim: dim ?? 384 }).embed(texts);
+    const widths: DataPreprocessorOptions[] = [{}, { embeddingDim: 64 }];
+    for (const width of widths) {
+      const { embeddingDim: dim = 384 } = width;
+      const expected = new NgramEmbedder({ dim }).embed(texts);
       for (const normalizeEmbeddings of [true, false]) {
-        const preprocessor = new DataPreprocessor({ embedder: 'ngram', embeddingDim: dim, normalizeEmbeddings });
+        const preprocessor = new DataPreprocessor({ embedder: 'ngram', ...width, normalizeEmbeddings });
         const processed = await preprocessor.process(texts.map(input => ({ input, output: 'x' })));
         expect(processed.map(each => each.inputEmb)).toEqual(expected);
         expect(texts.map(text => preprocessor._embed(text))).toEqual(expected);
@@ -280,10 +282,12 @@ describe('an embedder object', () => {
     const scaled = new DataPreprocessor({ embedder: { embed: () => [[3, 4]] }, normalizeEmbeddings: true });
     expect(Array.from(scaled._embed('a'))).toEqual(Array.from(Float32Array.of(0.6, 0.8)));
     const wrong = new DataPreprocessor({ embedder: { embed: () => [[3, 4]] }, embeddingDim: 3 });
-    expect(() => wrong._embed('a')).toThrow('_embed: embedder: row 0 ("a") has 2 entries, expected 3');
+    expect(() => wrong._embed('a')).toThrow('DataPreprocessor._embed: embedder: row 0 ("a") has 2 entries, expected 3');
     for (const embed of [async () => [[1]], () => Promise.reject(new Error('no model'))]) {
       const preprocessor = new DataPreprocessor({ embedder: { embed } });
-      expect(() => preprocessor._embed('a')).toThrow('_embed: "a" is not embedded yet; the embedder runs in process()');
+      expect(() => preprocessor._embed('a')).toThrow(
+        'DataPreprocessor._embed: "a" is not embedded yet; the embedder runs in process()',
+      );
       expect(preprocessor.embeddingCache.size).toBe(0);
     }
   });
@@ -291,9 +295,13 @@ describe('an embedder object', () => {
   it('is named in the errors about its rows', async () => {
     const process = (rows: unknown): Promise<unknown> =>
       new DataPreprocessor({ embedder: { embed: () => rows as number[][] } }).process([{ input: 'a', output: 'b' }]);
-    await expect(process([[1]])).rejects.toThrow('process: embedder returned 1 rows for 2 texts');
-    await expect(process('rows')).rejects.toThrow('process: embedder: its result must be an array, got "rows"');
-    await expect(process([[1], [Number.NaN]])).rejects.toThrow('process: embedder: row 1 ("b")[0] must be finite');
+    await expect(process([[1]])).rejects.toThrow('DataPreprocessor.process: embedder returned 1 row for 2 texts');
+    await expect(process('rows')).rejects.toThrow(
+      'DataPreprocessor.process: embedder: its result must be an array, got "rows"',
+    );
+    await expect(process([[1], [Number.NaN]])).rejects.toThrow(
+      'DataPreprocessor.process: embedder: row 1 ("b")[0] must be finite',
+    );
   });
 });
 
@@ -372,7 +380,7 @@ describe('an embedder function', () => {
 
   it('is not called by _embed', () => {
     const preprocessor = new DataPreprocessor({ embedder: texts => texts.map(() => [1]) });
-    expect(() => preprocessor._embed('a')).toThrow('_embed: "a" is not embedded yet');
+    expect(() => preprocessor._embed('a')).toThrow('DataPreprocessor._embed: "a" is not embedded yet');
   });
 });
 

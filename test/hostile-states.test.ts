@@ -165,10 +165,10 @@ describe('examples that change while they are processed', () => {
       const array = examples();
       const preprocessor = new DataPreprocessor(options);
       const processing = preprocessor.process(array, { onProgress: () => (array[250] = example) });
-      await expect(processing).rejects.toThrow(/^process: examples\[250\]/);
+      await expect(processing).rejects.toThrow(/^DataPreprocessor\.process: examples\[250\]/);
       const grown = examples();
       const growing = preprocessor.process(grown, { onProgress: () => grown.push(example) });
-      await expect(growing).rejects.toThrow(/^process: examples\[30[0-9]\]/);
+      await expect(growing).rejects.toThrow(/^DataPreprocessor\.process: examples\[30[0-9]\]/);
       expect(await preprocessor.process(examples())).toHaveLength(300);
     }
   });
@@ -180,7 +180,7 @@ describe('examples that change while they are processed', () => {
       return texts.map(() => [1]);
     };
     const processing = new DataPreprocessor({ embedder }).process([example!]);
-    await expect(processing).rejects.toThrow('_processExample: example.input must be a string, got 7');
+    await expect(processing).rejects.toThrow('DataPreprocessor._processExample: example.input must be a string, got 7');
   });
 
   it('are named where an override makes them', async () => {
@@ -194,10 +194,12 @@ describe('examples that change while they are processed', () => {
       const preprocessor = new Bad({ ...options, augmentation: true });
       for (const example of bad) {
         preprocessor.result = [example];
-        await expect(preprocessor.process(examples())).rejects.toThrow(/^_augmentExample: example/);
+        await expect(preprocessor.process(examples())).rejects.toThrow(/^DataPreprocessor\._augmentExample: example/);
       }
       preprocessor.result = 5;
-      await expect(preprocessor.process(examples())).rejects.toThrow('_augmentExample: the result must be');
+      await expect(preprocessor.process(examples())).rejects.toThrow(
+        'DataPreprocessor._augmentExample: the result must be',
+      );
       preprocessor.result = new Set([{ input: 'y', output: 'z' }]);
       const processed: ProcessedExample[] = await preprocessor.process(examples());
       expect(processed).toHaveLength(600);

@@ -188,7 +188,8 @@ describe('input that is not plain JSON Lines', () => {
 
   it('is refused as a source of examples too', async () => {
     writeFileSync(path, lines);
-    const words = 'process: examples[0] must be an object, got a Buffer; read the records of a file with readJsonl';
+    const words =
+      'DataPreprocessor.process: examples[0] must be an object, got a Buffer; read the records of a file with readJsonl';
     await expect(new DataPreprocessor().process(createReadStream(path) as never)).rejects.toThrow(words);
     const text = /examples\[0\] must be an object, got "[\s\S]*"; read the records of a file with readJsonl/;
     await expect(new DataPreprocessor().process(createReadStream(path, 'utf8') as never)).rejects.toThrow(text);

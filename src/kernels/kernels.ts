@@ -43,6 +43,26 @@ export interface Kernels {
     inputs: Rows,
     targets: Rows,
   ): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
+  /** Expected squared gradients of the MSE objective for targets that the model itself gives. */
+  exactFisher(adapter: Adapter, inputs: Rows): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
+  /** `target += scale · rows²`, entry by entry. Returns whether all sums are finite. */
+  addSquares(target: readonly MutableVector[], rows: Rows, scale: number): boolean;
+  /** Divides all entries, 0 or more, by the largest of all matrices. Zeros stay. */
+  divideByLargest(matrices: readonly (readonly MutableVector[])[]): void;
+  /**
+   * The sum of two quadratic penalties as one: `weight · Σ importance · (θ - anchor)²`, which gets the result, and the
+   * other. Returns the least value of the sum, which is the part that does not depend on θ.
+   */
+  mergeQuadratics(
+    importance: readonly MutableVector[],
+    anchor: readonly MutableVector[],
+    weight: number,
+    otherImportance: Rows,
+    otherAnchor: Rows,
+    otherWeight: number,
+  ): number;
+  /** `target = a · target + b · rows`. */
+  blend(target: readonly MutableVector[], a: number, rows: Rows, b: number): void;
   /** `Σ importance · (values - anchor)²`. NaN where a value is not a number. */
   quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number;
   /** `target += scale · importance · (values - anchor)`. */

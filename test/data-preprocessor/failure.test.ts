@@ -127,7 +127,7 @@ it('refuses rows of two lengths from calls that run at the same time', async () 
   ]);
   expect(results.map(result => result.status)).toEqual(['fulfilled', 'rejected']);
   expect((results[1] as PromiseRejectedResult).reason.message).toBe(
-    'process: embedder returned rows of 3 entries, and of 2 before',
+    'DataPreprocessor.process: embedder returned rows of 3 entries, and of 2 before',
   );
 });
 

@@ -22,13 +22,22 @@ describe('tokenizer', () => {
   });
 
   const bad: [string, unknown][] = [
-    ['tokenizer: of "abc": the result must be an array, got undefined', undefined],
-    ['tokenizer: of "abc": the result must be an array, got a Promise', Promise.resolve([1])],
-    ['tokenizer: of "abc": the result must be an array, got an Uint32Array', Uint32Array.of(1)],
-    ['tokenizer: of "abc": token 1 must be an integer of at least 0, got -1', [1, -1]],
-    ['tokenizer: of "abc": token 0 must be an integer of at least 0, got 0.5', [0.5]],
-    ['tokenizer: of "abc": token 0 must be an integer of at least 0, got "1"', ['1']],
-    ['tokenizer: of "abc": token 0 must be an integer of at least 0, got undefined', new Array(3)],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": the result must be an array, got undefined', undefined],
+    [
+      'DataPreprocessor._tokenize: tokenizer: of "abc": the result must be an array, got a Promise',
+      Promise.resolve([1]),
+    ],
+    [
+      'DataPreprocessor._tokenize: tokenizer: of "abc": the result must be an array, got an Uint32Array',
+      Uint32Array.of(1),
+    ],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": token 1 must be an integer of at least 0, got -1', [1, -1]],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": token 0 must be an integer of at least 0, got 0.5', [0.5]],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": token 0 must be an integer of at least 0, got "1"', ['1']],
+    [
+      'DataPreprocessor._tokenize: tokenizer: of "abc": token 0 must be an integer of at least 0, got undefined',
+      new Array(3),
+    ],
   ];
   it.each(bad)('%s', async (message, tokens) => {
     const preprocessor = new DataPreprocessor({ tokenizer: () => tokens as number[] });

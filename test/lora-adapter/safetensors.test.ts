@@ -140,7 +140,7 @@ describe('files of PEFT', () => {
   it('need the alpha of adapter_config.json', () => {
     const bytes = file({ __metadata__: { format: 'pt' }, ...small }, numbers);
     expect(() => fromSafetensors(bytes)).toThrow(
-      'fromSafetensors: metadata has no lora_alpha for "q"; pass what adapter_config.json holds as config',
+      'LoRAAdapter.fromSafetensors: metadata has no lora_alpha for "q"; pass what adapter_config.json holds as config',
     );
     const config = { peft_type: 'LORA', r: 1, lora_alpha: 16, rank_pattern: {}, alpha_pattern: null, bias: 'none' };
     expect(fromSafetensors(bytes, config).get('q')!.scaling).toBe(16);
@@ -211,7 +211,7 @@ describe('the configuration in the metadata', () => {
     ['metadata.use_dora must have a value at character 0, got "constructor"', { use_dora: 'constructor' }],
     ['metadata.alpha_pattern has the key "v", which fits no adapter', { alpha_pattern: '{"q":1,"v":2}' }],
   ])('%s', (message, metadata) => {
-    expect(() => scalingBy({ lora_alpha: '16', ...metadata })).toThrow(`fromSafetensors: ${message}`);
+    expect(() => scalingBy({ lora_alpha: '16', ...metadata })).toThrow(`LoRAAdapter.fromSafetensors: ${message}`);
   });
 
   it('still reports DoRA beside another configuration', () => {
@@ -240,7 +240,7 @@ describe('the text of adapter_config.json', () => {
 
   it('is required where the parsed object leaves the first key open', () => {
     expect(() => scalingsBy({ lora_alpha: 8, alpha_pattern: { 'layers.0': 16, 0: 14 } })).toThrow(
-      'fromSafetensors: several keys of config.alpha_pattern fit "layers.0", and JSON.parse lost their order; pass the ' +
+      'LoRAAdapter.fromSafetensors: several keys of config.alpha_pattern fit "layers.0", and JSON.parse lost their order; pass the ' +
         'text of adapter_config.json as config',
     );
     // Here the first key is certain.
@@ -288,7 +288,7 @@ describe('the text of adapter_config.json', () => {
     ],
     ['config.alpha_pattern has the key "1", which fits no adapter', '{"lora_alpha":1,"alpha_pattern":{"1":1}}'],
   ])('%s', (message, text) => {
-    expect(() => scalingsBy(text)).toThrow(`fromSafetensors: ${message}`);
+    expect(() => scalingsBy(text)).toThrow(`LoRAAdapter.fromSafetensors: ${message}`);
   });
 });
 
@@ -466,18 +466,22 @@ describe('a damaged file', () => {
     ],
   ])('%s', (message, bytes, config) => {
     expect(() => fromSafetensors(bytes, config)).toThrow(RangeError);
-    expect(() => fromSafetensors(bytes, config)).toThrow(`fromSafetensors: ${message}`);
+    expect(() => fromSafetensors(bytes, config)).toThrow(`LoRAAdapter.fromSafetensors: ${message}`);
   });
 
   it('is refused at the first metadata key above 10,000 and at the first tensor above 100,000', () => {
     const parse = vi.spyOn(JSON, 'parse');
     const metadata = (count: number): Uint8Array =>
       file(`{"__metadata__":{${Array.from({ length: count }, (_, i) => `"k${i}":""`)}}}`);
-    expect(() => fromSafetensors(metadata(10_000), alpha)).toThrow('fromSafetensors: the file has no adapter');
+    expect(() => fromSafetensors(metadata(10_000), alpha)).toThrow(
+      'LoRAAdapter.fromSafetensors: the file has no adapter',
+    );
     const ofAll = parse.mock.calls.length;
     for (const count of [10_001, 1_000_000]) {
       parse.mockClear();
-      expect(() => fromSafetensors(metadata(count))).toThrow('fromSafetensors: __metadata__ has more than 10000 keys');
+      expect(() => fromSafetensors(metadata(count))).toThrow(
+        'LoRAAdapter.fromSafetensors: __metadata__ has more than 10000 keys',
+      );
       // Each key and value is parsed by itself.
       expect(parse.mock.calls.length).toBe(ofAll + 1);
     }
@@ -487,7 +491,7 @@ describe('a damaged file', () => {
     });
     parse.mockClear();
     expect(() => fromSafetensors(file(`{${tensors}}`))).toThrow(
-      'fromSafetensors: the file has more than 100000 tensors',
+      'LoRAAdapter.fromSafetensors: the file has more than 100000 tensors',
     );
     // Each has a key, three field names and a dtype.
     expect(parse.mock.calls.length).toBe(5 * 100_000 + 1);
@@ -523,7 +527,7 @@ describe('any change of bytes gives a typed error or the adapters that the bytes
       adapters = fromSafetensors(bytes);
     } catch (error) {
       expect(error instanceof RangeError || error instanceof TypeError, String(error)).toBe(true);
-      expect((error as Error).message).toMatch(/^fromSafetensors: \S/);
+      expect((error as Error).message).toMatch(/^LoRAAdapter\.fromSafetensors: \S/);
       return;
     }
     const written = toSafetensors(adapters);
@@ -587,11 +591,15 @@ describe('toSafetensors', () => {
   it('refuses what fromSafetensors would refuse', () => {
     const adapter = { loraA: [[1]], loraB: [[1]], scaling: 1 };
     const many = new Map(Array.from({ length: 50_001 }, (_, i) => [`${i}`, adapter]));
-    expect(() => toSafetensors(many)).toThrow('toSafetensors: adapters must have at most 50000 entries, got 50001');
+    expect(() => toSafetensors(many)).toThrow(
+      'LoRAAdapter.toSafetensors: adapters must have at most 50000 entries, got 50001',
+    );
     many.delete('0');
     expect(fromSafetensors(toSafetensors(many)).size).toBe(50_000);
     const long = new Map([['x'.repeat(50_000_000), adapter]]);
-    expect(() => toSafetensors(long)).toThrow('toSafetensors: the header must have at most 100000000 bytes');
+    expect(() => toSafetensors(long)).toThrow(
+      'LoRAAdapter.toSafetensors: the header must have at most 100000000 bytes',
+    );
   });
 });
 

@@ -1048,48 +1048,48 @@ const portable: Row[] = [
     () => new SGD(lora({ loraA: [Float32Array.of(1), Float32Array.of(Infinity)] })),
   ],
   [
-    'toSafetensors: adapters must be a Map by adapter name, got an object',
+    'LoRAAdapter.toSafetensors: adapters must be a Map by adapter name, got an object',
     TypeError,
     () => LoRAAdapter.toSafetensors(untyped({ query: adapter })),
   ],
-  ['toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
+  ['LoRAAdapter.toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
   [
-    'toSafetensors: the name of an adapter must be a string, got 3',
+    'LoRAAdapter.toSafetensors: the name of an adapter must be a string, got 3',
     TypeError,
     () => LoRAAdapter.toSafetensors(new Map([[untyped(3), adapter]])),
   ],
   [
-    'toSafetensors: the name "\ud800" has half of a surrogate pair',
+    'LoRAAdapter.toSafetensors: the name "\ud800" has half of a surrogate pair',
     RangeError,
     () => LoRAAdapter.toSafetensors(new Map([['\ud800', adapter]])),
   ],
   [
-    'toSafetensors: adapters.get("query").scaling must be a finite number, got undefined',
+    'LoRAAdapter.toSafetensors: adapters.get("query").scaling must be a finite number, got undefined',
     TypeError,
     () => LoRAAdapter.toSafetensors(lora({ scaling: undefined })),
   ],
   [
-    'toSafetensors: adapters.get("query").scaling times rank must be a finite number, got Infinity',
+    'LoRAAdapter.toSafetensors: adapters.get("query").scaling times rank must be a finite number, got Infinity',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraA: [[1, 1]], loraB: [[1], [1]], scaling: 1e308 })),
   ],
   [
-    'toSafetensors: adapters.get("query").loraA[1][0] must be finite, got NaN',
+    'LoRAAdapter.toSafetensors: adapters.get("query").loraA[1][0] must be finite, got NaN',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraA: [[1], [Number.NaN]] })),
   ],
   [
-    'toSafetensors: adapters.get("query").loraB[0][1] must be finite, got Infinity',
+    'LoRAAdapter.toSafetensors: adapters.get("query").loraB[0][1] must be finite, got Infinity',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraB: [[1, 1e39]] })),
   ],
   [
-    'fromSafetensors: bytes must be a Uint8Array, got an ArrayBuffer',
+    'LoRAAdapter.fromSafetensors: bytes must be a Uint8Array, got an ArrayBuffer',
     TypeError,
     () => LoRAAdapter.fromSafetensors(untyped(new ArrayBuffer(8))),
   ],
   [
-    'fromSafetensors: config must be an object, got null',
+    'LoRAAdapter.fromSafetensors: config must be an object, got null',
     TypeError,
     () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(null)),
   ],
@@ -1103,7 +1103,7 @@ const portable: Row[] = [
     ] as const
   ).map(
     ([message, config]): Row => [
-      `fromSafetensors: config.${message}`,
+      `LoRAAdapter.fromSafetensors: config.${message}`,
       TypeError,
       () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(config)),
     ],
@@ -1310,22 +1310,26 @@ describe('a refusal changes nothing', () => {
 describe('process', () => {
   const pair = { input: 'a', output: 'b' };
   const bad: [string, typeof TypeError | typeof RangeError, unknown][] = [
-    ['process: examples must be an array or an (async) iterable, got undefined', TypeError, undefined],
-    ['process: examples must be an array or an (async) iterable, got "text"', TypeError, 'text'],
-    ['process: examples[0] must be an object, got "text"', TypeError, ['text']],
-    ['process: examples[0] must be an object, got undefined', TypeError, Object.assign(new Array(2), { 1: pair })],
+    ['DataPreprocessor.process: examples must be an array or an (async) iterable, got undefined', TypeError, undefined],
+    ['DataPreprocessor.process: examples must be an array or an (async) iterable, got "text"', TypeError, 'text'],
+    ['DataPreprocessor.process: examples[0] must be an object, got "text"', TypeError, ['text']],
     [
-      'process: examples[1].input must be a string, got undefined',
+      'DataPreprocessor.process: examples[0] must be an object, got undefined',
+      TypeError,
+      Object.assign(new Array(2), { 1: pair }),
+    ],
+    [
+      'DataPreprocessor.process: examples[1].input must be a string, got undefined',
       TypeError,
       [{ input: 'a', output: 'b' }, { output: 'b' }],
     ],
     [
-      'process: examples[0].quality must be a finite number, got NaN',
+      'DataPreprocessor.process: examples[0].quality must be a finite number, got NaN',
       RangeError,
       [{ input: 'a', output: 'b', quality: Number.NaN }],
     ],
     [
-      'process: examples[0].quality must be a finite number, got "high"',
+      'DataPreprocessor.process: examples[0].quality must be a finite number, got "high"',
       TypeError,
       new Set([{ input: 'a', output: 'b', quality: 'high' }]),
     ],
@@ -1339,14 +1343,20 @@ describe('process', () => {
   });
 
   const embedders: [string, unknown][] = [
-    ['process: embedder: its result must be an array, got undefined', undefined],
-    ['process: embedder returned 1 rows for 2 texts', [[1]]],
-    ['process: embedder: row 1 ("b") has 1 entries, expected 2', [[1, 2], [3]]],
-    ['process: embedder: row 1 ("b")[0] must be finite, got NaN', [[1], [Number.NaN]]],
-    ['process: embedder: row 0 ("a") is empty', [[], []]],
-    ['process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got undefined', new Array(2)],
-    ['process: embedder: row 1 ("b")[0] must be a number, got undefined', [[1], new Array(1)]],
-    ['process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got null', [null, null]],
+    ['DataPreprocessor.process: embedder: its result must be an array, got undefined', undefined],
+    ['DataPreprocessor.process: embedder returned 1 row for 2 texts', [[1]]],
+    ['DataPreprocessor.process: embedder: row 1 ("b") has 1 entry, expected 2', [[1, 2], [3]]],
+    ['DataPreprocessor.process: embedder: row 1 ("b")[0] must be finite, got NaN', [[1], [Number.NaN]]],
+    ['DataPreprocessor.process: embedder: row 0 ("a") is empty', [[], []]],
+    [
+      'DataPreprocessor.process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got undefined',
+      new Array(2),
+    ],
+    ['DataPreprocessor.process: embedder: row 1 ("b")[0] must be a number, got undefined', [[1], new Array(1)]],
+    [
+      'DataPreprocessor.process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got null',
+      [null, null],
+    ],
   ];
   it.each(embedders)('%s', async (message, returned) => {
     const preprocessor = new DataPreprocessor({ embedder: () => untyped(returned) });
@@ -1365,14 +1375,14 @@ describe('process', () => {
   it.each(calls)('process and stream: %s', async (message, examples, options) => {
     const preprocessor = new DataPreprocessor();
     const processed = preprocessor.process(untyped(examples), untyped(options));
-    await expect(processed).rejects.toThrow(new TypeError(`process: ${message}`));
+    await expect(processed).rejects.toThrow(new TypeError(`DataPreprocessor.process: ${message}`));
     const stream = (): unknown => preprocessor.stream(untyped(examples), untyped(options));
-    expect(stream).toThrow(new TypeError(`stream: ${message}`));
+    expect(stream).toThrow(new TypeError(`DataPreprocessor.stream: ${message}`));
   });
 
-  it('stream: examples[0].input must be a string, got 3', async () => {
+  it('DataPreprocessor.stream: examples[0].input must be a string, got 3', async () => {
     const rows = new DataPreprocessor().stream(untyped([{ input: 3 }]));
-    await expect(rows.next()).rejects.toThrow('stream: examples[0].input must be a string, got 3');
+    await expect(rows.next()).rejects.toThrow('DataPreprocessor.stream: examples[0].input must be a string, got 3');
   });
 
   it('refuses rows of an embedder function that do not have the given embeddingDim', async () => {

@@ -77,7 +77,11 @@ describe('one epoch', () => {
   });
 
   it('is sorted by quality with 0 below all, and keeps the order of the shuffle in ties', () => {
-    const data = [0, 1, undefined, 0.5].map(quality => ({ inputEmb: [1], outputEmb: [1], quality }));
+    const data = [{ quality: 0 }, { quality: 1 }, {}, { quality: 0.5 }].map(each => ({
+      inputEmb: [1],
+      outputEmb: [1],
+      ...each,
+    }));
     const generator = new BatchGenerator(data, { curriculum: true, curriculumEpochs: 1, shuffle: false });
     expect(generator.indices).toEqual([1, 2, 3, 0]);
     generator.reset();

@@ -1,6 +1,7 @@
 import type { Kernels } from '../kernels.js';
 import { contrastive, cosineRows, hardestNegatives } from './contrastive.js';
-import { loraBackward, loraForward, mseFisher } from './lora.js';
+import { addSquares, blend, divideByLargest, exactFisher, mergeQuadratics, mseFisher } from './fisher.js';
+import { loraBackward, loraForward } from './lora.js';
 import { adamw, addPenaltyGradient, addRows, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
 import { product } from './product.js';
 import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
@@ -19,6 +20,11 @@ export const scalarKernels: Kernels = {
   mse,
   cosineEmbedding,
   mseFisher,
+  exactFisher,
+  addSquares,
+  divideByLargest,
+  mergeQuadratics,
+  blend,
   quadraticPenalty,
   addPenaltyGradient,
   addRows,

@@ -1,6 +1,6 @@
 import type { Adapter, Rows } from '../../types.js';
 import { float64Matrix, isFloat32 } from '../matrix.js';
-import * as scalar from '../scalar/lora.js';
+import * as scalar from '../scalar/fisher.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /** Examples per block, a multiple of 4, so that their rows stay in the L2 cache. */
