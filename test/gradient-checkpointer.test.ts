@@ -174,7 +174,7 @@ describe('backward', () => {
     expect(checkpointer.backward(output, [1])).toEqual({ gradInputs: [6], gradParams: [undefined] });
   });
 
-  it('starts again after a pass from the same output', () => {
+  it('treats an output that it ran backward from as a new input', () => {
     const checkpointer = new GradientCheckpointer();
     const first = times(checkpointer, 2, [1]);
     checkpointer.backward(first, [1]);

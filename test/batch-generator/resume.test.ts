@@ -122,7 +122,7 @@ describe('a state of version 1.1', () => {
       false,
     ],
     ['at the start of an epoch without duplicates, whose lengths do not', { seed: 7, noDuplicates: true }, false],
-  ])('%s, goes on', (_, others, isBetween) => {
+  ])('%s, resumes', (_, others, isBetween) => {
     const config = { ...others, batchSize: BATCH_SIZE };
     const generator = new BatchGenerator(data, config);
     const lengths: number[] = [];
