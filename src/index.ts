@@ -48,7 +48,6 @@ export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-genera
 export type { Shard } from './batch-generator/shard.js';
 export type { TrainingStep } from './batch-generator.js';
 export type { ContinualMetrics, ContinualMetricsOptions } from './continual-metrics.js';
-export type { DataPreprocessorEvents, PreprocessorStats, ProcessProgress } from './data-preprocessor/events.js';
 export type {
   DataPreprocessorConfig,
   DataPreprocessorOptions,
@@ -56,21 +55,23 @@ export type {
   EmbedderObject,
   ExampleSource,
   ProcessOptions,
+  ProcessProgress,
   Tokenizer,
 } from './data-preprocessor/options.js';
-export type { DataPreprocessorState } from './data-preprocessor/preprocessor-state.js';
-export type { FisherInfo, OptimalParams } from './ewc-manager/diagonal.js';
+export type { DataPreprocessorState, PreprocessorStats } from './data-preprocessor/preprocessor-state.js';
+export type { DataPreprocessorEvents } from './data-preprocessor.js';
 export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
-export type { FunctionInfo } from './ewc-manager/function-penalty.js';
-export type { EWCConfig, EWCOptions } from './ewc-manager/options.js';
+export type { FunctionInfo } from './ewc-manager/function.js';
+export type { FisherInfo, OptimalParams } from './ewc-manager/memory.js';
+export type { EWCConfig, EWCEvents, EWCOptions, EWCStats } from './ewc-manager/options.js';
+export type { PenaltyGradient } from './ewc-manager/penalised.js';
 export type {
   ExportOptions as EWCExportOptions,
   ImportOptions as EWCImportOptions,
   Provenance as EWCProvenance,
 } from './ewc-manager/provenance.js';
 export type { EWCState } from './ewc-manager/state.js';
-export type { EWCEvents, EWCStats } from './ewc-manager.js';
 export type { Chain, ChainGradients, ChainStats } from './gradient-checkpointer/chain/types.js';
 export type { CallGradients } from './gradient-checkpointer/gradients.js';
 export type { Activation, ForwardCall } from './gradient-checkpointer/linked-calls.js';

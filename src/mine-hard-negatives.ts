@@ -88,11 +88,14 @@ export function mineHardNegatives(
   return mined;
 }
 
-interface Checked extends Pick<HardNegativeOptions, 'maxSimilarity' | 'relativeMargin' | 'seed'> {
+interface Checked {
   count: number;
   from: number;
   to: number;
   sampling: 'top' | 'random';
+  maxSimilarity: number | undefined;
+  relativeMargin: number | undefined;
+  seed: number | undefined;
 }
 
 function parseOptions(options: HardNegativeOptions): Checked {

@@ -66,20 +66,20 @@ const strict = {
     'maxSimilarity',
     mining => new BatchGenerator(data, { negativeMining: { strategy: 'hardest', ...mining } }),
   ],
-  process: ['onprogress', 'onProgress', options => new DataPreprocessor().process([], options)],
-  stream: ['signals', 'signal', options => new DataPreprocessor().stream([], options)],
+  'DataPreprocessor.process': ['onprogress', 'onProgress', options => new DataPreprocessor().process([], options)],
+  'DataPreprocessor.stream': ['signals', 'signal', options => new DataPreprocessor().stream([], options)],
   contrastive: ['temperture', 'temperature', options => LossComputer.contrastive(rows, rows, null, options)],
   triplet: ['gradient', 'gradients', options => LossComputer.triplet(rows, rows, rows, options)],
   crossEntropy: ['labelSmothing', 'labelSmoothing', options => LossComputer.crossEntropy(rows, [0, 1], options)],
   mse: ['perrow', 'perRow', options => LossComputer.mse(rows, rows, options)],
   cosineEmbedding: ['magin', 'margin', options => LossComputer.cosineEmbedding(rows, rows, null, options)],
-  computeFisher: [
+  'EWCManager.computeFisher': [
     'adapterGradient',
     'adapterGradients',
     options => new EWCManager().computeFisher(adapters, data, options),
   ],
-  export: ['adapter', 'adapters', options => new EWCManager().export(options)],
-  import: ['example', 'examples', options => new EWCManager().import(new EWCManager().export(), options)],
+  'EWCManager.export': ['adapter', 'adapters', options => new EWCManager().export(options)],
+  'EWCManager.import': ['example', 'examples', options => new EWCManager().import(new EWCManager().export(), options)],
   'GradientCheckpointer.chain': ['slot', 'slots', options => new GradientCheckpointer().chain([step], 1, options)],
   'LRSchedulers.polynomial': ['endLr', 'minLR', options => LRSchedulers.polynomial(1, 0, 1, options)],
   'LRSchedulers.warmupLinear': ['warmUpStep', 'warmupSteps', options => LRSchedulers.warmupLinear(1, 0, 1, options)],
@@ -98,8 +98,8 @@ const strict = {
   SGD: ['momentun', 'momentum', options => new SGD(adapters, options)],
   KeepBest: ['patienc', 'patience', options => new KeepBest(adapters, options)],
   continualMetrics: ['higherisbetter', 'higherIsBetter', options => continualMetrics([[1]], options)],
-  search: ['precison', 'precision', options => new Retriever(rows).search(rows, 1, options)],
-  evaluate: ['ats', 'at', options => new Retriever(rows).evaluate(rows, [0, 1], options)],
+  'Retriever.search': ['precison', 'precision', options => new Retriever(rows).search(rows, 1, options)],
+  'Retriever.evaluate': ['ats', 'at', options => new Retriever(rows).evaluate(rows, [0, 1], options)],
   mineHardNegatives: ['counts', 'count', options => mineHardNegatives(rows, rows, [0, 1], options)],
   NgramEmbedder: ['dims', 'dim', options => new NgramEmbedder(options)],
   splitPairs: ['valid', 'validation', options => splitPairs(pairs, { validation: 0.4, ...options })],
@@ -121,6 +121,26 @@ describe('an unknown option', () => {
       );
     },
   );
+
+  it('of another library suggests the name here', () => {
+    const suggested: [name: string, name: string, call: (options: Untyped) => unknown][] = [
+      ['learningRate', 'lr', strict.AdamW[2]],
+      ['learning_rate', 'lr', strict.SGD[2]],
+      ['learningRate', 'lr', strict.ReduceLROnPlateau[2]],
+      ['clip_norm', 'maxGradNorm', strict.AdamW[2]],
+      ['eta_min', 'minLR', strict['LRSchedulers.polynomial'][2]],
+      ['tau', 'temperature', strict.contrastive[2]],
+      ['randomState', 'seed', strict.splitPairs[2]],
+    ];
+    for (const [name, expected, call] of suggested)
+      expect(() => call({ [name]: 1 }), name).toThrow(`unknown option "${name}"; did you mean ${expected}?`);
+  });
+
+  it.each(['amsgrad', 'dropout', 'schedule', 'tau', 'weights', ''])('%j is near to no option of AdamW', name => {
+    expect(() => new AdamW(adapters, { [name]: 1 } as Untyped)).toThrow(
+      `unknown option "${name}"; expected lr, weightDecay, maxGradNorm, betas, eps`,
+    );
+  });
 
   it('tells all names where none is near', () => {
     expect(() => new NgramEmbedder({ zzzzzz: 1 } as Untyped)).toThrow('unknown option "zzzzzz"; expected dim');

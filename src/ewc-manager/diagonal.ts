@@ -1,80 +1,136 @@
-import { checkSameShape } from '../internal/adapters.js';
-import { describe } from '../internal/validate.js';
+import { checkAdapters, checkSameShape } from '../internal/adapters.js';
+import { checkFiniteRows, describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
-import { copyRows, type Flat } from '../kernels/matrix.js';
-import type { Adapter, MutableVector, Rows } from '../types.js';
+import { copyRows, editableRows, toNestedArrays } from '../kernels/matrix.js';
+import type { Adapter, MutableVector } from '../types.js';
+import { fishersOf } from './fisher.js';
+import {
+  type AdapterMemory,
+  type AdapterPenalty,
+  type FisherInfo,
+  type OptimalParams,
+  optimalOn,
+  type ParameterRows,
+  type PenaltyKind,
+  type Shown,
+  shownParams,
+  wholeMatrix,
+} from './memory.js';
+import { checkSameWeights } from './merge.js';
 import { DECAY, type EWCConfig, modeOf } from './options.js';
-import type { AdapterPenalty } from './penalty.js';
+import { checkShape, parseMatrix } from './saved-matrix.js';
 
-/**
- * Importance of each parameter of one adapter: mean squared gradients, or what the mode made of those of several tasks.
- */
-export interface FisherInfo {
-  /** dim × rank. */
-  fisherA: MutableVector[];
-  /** rank × outDim. */
-  fisherB: MutableVector[];
-}
-
-/** The parameters that the penalty pulls towards. */
-export interface OptimalParams {
-  /** dim × rank. */
-  loraA: MutableVector[];
-  /** rank × outDim. */
-  loraB: MutableVector[];
-}
-
-/** The same of matrices whose rows stay. */
+/** {@link FisherInfo} of matrices whose rows stay. */
 export interface FisherRows {
   fisherA: readonly MutableVector[];
   fisherB: readonly MutableVector[];
 }
 
-/** The same of matrices whose rows stay. */
-export interface ParameterRows {
-  loraA: readonly MutableVector[];
-  loraB: readonly MutableVector[];
-}
+/** The diagonal penalty `λ/2 · (Σ fisher · (θ - optimal)² + constant)` on one adapter. */
+export class DiagonalMemory implements AdapterMemory {
+  readonly penalty = 'diagonal';
+  readonly #fisher: FisherInfo;
+  readonly #optimal: OptimalParams;
+  /** The least value of the penalty of several tasks, divided by λ/2. */
+  readonly #constant: number;
 
-/** What the diagonal penalty `λ/2 · (Σ fisher · (θ - optimal)² + constant)` keeps of one adapter. */
-export interface DiagonalMemory {
-  fisher: FisherRows;
-  optimal: ParameterRows;
-  /** What the penalty of several tasks is at its least, over λ/2. */
-  constant: number;
-}
+  constructor(fisher: FisherInfo, optimal: OptimalParams, constant: number) {
+    this.#fisher = fisher;
+    this.#optimal = optimal;
+    this.#constant = constant;
+  }
 
-/** The same with the entries of each matrix in one array. */
-export interface FlatDiagonal {
-  fisherA: Flat;
-  fisherB: Flat;
-  optimalA: Flat;
-  optimalB: Flat;
-  constant: number;
-}
+  get shown(): { fisher: FisherInfo; optimal: OptimalParams } {
+    return { fisher: this.#fisher, optimal: this.#optimal };
+  }
 
-export function diagonalPenalty(memory: FlatDiagonal, { loraA, loraB }: Adapter): AdapterPenalty {
-  const { fisherA, fisherB, optimalA, optimalB, constant } = memory;
-  const parts = [
-    { values: loraA, anchor: [optimalA], importance: [fisherA] },
-    { values: loraB, anchor: [optimalB], importance: [fisherB] },
-  ];
-  return {
-    value: () =>
-      parts.reduce(
-        (total, { values, anchor, importance }) => total + kernels().quadraticPenalty(values, anchor, importance) / 2,
-        constant / 2,
-      ),
-    addGradient: ({ gradA, gradB }, scale) => {
-      [gradA, gradB].forEach((gradient, i) => {
-        const { values, anchor, importance } = parts[i]!;
-        kernels().addPenaltyGradient(gradient, values, anchor, importance, scale);
-      });
-    },
-    step: rate => {
-      for (const { values, anchor, importance } of parts) kernels().pullTowards(values, anchor, importance, rate);
-    },
-  };
+  /** The memory of what a caller has put into the two Maps by hand. */
+  static ofShown({ fisher, optimal }: Shown, constant = 0): DiagonalMemory | undefined {
+    return fisher && optimal && new DiagonalMemory(fisher, optimal, constant);
+  }
+
+  withShown(shown: Shown): DiagonalMemory | undefined {
+    return DiagonalMemory.ofShown(shown, this.#constant);
+  }
+
+  on(call: string, name: string, adapter: Adapter): AdapterPenalty {
+    const { loraA, loraB } = adapter;
+    const optimal = optimalOn(call, name, adapter, this.#optimal);
+    const label = `fisherInfo.get(${describe(name)})`;
+    const fisherA = wholeMatrix(call, `${label}.fisherA`, this.#fisher.fisherA, loraA);
+    const fisherB = wholeMatrix(call, `${label}.fisherB`, this.#fisher.fisherB, loraB);
+    const parts = [
+      { values: loraA, anchor: [optimal.loraA], importance: [fisherA] },
+      { values: loraB, anchor: [optimal.loraB], importance: [fisherB] },
+    ];
+    return {
+      value: () =>
+        parts.reduce(
+          (total, { values, anchor, importance }) => total + kernels().quadraticPenalty(values, anchor, importance) / 2,
+          this.#constant / 2,
+        ),
+      addGradient: ({ gradA, gradB }, scale) => {
+        [gradA, gradB].forEach((gradient, i) => {
+          const { values, anchor, importance } = parts[i]!;
+          kernels().addPenaltyGradient(gradient, values, anchor, importance, scale);
+        });
+      },
+      step: rate => {
+        for (const { values, anchor, importance } of parts) kernels().pullTowards(values, anchor, importance, rate);
+      },
+    };
+  }
+
+  /** The memory with one more task's Fisher, which is written to. */
+  next(call: string, name: string, fisher: FisherRows, adapter: Adapter, config: EWCConfig): DiagonalMemory {
+    const mode = modeOf(config);
+    if (mode === 'last') return firstMemory(fisher, adapter);
+    for (const [part] of PARTS) {
+      checkSameShape(call, `fisherInfo.get(${describe(name)}).${part}`, this.#fisher[part], fisher[part]);
+    }
+    if (mode === 'sum') return this.#sum(fisher, copyParams(adapter), 0, 1, 1);
+    const [added, old] = mode === 'average' ? [0.5, 0.5] : [1, config.decay ?? DECAY];
+    for (const [part] of PARTS) kernels().blend(fisher[part], added, this.#fisher[part], old);
+    return firstMemory(fisher, adapter);
+  }
+
+  /**
+   * All that is kept is linear in the latest task's means. So the weighted mean of two memories is the memory of the
+   * whole task, on top of what both held before. In mode `'sum'` the remembered parameters lie between those of the tasks,
+   * elsewhere for each shard.
+   */
+  merge(call: string, name: string, other: DiagonalMemory, share: number, config: EWCConfig): DiagonalMemory {
+    const isSum = modeOf(config) === 'sum';
+    checkSameWeights(call, name, this.#optimal, other.#optimal, !isSum);
+    const fisher = { fisherA: copyRows(this.#fisher.fisherA), fisherB: copyRows(this.#fisher.fisherB) };
+    if (isSum) return other.#sum(fisher, copyParams(this.#optimal), this.#constant, share, 1 - share);
+    for (const [part] of PARTS) kernels().blend(fisher[part], share, other.#fisher[part], 1 - share);
+    return memoryOf(fisher, copyParams(this.#optimal), this.#constant);
+  }
+
+  /** The sum of this penalty and another one, whose matrices are written to. */
+  #sum(
+    fisher: FisherRows,
+    optimal: ParameterRows,
+    constant: number,
+    weight: number,
+    ownWeight: number,
+  ): DiagonalMemory {
+    let least = weight * constant + ownWeight * this.#constant;
+    for (const [part, matrix] of PARTS) {
+      const [ours, optima] = [this.#fisher[part], this.#optimal[matrix]];
+      least += kernels().mergeQuadratics(fisher[part], optimal[matrix], weight, ours, optima, ownWeight);
+    }
+    return memoryOf(fisher, optimal, least);
+  }
+
+  save(): { fisherInfo: { fisherA: number[][]; fisherB: number[][] }; constants?: number } {
+    const { fisherA, fisherB } = this.#fisher;
+    return {
+      fisherInfo: { fisherA: toNestedArrays(fisherA), fisherB: toNestedArrays(fisherB) },
+      ...(this.#constant !== 0 && { constants: this.#constant }),
+    };
+  }
 }
 
 const PARTS = [
@@ -82,66 +138,42 @@ const PARTS = [
   ['fisherB', 'loraB'],
 ] as const;
 
-/** What a mode makes of the memory so far and a new task's Fisher, which is written to. */
-export function remember(
-  name: string,
-  fisher: FisherRows,
-  { loraA, loraB }: Adapter,
-  before: DiagonalMemory | undefined,
-  config: EWCConfig,
-): DiagonalMemory {
-  const memory: DiagonalMemory = { fisher, optimal: { loraA: copyRows(loraA), loraB: copyRows(loraB) }, constant: 0 };
-  const mode = modeOf(config);
-  if (!before || mode === 'last') return memory;
-  for (const [part] of PARTS) {
-    checkSameShape('computeFisher', `fisherInfo.get(${describe(name)}).${part}`, before.fisher[part], fisher[part]);
-  }
-  if (mode === 'sum') return sum(memory, before, 1, 1);
-  const [old, added] = mode === 'average' ? [0.5, 0.5] : [config.decay ?? DECAY, 1];
-  for (const [part] of PARTS) {
-    blend(fisher[part], before.fisher[part], (value, earlier) => added * value + old * earlier);
-  }
-  return memory;
+export const diagonal: PenaltyKind = {
+  field: 'fisherInfo',
+
+  remember(call, task, before, config) {
+    const fishers = fishersOf(call, task);
+    // The caller's functions may have changed what is remembered next.
+    if (typeof task.gradients === 'object') checkAdapters(call, task.adapters, checkFiniteRows);
+    const memories = new Map<string, DiagonalMemory>();
+    for (const [name, fisher] of fishers) {
+      if (task.normalize) kernels().divideByLargest([fisher.fisherA, fisher.fisherB]);
+      const adapter = task.adapters.get(name)!;
+      const old = before(name);
+      const memory = old instanceof DiagonalMemory ? old.next(call, name, fisher, adapter, config) : undefined;
+      memories.set(name, memory ?? firstMemory(fisher, adapter));
+    }
+    return memories;
+  },
+
+  parse(call, label, saved, { loraA, loraB }, constant) {
+    const fisherA = parseMatrix(call, `${label}.fisherA`, saved['fisherA'], 0);
+    const fisherB = parseMatrix(call, `${label}.fisherB`, saved['fisherB'], 0);
+    checkShape(call, `${label}.fisherA`, fisherA, loraA.length, loraB.length);
+    checkShape(call, `${label}.fisherB`, fisherB, loraB.length, loraB[0]!.length);
+    return memoryOf({ fisherA, fisherB }, { loraA, loraB }, constant);
+  },
+};
+
+function firstMemory(fisher: FisherRows, adapter: Adapter): DiagonalMemory {
+  return memoryOf(fisher, copyParams(adapter), 0);
 }
 
-/**
- * The sum of two penalties as one: `a(θ-u)² + b(θ-v)² = h(θ-w)² + ab/h·(u-v)²` with h = a + b and w = v + a/h·(u-v).
- *
- * @param memory Counts `weight` times; written to.
- */
-export function sum(
-  memory: DiagonalMemory,
-  other: DiagonalMemory,
-  weight: number,
-  otherWeight: number,
-): DiagonalMemory {
-  let constant = weight * memory.constant + otherWeight * other.constant;
-  for (const [part, parameters] of PARTS) {
-    memory.fisher[part].forEach((row, i) => {
-      const [fishers, optima] = [other.fisher[part][i]!, other.optimal[parameters][i]!];
-      const optimum = memory.optimal[parameters][i]!;
-      for (let k = 0; k < row.length; k++) {
-        const [a, b] = [weight * row[k]!, otherWeight * fishers[k]!];
-        row[k] = a + b;
-        if (a + b === 0) continue;
-        const difference = optimum[k]! - optima[k]!;
-        constant += ((a * b) / (a + b)) * difference * difference;
-        optimum[k] = optima[k]! + (a / (a + b)) * difference;
-      }
-    });
-  }
-  memory.constant = constant;
-  return memory;
+function memoryOf({ fisherA, fisherB }: FisherRows, optimal: ParameterRows, constant: number): DiagonalMemory {
+  const fisher = { fisherA: editableRows(fisherA), fisherB: editableRows(fisherB) };
+  return new DiagonalMemory(fisher, shownParams(optimal), constant);
 }
 
-/** `target = combine(target, source)`, entry by entry. */
-export function blend(
-  target: readonly MutableVector[],
-  source: Rows,
-  combine: (value: number, other: number) => number,
-): void {
-  target.forEach((row, i) => {
-    const other = source[i]!;
-    for (let j = 0; j < row.length; j++) row[j] = combine(row[j]!, other[j]!);
-  });
+function copyParams({ loraA, loraB }: ParameterRows): ParameterRows {
+  return { loraA: copyRows(loraA), loraB: copyRows(loraB) };
 }

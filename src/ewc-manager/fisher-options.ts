@@ -1,32 +1,41 @@
 import { checkFunction } from '../internal/validate.js';
-import type { Through } from '../types.js';
+import type { Adapter, AdapterGradients, EmbeddedExample, Through } from '../types.js';
 import type { ExampleAdapterGradients, ExampleGradients } from './fisher.js';
+import type { Task } from './memory.js';
 import type { EWCConfig } from './options.js';
 
-export interface FisherOptions<E> {
+/**
+ * @typeParam E The examples.
+ * @typeParam A The adapters.
+ */
+export interface FisherOptions<E, A extends Adapter = Adapter> {
   /**
-   * Gradients of the training loss for one example and one adapter. Default: those of the MSE between adapted input and
-   * output.
+   * Gradients of the training loss for one example and one adapter.
+   *
+   * @default those of the MSE between adapted input and output
    */
-  gradients?: ExampleGradients<E>;
+  gradients?: ExampleGradients<E, A>;
   /**
-   * Instead of `gradients`, those for one example and all adapters at once: called once per example, so that a loss of
-   * two adapters is computed once. What `LossComputer.contrastive` gives by this name fits.
+   * Gradients of the training loss for one example and all adapters at once, instead of `gradients`. It is called once
+   * per example, so that a loss of two adapters is computed once. `LossComputer.contrastive` returns what fits here under
+   * the same name.
    */
-  adapterGradients?: ExampleAdapterGradients<E>;
+  adapterGradients?: ExampleAdapterGradients<E, A>;
   /**
-   * Which adapter sees which side of a pair, as in `LossComputer.contrastive`: that of `anchors` is given the inputs,
-   * that of `positives` the outputs; where it is the same, both, twice as many rows. The empirical Fisher's target is
-   * the pair's other side. Adapters without a side take no part in the loss, and nothing new is remembered of them.
-   * Default: all adapters see the inputs.
+   * Which adapter sees which side of a pair, as in `LossComputer.contrastive`. The adapter of `anchors` is given the
+   * inputs, the adapter of `positives` the outputs. If it is one adapter, it is given both, twice as many rows. The target
+   * of the empirical Fisher is the other side of the pair. Adapters without a side take no part in the loss, and nothing
+   * new is remembered of them.
+   *
+   * @default all adapters see the inputs
    */
   through?: Through;
 }
 
 /** Checks the options of `computeFisher` against each other; whether gradients of the caller's own loss are given. */
-export function checkFisherOptions<E>(
+export function checkFisherOptions<E, A extends Adapter>(
   call: string,
-  options: FisherOptions<E>,
+  options: FisherOptions<E, A>,
   { penalty, fisher }: EWCConfig,
 ): boolean {
   const given = (['gradients', 'adapterGradients'] as const).filter(name => options[name] !== undefined);
@@ -38,4 +47,19 @@ export function checkFisherOptions<E>(
     throw new RangeError(`${call}: ${name} are not read with ${isFunction ? "penalty 'function'" : "fisher 'exact'"}`);
   if (other) throw new RangeError(`${call}: ${name} and ${other} exclude each other`);
   return true;
+}
+
+/**
+ * Where the gradients of the Fisher come from: the options, an override of `_computeGradients`, which may read other
+ * fields of the examples, or the kernels.
+ */
+export function gradientsBy<E extends EmbeddedExample>(
+  { gradients, adapterGradients }: FisherOptions<E>,
+  { fisher }: EWCConfig,
+  override: ((example: E, adapter: Adapter) => AdapterGradients) | undefined,
+): Task<E>['gradients'] {
+  if (adapterGradients) return { ofAll: adapterGradients };
+  if (gradients) return { ofAdapter: gradients };
+  if (fisher === 'exact') return 'exact';
+  return override ? { ofAdapter: (example, adapter) => override(example, adapter) } : 'empirical';
 }

@@ -1,17 +1,50 @@
-import type { EWCManager } from '../ewc-manager.js';
 import { checkSameShape } from '../internal/adapters.js';
 import { describe } from '../internal/validate.js';
-import { copyRows, zerosLike } from '../kernels/matrix.js';
 import { areEqual } from '../kernels/vector.js';
-import type { MutableVector, Rows } from '../types.js';
-import { blend, type DiagonalMemory, sum } from './diagonal.js';
-import type { FunctionInfo, FunctionMemory } from './function-penalty.js';
-import { DECAY, modeOf } from './options.js';
+import type { AdapterMemory, Learned, ParameterRows } from './memory.js';
+import { NO_TASK } from './memory.js';
+import { DECAY, type EWCConfig, type EWCStats, modeOf } from './options.js';
 import type { Side, SidesSeen } from './through.js';
 
+/** A manager, as far as another one is merged with it. */
+export interface Shard extends Learned {
+  config: EWCConfig;
+  stats: EWCStats;
+}
+
+/**
+ * What two shards of one task learned together: each memory's weight is the number of examples it was made of.
+ *
+ * @throws RangeError where the shards do not belong together.
+ */
+export function mergeShards(call: string, mine: Shard, theirs: Shard): Learned {
+  checkSameKind(call, mine, theirs);
+  if (mine.isNormalized || theirs.isNormalized)
+    throw new RangeError(`${call}: normalised Fishers have lost their scale`);
+  if (mine.memories.size === 0) return mine;
+  const [ours, others] = [mine.latest, theirs.latest];
+  if (ours.examples === 0 || others.examples === 0) {
+    throw new RangeError(
+      `${call}: how many examples were seen is not known of state that the original module exported`,
+    );
+  }
+  checkSameSides(call, ours.sides, others.sides);
+  const examples = ours.examples + others.examples;
+  const memories = new Map<string, AdapterMemory>();
+  for (const [name, memory] of mine.memories) {
+    const other = theirs.memories.get(name)!;
+    if (other.penalty !== memory.penalty)
+      throw new RangeError(
+        `${call}: the other's penalty on ${describe(name)} is ${other.penalty}, here ${memory.penalty}`,
+      );
+    memories.set(name, memory.merge(call, name, other, ours.examples / examples, mine.config));
+  }
+  return { memories, latest: { ...ours, examples, fingerprints: NO_TASK.fingerprints }, isNormalized: false };
+}
+
 /** Checks that two managers are of one kind and have learned as many tasks, with adapters of the same names. */
-export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
-  const traits = ({ config, stats }: EWCManager): Record<string, unknown> => ({
+function checkSameKind(call: string, mine: Shard, theirs: Shard): void {
+  const traits = ({ config, stats }: Shard): Record<string, unknown> => ({
     penalty: config.penalty ?? 'diagonal',
     fisher: config.fisher ?? 'empirical',
     mode: modeOf(config),
@@ -21,13 +54,13 @@ export function checkMergeable(mine: EWCManager, theirs: EWCManager): void {
   const [here, there] = [traits(mine), traits(theirs)];
   for (const [trait, value] of Object.entries(here)) {
     if (there[trait] !== value)
-      throw new RangeError(`merge: the other's ${trait} is ${String(there[trait])}, here ${String(value)}`);
+      throw new RangeError(`${call}: the other's ${trait} is ${String(there[trait])}, here ${String(value)}`);
   }
   for (const [has, lacks, name] of [
-    ['this manager', 'the other', missingIn(theirs.optimalParams, mine.optimalParams)],
-    ['the other', 'this manager', missingIn(mine.optimalParams, theirs.optimalParams)],
+    ['this manager', 'the other', missingIn(theirs.memories, mine.memories)],
+    ['the other', 'this manager', missingIn(mine.memories, theirs.memories)],
   ]) {
-    if (name !== undefined) throw new RangeError(`merge: ${has} remembers ${describe(name)}, ${lacks} does not`);
+    if (name !== undefined) throw new RangeError(`${call}: ${has} remembers ${describe(name)}, ${lacks} does not`);
   }
 }
 
@@ -36,12 +69,12 @@ function missingIn(map: ReadonlyMap<string, unknown>, names: ReadonlyMap<string,
 }
 
 /** Checks that the adapters of two managers saw the same sides of the pairs, where both know. */
-export function checkSameSides(mine: SidesSeen | undefined, theirs: SidesSeen | undefined): void {
+function checkSameSides(call: string, mine: SidesSeen | undefined, theirs: SidesSeen | undefined): void {
   if (!mine || !theirs) return;
   for (const name of new Set([...mine.keys(), ...theirs.keys()])) {
     const [here, there] = [mine, theirs].map(seen => sidesInWords(seen.get(name)));
     if (here !== there)
-      throw new RangeError(`merge: ${describe(name)} of the other manager was given ${there}, here ${here}`);
+      throw new RangeError(`${call}: ${describe(name)} of the other manager was given ${there}, here ${here}`);
   }
 }
 
@@ -50,65 +83,19 @@ function sidesInWords(sides: readonly Side[] | undefined): string {
   return sides.join(' and ') || 'adapterGradients';
 }
 
-/**
- * What two shards of one task make together. All that is kept is linear in the latest task's means, so the weighted
- * mean of two memories is that of the task as a whole, on top of what both already held.
- *
- * @param share What the first memory counts, from 0 to 1; the other counts the rest.
- * @param isSum Whether the mode is `'sum'`: the remembered parameters then lie between tasks, each shard's elsewhere.
- * @throws RangeError where the two do not belong together.
- */
-export function mergeDiagonal(
+/** Checks that two memories are of adapters of one shape, and with `isEqual` of the same weights. */
+export function checkSameWeights(
+  call: string,
   name: string,
-  mine: DiagonalMemory,
-  theirs: DiagonalMemory,
-  share: number,
-  isSum: boolean,
-): DiagonalMemory {
-  checkSameWeights(name, mine.optimal, theirs.optimal, !isSum);
-  const { fisher, optimal, constant } = mine;
-  const merged = {
-    fisher: { fisherA: copyRows(fisher.fisherA), fisherB: copyRows(fisher.fisherB) },
-    optimal: { loraA: copyRows(optimal.loraA), loraB: copyRows(optimal.loraB) },
-    constant,
-  };
-  if (isSum) return sum(merged, theirs, share, 1 - share);
-  for (const part of ['fisherA', 'fisherB'] as const) mix(merged.fisher[part], theirs.fisher[part], share);
-  return merged;
-}
-
-/** The same for the function penalty, of shards that end at the same weights. */
-export function mergeFunction(name: string, mine: FunctionMemory, theirs: FunctionMemory, share: number): FunctionInfo {
-  checkSameWeights(name, mine, theirs, true);
-  if (mine.scaling !== theirs.scaling)
-    throw new RangeError(`merge: the other's scaling of ${describe(name)} is ${theirs.scaling}, here ${mine.scaling}`);
-  const moment = mix(copyRows(mine.moment), theirs.moment, share);
-  // None stands for zeros.
-  const residual =
-    mine.residual || theirs.residual
-      ? mix(copyRows(mine.residual ?? zerosLike(theirs.residual!)), theirs.residual ?? zerosLike(mine.residual!), share)
-      : null;
-  const constant = share * mine.constant + (1 - share) * theirs.constant;
-  return { moment, residual, constant, scaling: mine.scaling };
-}
-
-function checkSameWeights(
-  name: string,
-  mine: { loraA: Rows; loraB: Rows },
-  theirs: { loraA: Rows; loraB: Rows },
+  mine: ParameterRows,
+  theirs: ParameterRows,
   isEqual: boolean,
 ): void {
   for (const matrix of ['loraA', 'loraB'] as const) {
-    checkSameShape('merge', `other.optimalParams.get(${describe(name)}).${matrix}`, theirs[matrix], mine[matrix]);
+    checkSameShape(call, `other.optimalParams.get(${describe(name)}).${matrix}`, theirs[matrix], mine[matrix]);
     if (isEqual && !mine[matrix].every((row, i) => areEqual(row, theirs[matrix][i]!)))
       throw new RangeError(
-        `merge: the other's ${matrix} of ${describe(name)} has other weights; shards share one adapter`,
+        `${call}: the other's ${matrix} of ${describe(name)} has other weights; shards share one adapter`,
       );
   }
-}
-
-/** The weighted mean of two matrices, in place of the first. */
-function mix(target: readonly MutableVector[], source: Rows, share: number): readonly MutableVector[] {
-  blend(target, source, (value, other) => share * value + (1 - share) * other);
-  return target;
 }

@@ -1,8 +1,8 @@
 import type { Adapter, EmbeddedExample } from '../types.js';
 
 /**
- * Gradients of `mean((y - target)²)` for one example, where `y = [x +] scaling · x·A·B`. An embedding that is longer
- * than the adapter counts up to the adapter's size, a target that is shorter counts as 0 beyond its end.
+ * Gradients of `mean((y - target)²)` for one example, where `y = [x +] scaling · x·A·B`. Of an
+ * embedding that is longer than the adapter, the rest is ignored. A target that is shorter counts as 0 beyond its end.
  */
 export function mseGradients(
   { inputEmb, outputEmb }: EmbeddedExample,

@@ -2,37 +2,46 @@ import { checkAdapters, describeAdapter } from '../internal/adapters.js';
 import { fingerprintOf } from '../internal/fingerprint.js';
 import { checkArray, checkFiniteRows, checkObject, describe, isVector, wrongType } from '../internal/validate.js';
 import type { Adapter, EmbeddedExample, Rows, Vector } from '../types.js';
-import type { ParameterRows } from './diagonal.js';
+import type { AdapterMemory } from './memory.js';
 
-/** What `EWCManager.export` may note beside what is remembered. */
+/** Options of `EWCManager.export`. */
 export interface ExportOptions {
-  /** The adapters as they are now, by name: their fingerprints are noted, for `import` to compare. */
+  /**
+   * The adapters as they are now, by name. The state gets fingerprints of their weights, which `import` compares.
+   *
+   * @default no fingerprints of weights
+   */
   adapters?: ReadonlyMap<string, Adapter>;
 }
 
-/** What `EWCManager.import` is to find the state of. */
+/** Options of `EWCManager.import`: what the state must belong to. */
 export interface ImportOptions {
   /**
-   * The adapters that the state is used with, by name. All that are remembered must be there and of the remembered shape;
-   * where the state was exported with `adapters`, with the same weights (in float32).
+   * The adapters that the state is used with, by name. All remembered adapters must be among them, in the remembered
+   * shape. If the state was exported with `adapters`, they must have the same weights (in float32).
+   *
+   * @default not compared
    */
   adapters?: ReadonlyMap<string, Adapter>;
-  /** The latest task's examples, all of them in their order: texts and embeddings must be those that were learned. */
+  /**
+   * The latest task's examples, all of them in their order. Texts and embeddings must be those that were learned.
+   *
+   * @default not compared
+   */
   examples?: readonly EmbeddedExample[];
 }
 
-/** Where a state comes from, as fingerprints; null where it is not known. */
+/** Fingerprints of what a state comes from. Null stands for unknown. */
 export interface Provenance {
-  /** Of the latest task's embeddings, those of up to 16 examples spread over all. */
+  /** Of the latest task's embeddings: up to 16 examples, spread over all. */
   embeddings: string | null;
-  /** Of the texts of the same examples, where they have some. */
+  /** Of the texts of the same examples. Null where they have none. */
   texts: string | null;
   /** Of the adapters' weights when the state was exported, by adapter. */
   weights: Record<string, string> | null;
 }
 
-const CALL = 'import';
-/** So many tell data apart, and cost nothing beside the Fisher. */
+/** Enough to tell data apart, in a small part of the Fisher's time. */
 const MOST_EXAMPLES = 16;
 
 /** The fingerprints of a task's examples. */
@@ -78,36 +87,39 @@ export function weightsOf(
   );
 }
 
-/** Checks a state against what the caller expects it to be of. */
+/** Checks that a state belongs to the adapters and examples that the caller names. */
 export function checkProvenance(
+  call: string,
   { adapters, examples }: ImportOptions,
   { embeddings, texts, weights }: Provenance,
-  optimalParams: ReadonlyMap<string, ParameterRows>,
+  memories: ReadonlyMap<string, AdapterMemory>,
 ): void {
   if (adapters !== undefined) {
-    const given = weightsOf(CALL, adapters, optimalParams);
-    for (const [name, optimal] of optimalParams) {
+    const given = weightsOf(call, adapters, memories);
+    for (const [name, { shown }] of memories) {
       for (const matrix of ['loraA', 'loraB'] as const) {
-        const [theirs, ours] = [optimal[matrix], adapters.get(name)![matrix]].map(shapeInWords);
+        const [theirs, ours] = [shown.optimal[matrix], adapters.get(name)![matrix]].map(shapeInWords);
         if (theirs === ours) continue;
         throw new RangeError(
-          `${CALL}: optimalParams.${name}.${matrix} is ${theirs}, ${describeAdapter(name)}.${matrix} is ${ours}`,
+          `${call}: optimalParams.${name}.${matrix} is ${theirs}, ${describeAdapter(name)}.${matrix} is ${ours}`,
         );
       }
       if (weights && weights[name] !== given[name])
         throw new RangeError(
-          `${CALL}: data is of other weights than ${describeAdapter(name)} has; it was exported beside another adapter, or at another time`,
+          `${call}: the state was exported with other weights than ${describeAdapter(name)} has: with another adapter, or at another time`,
         );
     }
   }
   if (examples === undefined) return;
-  checkArray(CALL, 'examples', examples);
+  checkArray(call, 'examples', examples);
   const given = fingerprintsOf(examples);
   if (texts !== null && given.texts !== null && texts !== given.texts)
-    throw new RangeError(`${CALL}: data is of other texts than examples; it is of another data set`);
+    throw new RangeError(
+      `${call}: the state was learned from other texts than those of examples: from another data set`,
+    );
   if (embeddings !== null && given.embeddings !== null && embeddings !== given.embeddings) {
-    const cause = texts !== null && texts === given.texts ? 'of another embedder' : 'of another data set or embedder';
-    throw new RangeError(`${CALL}: data is of other embeddings than examples; it is ${cause}`);
+    const cause = texts !== null && texts === given.texts ? 'another embedder' : 'another data set or embedder';
+    throw new RangeError(`${call}: the state was learned from other embeddings than those of examples: from ${cause}`);
   }
 }
 
@@ -115,24 +127,24 @@ function shapeInWords(rows: Rows): string {
   return `${rows.length} × ${rows[0]!.length}`;
 }
 
-/** Reads what may come from anywhere; a state of the original's, or of an earlier version, tells nothing. */
-export function parseProvenance(provenance: unknown): Provenance {
+/** Reads fingerprints that may come from anywhere. A state of the original's, or of an earlier version, has none. */
+export function parseProvenance(call: string, provenance: unknown): Provenance {
   if (provenance === undefined || provenance === null) return { embeddings: null, texts: null, weights: null };
-  checkObject(CALL, 'provenance', provenance);
+  checkObject(call, 'provenance', provenance);
   const { weights } = provenance;
   if (weights !== null && weights !== undefined) {
-    checkObject(CALL, 'provenance.weights', weights);
-    for (const [name, value] of Object.entries(weights)) checkText(`provenance.weights.${name}`, value);
+    checkObject(call, 'provenance.weights', weights);
+    for (const [name, value] of Object.entries(weights)) checkText(call, `provenance.weights.${name}`, value);
   }
   return {
-    embeddings: checkText('provenance.embeddings', provenance['embeddings']),
-    texts: checkText('provenance.texts', provenance['texts']),
+    embeddings: checkText(call, 'provenance.embeddings', provenance['embeddings']),
+    texts: checkText(call, 'provenance.texts', provenance['texts']),
     weights: (weights as Record<string, string> | null | undefined) ?? null,
   };
 }
 
-function checkText(name: string, value: unknown): string | null {
+function checkText(call: string, name: string, value: unknown): string | null {
   if (value === undefined || value === null) return null;
-  if (typeof value !== 'string') throw wrongType(CALL, name, 'a string', value);
+  if (typeof value !== 'string') throw wrongType(call, name, 'a string', value);
   return value;
 }

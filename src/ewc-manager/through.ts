@@ -6,7 +6,7 @@ export const SIDES = ['inputEmb', 'outputEmb'] as const;
 /** One side of a pair, as the inputs of an adapter. */
 export type Side = (typeof SIDES)[number];
 
-/** What each adapter of a task saw; no sides where the caller's `adapterGradients` decided. */
+/** What each adapter of a task saw. It has no sides where the caller's `adapterGradients` decided. */
 export type SidesSeen = ReadonlyMap<string, readonly Side[]>;
 
 /** An adapter and the sides of the pairs that it sees. */
@@ -16,7 +16,7 @@ export interface Tower {
   sides: readonly Side[];
 }
 
-/** The adapters that take part, with what they see: without `through` all of them, and the inputs. */
+/** The adapters that take part, with what they see. Without `through` all adapters see the inputs. */
 export function towersOf(call: string, adapters: ReadonlyMap<string, Adapter>, through: Through | undefined): Tower[] {
   if (through === undefined)
     return Array.from(adapters, ([name, adapter]) => ({ name, adapter, sides: ['inputEmb'] as const }));
@@ -44,7 +44,7 @@ export function otherSide(side: Side): Side {
   return side === 'inputEmb' ? 'outputEmb' : 'inputEmb';
 }
 
-/** Examples as an adapter sees them: the other way round for the answers' side. */
+/** An example as an adapter sees it: with its sides exchanged for the side of the outputs. */
 export function turned<E extends EmbeddedExample>(example: E, side: Side): E {
   return side === 'inputEmb' ? example : { ...example, inputEmb: example.outputEmb, outputEmb: example.inputEmb };
 }

@@ -32,8 +32,8 @@ export function fused(backend: Kernels, setup: Setup): LossResult | undefined {
   if (problem.losses) result.perRow = reversed?.losses ? averaged(problem.losses, reversed.losses) : problem.losses;
   if (!forward.gradients) return result;
   result.temperatureGradient = forward.gradients.temperature + (reverse?.gradients?.temperature ?? 0);
-  result.adapterGradients = adapterGradients(backend, setup, forward, reverse);
-  return result.adapterGradients && result;
+  const ofAdapters = adapterGradients(backend, setup, forward, reverse);
+  return ofAdapters && { ...result, adapterGradients: ofAdapters };
 }
 
 /** The gradients by adapter; what one has of both sides and directions is added up. Undefined where one is not finite. */

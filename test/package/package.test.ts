@@ -15,6 +15,37 @@ import {
   run,
 } from './installed-package.js';
 
+const SIX = [
+  'BatchGenerator',
+  'DataPreprocessor',
+  'EWCManager',
+  'GradientCheckpointer',
+  'LossComputer',
+  'LRSchedulers',
+];
+
+/** Names in the declarations that are not exported: the functions behind `LRSchedulers`, and the emitters' base class. */
+const INTERNAL = [
+  'constant',
+  'linear',
+  'cosine',
+  'cosineWarmRestarts',
+  'exponential',
+  'warmupCosine',
+  'oneCycle',
+  'polynomial',
+  'warmupLinear',
+  'inverseSqrt',
+  'warmupStableDecay',
+  'stepDecay',
+  'multiStepDecay',
+  'EmitterEvents',
+  'EventName',
+  'Arguments',
+  'Listener',
+  'TypedEmitter',
+];
+
 let pkg: InstalledPackage;
 beforeAll(async () => {
   pkg = await installPackage();
@@ -84,6 +115,31 @@ describe('the tarball', () => {
   });
 });
 
+describe('the declarations', () => {
+  let lines: string[];
+  let declared: string[];
+  beforeAll(async () => {
+    lines = (await pkg.read('dist/index.d.ts')).split('\n');
+    const declaration = /^(?:declare )?(?:abstract )?(?:class|const|function|interface|type) (\w+)/;
+    declared = lines.flatMap(line => declaration.exec(line)?.[1] ?? []);
+  });
+
+  test('open with the six classes', () => {
+    expect(declared.slice(0, 6)).toEqual(SIX);
+    const start = lines.slice(0, 100);
+    expect(start).toContain("import { EventEmitter } from 'node:events';");
+    expect(start.filter(line => /^\S/.test(line) && !/^(import|declare class|\/\*\*|\})/.test(line))).toEqual([]);
+  });
+
+  test('export every type by its own name', () => {
+    expect(lines.filter(line => /\w\$\d/.test(line))).toEqual([]);
+    const [exported] = lines.flatMap(line => /^export \{ (.*) \};$/.exec(line)?.[1] ?? []);
+    const names = new Set(exported!.split(', ').map(each => each.replace(/^type /, '').replace(/ as .*/, '')));
+    const internal = new Set(declared.filter(name => !names.has(name)));
+    expect([...internal].sort()).toEqual([...INTERNAL].sort());
+  });
+});
+
 /** Compiles the consumer project; what it marks with `@ts-expect-error` must not compile. */
 function compile(typescript: string, ...options: string[]): Promise<string> {
   const compiler = join(ROOT, 'node_modules', typescript, 'bin', 'tsc');
@@ -108,17 +164,9 @@ describe('a program', () => {
   });
 
   test('imports the six classes by name and as the default object, re-exported too', async () => {
-    const six = [
-      'BatchGenerator',
-      'DataPreprocessor',
-      'EWCManager',
-      'GradientCheckpointer',
-      'LRSchedulers',
-      'LossComputer',
-    ];
     const imports = JSON.parse(await run(process.execPath, ['out/imports.js'], pkg.consumer));
-    expect(imports.original.sort()).toEqual(six);
-    expect(imports.named).toEqual(expect.arrayContaining([...six, 'AdamW', 'LoRAAdapter', 'SGD', 'readJsonl']));
+    expect(imports.original.sort()).toEqual([...SIX].sort());
+    expect(imports.named).toEqual(expect.arrayContaining([...SIX, 'AdamW', 'LoRAAdapter', 'SGD', 'readJsonl']));
     expect(imports.isSame).toBe(true);
   });
 
@@ -136,7 +184,7 @@ describe('a program', () => {
     );
     for (const [name, own] of names) expect(own).toBe(name);
     for (const name of schedules) expect(name).toMatch(/^[a-z]+$/i);
-    expect(message).toBe('merge: other must be an EWCManager, got a LoRAAdapter');
+    expect(message).toBe('EWCManager.merge: other must be an EWCManager, got a LoRAAdapter');
   });
 
   test('can find package.json but no file of the bundle', async () => {

@@ -10,7 +10,7 @@ const answers = Array.from({ length: SIZE }, (_, i) => `${WORDS[i % 15]} ${WORDS
 const rowOf = i => Array.from({ length: 8 }, (_, j) => Math.sin((i + 1) ** 2 * (j + 1) + j));
 const mixOf = (a, b, share) => a.map((value, j) => value + share * b[j]);
 const answerRows = answers.map((_, i) => rowOf(i));
-// Some have one answer and some three; the text index finds some of them first, some later and some not at all.
+// Some questions have one answer and some have three. The text index finds some at rank 1, some later and some never.
 const questions = {
   texts: Array.from({ length: 60 }, (_, q) => (q % 4 === 0 ? 'nothing' : answers[q * 25].slice(0, -1 - (q % 5)))),
   rows: Array.from({ length: 60 }, (_, q) => mixOf(rowOf(q * 25), rowOf(q), q / 40)),

@@ -20,7 +20,7 @@ beforeEach(async context => {
 });
 afterEach(() => mock.restoreAll());
 
-/** An encoder whose rows tell the texts apart; `asked` lists the texts it was given. */
+/** An encoder with a different row for each text. `asked` lists the texts that it embedded. */
 function countingEncoder(name = 'model@1') {
   const asked = [];
   const embed = async texts => {

@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-/** A script of the example as a process of its own. */
+/** A script of the example in a separate process. */
 function start(script, ...args) {
   const child = spawn(process.execPath, [join(EXAMPLE, script), ...args], { cwd: folder });
   const output = { stdout: '', stderr: '' };
@@ -228,7 +228,7 @@ describe('mistakes are one line on standard error', () => {
   }
 });
 
-/** What a server sends for bytes that `fetch` would not send. */
+/** The server's response to bytes that `fetch` would not send. */
 async function raw(origin, request) {
   const { hostname, port } = new URL(origin);
   const socket = connect(Number(port), hostname).setEncoding('utf8');

@@ -1,12 +1,13 @@
 import type { Kernels } from '../kernels.js';
 import { contrastive, cosineRows, hardestNegatives } from './contrastive.js';
-import { loraBackward, loraForward, mseFisher } from './lora.js';
+import { addSquares, blend, divideByLargest, exactFisher, mergeQuadratics, mseFisher } from './fisher.js';
+import { loraBackward, loraForward } from './lora.js';
 import { adamw, addPenaltyGradient, addRows, pullTowards, quadraticPenalty, sgd, sumOfSquares } from './parameters.js';
 import { product } from './product.js';
 import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
 import { scan } from './scan.js';
 
-/** Plain TypeScript, computing in float64: the fallback where WebAssembly is missing, and the oracle of the tests. */
+/** Plain TypeScript in float64: the fallback where WebAssembly is missing, and the reference of the tests. */
 export const scalarKernels: Kernels = {
   name: 'scalar',
   contrastive,
@@ -19,6 +20,11 @@ export const scalarKernels: Kernels = {
   mse,
   cosineEmbedding,
   mseFisher,
+  exactFisher,
+  addSquares,
+  divideByLargest,
+  mergeQuadratics,
+  blend,
   quadraticPenalty,
   addPenaltyGradient,
   addRows,

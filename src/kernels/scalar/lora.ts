@@ -2,57 +2,6 @@ import type { Adapter, Float32Row, Rows } from '../../types.js';
 import type { LoraBackwardResult } from '../kernels.js';
 import { asMatrix, flatten, float32Matrix, float64Matrix, viewRows } from '../matrix.js';
 
-/**
- * For one pair: h = x·A, y = [x +] s·h·B, and for the loss mean((y - target)²): g = 2(y - target)/d, ∂B = s·h ⊗ g,
- * ∂A = x ⊗ (s·B·g). Targets that are shorter than the output count as 0 beyond their end, as in the original.
- */
-export function mseFisher(
-  adapter: Adapter,
-  inputs: Rows,
-  targets: Rows,
-): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] } {
-  const { loraA, loraB, scaling } = adapter;
-  const dim = loraA.length;
-  const rank = loraB.length;
-  const outDim = loraB[0]!.length;
-  const fisherA = float64Matrix(dim, rank);
-  const fisherB = float64Matrix(rank, outDim);
-  const hidden = new Float64Array(rank);
-  const gradOutput = new Float64Array(outDim);
-
-  for (let n = 0; n < inputs.length; n++) {
-    const input = inputs[n]!;
-    const target = targets[n]!;
-    hidden.fill(0);
-    for (let i = 0; i < dim; i++) {
-      const row = loraA[i]!;
-      for (let k = 0; k < rank; k++) hidden[k]! += input[i]! * row[k]!;
-    }
-    for (let j = 0; j < outDim; j++)
-      gradOutput[j] = (dim === outDim ? input[j]! : 0) - (j < target.length ? target[j]! : 0);
-    for (let k = 0; k < rank; k++) {
-      const row = loraB[k]!;
-      for (let j = 0; j < outDim; j++) gradOutput[j]! += scaling * hidden[k]! * row[j]!;
-    }
-    for (let k = 0; k < rank; k++) {
-      const row = loraB[k]!;
-      const rowFisher = fisherB[k]!;
-      const scaledHidden = (2 / outDim) * scaling * hidden[k]!;
-      let gradHidden = 0;
-      for (let j = 0; j < outDim; j++) {
-        gradHidden += gradOutput[j]! * row[j]!;
-        rowFisher[j]! += (scaledHidden * gradOutput[j]!) ** 2;
-      }
-      const scaledGradient = (2 / outDim) * scaling * gradHidden;
-      for (let i = 0; i < dim; i++) fisherA[i]![k]! += (input[i]! * scaledGradient) ** 2;
-    }
-  }
-  for (const row of [...fisherA, ...fisherB]) {
-    for (let j = 0; j < row.length; j++) row[j]! /= inputs.length;
-  }
-  return { fisherA, fisherB };
-}
-
 export function loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Rows } {
   const { loraA, loraB, scaling } = adapter;
   const rank = loraB.length;

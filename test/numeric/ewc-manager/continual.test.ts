@@ -935,18 +935,27 @@ describe('import of a state of something else of equal size', () => {
   });
 
   it.each<[string, Parameters<EWCManager['import']>[1]]>([
-    ['data is of other weights than adapters.get("q") has', { adapters: make(1) }],
-    ['data is of other weights than adapters.get("q") has', { adapters: make(5) }],
+    ['the state was exported with other weights than adapters.get("q") has', { adapters: make(1) }],
+    ['the state was exported with other weights than adapters.get("q") has', { adapters: make(5) }],
     ['adapters lacks "r", which is remembered', { adapters: new Map([['q', trained.get('q')!]]) }],
     [
       'optimalParams.r.loraA is 4 × 2, adapters.get("r").loraA is 4 × 3',
       { adapters: new Map([...trained, ['r', new LoRAAdapter({ dim: 4, rank: 3 })]]) },
     ],
-    ['data is of other texts than examples; it is of another data set', { examples: examplesOf('else', 1) }],
-    ['data is of other texts than examples; it is of another data set', { examples: examplesOf('word', 1, 41) }],
-    ['data is of other embeddings than examples; it is of another embedder', { examples: examplesOf('word', 2) }],
     [
-      'data is of other embeddings than examples; it is of another data set or embedder',
+      'the state was learned from other texts than those of examples: from another data set',
+      { examples: examplesOf('else', 1) },
+    ],
+    [
+      'the state was learned from other texts than those of examples: from another data set',
+      { examples: examplesOf('word', 1, 41) },
+    ],
+    [
+      'the state was learned from other embeddings than those of examples: from another embedder',
+      { examples: examplesOf('word', 2) },
+    ],
+    [
+      'the state was learned from other embeddings than those of examples: from another data set or embedder',
       { examples: withoutTexts(examplesOf('word', 2)) },
     ],
     ['examples must be an array, got 1', { examples: 1 as unknown as [] }],
