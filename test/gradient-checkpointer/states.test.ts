@@ -20,7 +20,9 @@ describe('a state of many levels', () => {
 
   it('is refused below that', () => {
     expect(() => bytesOf(nested(1002, 7))).toThrow(RangeError);
-    expect(() => bytesOf(nested(1002, 7))).toThrow(/^GradientCheckpointer\.chain: input\[0\].* is more than 1000 levels deep$/);
+    expect(() => bytesOf(nested(1002, 7))).toThrow(
+      /^GradientCheckpointer\.chain: input\[0\].* is more than 1000 levels deep$/,
+    );
   });
 
   it('is refused for its innermost part where that is no state', () => {
