@@ -90,14 +90,14 @@ export type { Precision } from './kernels/kernels.js';
 export type { AdapterConfig } from './lora-adapter/peft-config.js';
 export type { LoRAAdapterOptions, LoRAGradients, LoRATrace, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
-export type { ContrastiveOptions } from './loss-computer/contrastive.js';
-export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
-export type { CrossEntropyOptions } from './loss-computer/cross-entropy.js';
-export type { MseOptions } from './loss-computer/mse.js';
+export type { ContrastiveComponents, ContrastiveOptions } from './loss-computer/contrastive.js';
+export type { CosineEmbeddingComponents, CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
+export type { CrossEntropyComponents, CrossEntropyOptions } from './loss-computer/cross-entropy.js';
+export type { MseComponents, MseOptions } from './loss-computer/mse.js';
 export type { Ids, NegativeMode } from './loss-computer/negatives.js';
 export type { DiagnosticsOptions, ReductionOptions } from './loss-computer/reduction.js';
 export type { ContrastiveArgument, GradientsWrt } from './loss-computer/through.js';
-export type { TripletOptions } from './loss-computer/triplet.js';
+export type { TripletComponents, TripletOptions } from './loss-computer/triplet.js';
 export type { Anneal, CosineWarmRestartsOptions, OneCycleOptions } from './lr-schedulers/cycles.js';
 export type { CosineOptions, PolynomialOptions } from './lr-schedulers/decay.js';
 export type { ExponentialOptions, MultiStepOptions, StepOptions } from './lr-schedulers/factors.js';
@@ -135,6 +135,7 @@ export type {
   EmbeddedExample,
   Float32Row,
   InputGradient,
+  LossComponents,
   LossResult,
   LossWithGradients,
   MutableVector,

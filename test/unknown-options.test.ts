@@ -68,11 +68,23 @@ const strict = {
   ],
   'DataPreprocessor.process': ['onprogress', 'onProgress', options => new DataPreprocessor().process([], options)],
   'DataPreprocessor.stream': ['signals', 'signal', options => new DataPreprocessor().stream([], options)],
-  contrastive: ['temperture', 'temperature', options => LossComputer.contrastive(rows, rows, null, options)],
-  triplet: ['gradient', 'gradients', options => LossComputer.triplet(rows, rows, rows, options)],
-  crossEntropy: ['labelSmothing', 'labelSmoothing', options => LossComputer.crossEntropy(rows, [0, 1], options)],
-  mse: ['perrow', 'perRow', options => LossComputer.mse(rows, rows, options)],
-  cosineEmbedding: ['magin', 'margin', options => LossComputer.cosineEmbedding(rows, rows, null, options)],
+  'LossComputer.contrastive': [
+    'temperture',
+    'temperature',
+    options => LossComputer.contrastive(rows, rows, null, options),
+  ],
+  'LossComputer.triplet': ['gradient', 'gradients', options => LossComputer.triplet(rows, rows, rows, options)],
+  'LossComputer.crossEntropy': [
+    'labelSmothing',
+    'labelSmoothing',
+    options => LossComputer.crossEntropy(rows, [0, 1], options),
+  ],
+  'LossComputer.mse': ['perrow', 'perRow', options => LossComputer.mse(rows, rows, options)],
+  'LossComputer.cosineEmbedding': [
+    'magin',
+    'margin',
+    options => LossComputer.cosineEmbedding(rows, rows, null, options),
+  ],
   'EWCManager.computeFisher': [
     'adapterGradient',
     'adapterGradients',
@@ -129,7 +141,7 @@ describe('an unknown option', () => {
       ['learningRate', 'lr', strict.ReduceLROnPlateau[2]],
       ['clip_norm', 'maxGradNorm', strict.AdamW[2]],
       ['eta_min', 'minLR', strict['LRSchedulers.polynomial'][2]],
-      ['tau', 'temperature', strict.contrastive[2]],
+      ['tau', 'temperature', strict['LossComputer.contrastive'][2]],
       ['randomState', 'seed', strict.splitPairs[2]],
     ];
     for (const [name, expected, call] of suggested)
@@ -208,12 +220,18 @@ describe('where the original let it pass', () => {
 
 describe('options', () => {
   it('are an object, and flags true or false', () => {
-    const losses = ['contrastive', 'triplet', 'crossEntropy', 'mse', 'cosineEmbedding'] as const;
+    const losses = [
+      'LossComputer.contrastive',
+      'LossComputer.triplet',
+      'LossComputer.crossEntropy',
+      'LossComputer.mse',
+      'LossComputer.cosineEmbedding',
+    ] as const;
     const flags: [keyof typeof all, string][] = [
       ...losses.flatMap(loss => ['gradients', 'perRow'].map((flag): [typeof loss, string] => [loss, flag])),
-      ...losses.filter(loss => loss !== 'mse').map((loss): [typeof loss, string] => [loss, 'diagnostics']),
-      ['contrastive', 'symmetric'],
-      ['triplet', 'swap'],
+      ...losses.filter(loss => loss !== 'LossComputer.mse').map((loss): [typeof loss, string] => [loss, 'diagnostics']),
+      ['LossComputer.contrastive', 'symmetric'],
+      ['LossComputer.triplet', 'swap'],
       ['BatchGenerator', 'noDuplicates'],
       ['DataPreprocessor', 'deduplicate'],
       ['negativeMining', 'excludeDuplicates'],

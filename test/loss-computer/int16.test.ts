@@ -118,7 +118,7 @@ describe('precision int16', () => {
     const adapters = new Map([['a', identity(2)]]);
     const bad = (options: object) => () => LossComputer.contrastive(rows, rows, null, options);
     expect(bad({ precision: 'int16' })).toThrow(
-      new RangeError("contrastive: precision 'int16' needs adapters, got undefined"),
+      new RangeError("LossComputer.contrastive: precision 'int16' needs adapters, got undefined"),
     );
     expect(bad({ adapters, through: { anchors: 'a' }, precision: 'int8' })).toThrow(/^contrastive: precision must be/);
     expect(bad({ adapters, through: { anchors: 'a' }, precision: 16 })).toThrow(TypeError);

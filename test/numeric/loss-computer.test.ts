@@ -31,7 +31,7 @@ describe('the original’s answers', () => {
     const call = LossComputer[method] as (...args: unknown[]) => LossResult | number;
     const actual = call(...typed);
     if (typeof result === 'number') return expectClose(actual as number, result);
-    const { loss, components } = actual as LossResult;
+    const { loss, components } = actual as LossResult<Record<string, number>>;
     expectClose(loss, result.loss);
     expect(Object.keys(components)).toEqual(Object.keys(result.components));
     expectClose(Object.values(components), Object.values(result.components));

@@ -101,7 +101,7 @@ describe('diagnostics', () => {
     const large = anchors.map(row => Array.from(row, value => 1e200 * value));
     const { components } = LossComputer.contrastive(large, positives, null, { diagnostics: true });
     const { components: ordinary } = LossComputer.contrastive(anchors, positives, null, { diagnostics: true });
-    for (const name of ['accuracy', 'positiveCosine', 'negativeCosine'])
+    for (const name of ['accuracy', 'positiveCosine', 'negativeCosine'] as const)
       expect(components[name]).toBeCloseTo(ordinary[name]!, 5);
   });
 
