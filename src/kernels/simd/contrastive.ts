@@ -1,4 +1,4 @@
-import type { Float32Row, Rows } from '../../types.js';
+import type { Float32Row } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult, WantedGradients } from '../kernels.js';
 import { commonWidth, viewRows } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
