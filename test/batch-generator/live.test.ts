@@ -265,7 +265,7 @@ describe('a wrong change is an error', () => {
       ({ data }) => (data[0]!.quality = 'good' as unknown as number),
     ],
     [
-      'all examples need equally many negatives of their own, data[4] has 1, data[0] has 0',
+      'all examples need equally many own negatives, data[4] has 1, data[0] has 0',
       ({ data }) => data.push({ ...pair(5, 5), ...negatives }),
     ],
     [

@@ -243,7 +243,7 @@ describe('a state of other data', () => {
     expect(same!.stateDict()).toEqual(one!.stateDict());
     const before = other!.stateDict();
     expect(() => other!.loadStateDict(state)).toThrow(
-      'loadStateDict: state.fingerprint is that of other embeddings than this data has; delete it to go on with other data',
+      'loadStateDict: state belongs to other embeddings than this data; delete state.fingerprint to continue with other data',
     );
     expect(other!.stateDict()).toEqual(before);
     delete state.fingerprint;

@@ -310,7 +310,7 @@ describe('fingerprints', () => {
       const optimizer = new AdamW(adapters, { lr: 9 });
       const before = optimizer.stateDict();
       expect(() => optimizer.loadStateDict({ ...state, options: before.options })).toThrow(
-        `AdamW.loadStateDict: state.fingerprints["${name}"] is that of other weights than adapters.get("${name}") has`,
+        `AdamW.loadStateDict: state.fingerprints["${name}"] belongs to other weights than adapters.get("${name}") has`,
       );
       expect(optimizer.stateDict()).toEqual(before);
       const { fingerprints: _, ...anyWeights } = state;

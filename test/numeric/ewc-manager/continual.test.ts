@@ -682,7 +682,7 @@ describe('import', () => {
 
   it.each<[string, (info: ReturnType<EWCManager['export']>['functionInfo'][string]) => object]>([
     [
-      'functionInfo.a.moment[1][0] is that of no second moment, got 5',
+      'functionInfo.a.moment[1][0] cannot be an entry of a second moment, got 5',
       info => ({
         ...info,
         moment: [
@@ -692,7 +692,7 @@ describe('import', () => {
       }),
     ],
     [
-      'functionInfo.a.moment[1][0] is that of no second moment, got 0.5',
+      'functionInfo.a.moment[1][0] cannot be an entry of a second moment, got 0.5',
       info => ({
         ...info,
         moment: [
@@ -937,7 +937,7 @@ describe('import of a state that belongs to something else of equal size', () =>
   it.each<[string, Parameters<EWCManager['import']>[1]]>([
     ['the state was exported with other weights than adapters.get("q") has', { adapters: make(1) }],
     ['the state was exported with other weights than adapters.get("q") has', { adapters: make(5) }],
-    ['adapters lacks "r", which is remembered', { adapters: new Map([['q', trained.get('q')!]]) }],
+    ['adapters lacks "r", a remembered adapter', { adapters: new Map([['q', trained.get('q')!]]) }],
     [
       'optimalParams.r.loraA is 4 × 2, adapters.get("r").loraA is 4 × 3',
       { adapters: new Map([...trained, ['r', new LoRAAdapter({ dim: 4, rank: 3 })]]) },

@@ -106,17 +106,17 @@ describe("the examples' own negatives", () => {
 
   it.each<[string, new () => Error, () => unknown]>([
     [
-      'BatchGenerator: all examples need equally many negatives of their own, data[1] has 0, data[0] has 2',
+      'BatchGenerator: all examples need equally many own negatives, data[1] has 0, data[0] has 2',
       RangeError,
       refused([good!, plain]),
     ],
     [
-      'BatchGenerator: all examples need equally many negatives of their own, data[2] has 1, data[0] has 0',
+      'BatchGenerator: all examples need equally many own negatives, data[2] has 1, data[0] has 0',
       RangeError,
       refused([plain, plain, { ...plain, negativeEmb: row() }]),
     ],
     [
-      'BatchGenerator: all examples need equally many negatives of their own, data[1] has 3, data[0] has 2',
+      'BatchGenerator: all examples need equally many own negatives, data[1] has 3, data[0] has 2',
       RangeError,
       refused([good!, { ...plain, negativeEmbs: [row(), row(), row()] }]),
     ],
