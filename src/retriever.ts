@@ -125,10 +125,11 @@ export class Retriever {
    * @throws TypeError or RangeError that names the argument, the row and the value.
    */
   search(queries: Rows, k: number, options: SearchOptions = {}): SearchResult {
-    const { precision } = withDefaults('search', { precision: 'float32' as Precision }, options);
-    this.#checkQueries('search', queries);
-    checkCount('search', 'k', k);
-    const int16 = this.#int16Panels('search', precision);
+    const call = 'Retriever.search';
+    const { precision } = withDefaults(call, { precision: 'float32' as Precision }, options);
+    this.#checkQueries(call, queries);
+    checkCount(call, 'k', k);
+    const int16 = this.#int16Panels(call, precision);
     const kept = Math.min(k, this.size);
     const result: SearchResult = { indices: [], scores: [] };
     eachChunk(queries, kept, chunk => {
@@ -168,7 +169,7 @@ export class Retriever {
    *   relevant candidate.
    */
   evaluate(queries: Rows, relevant: readonly RelevantCandidates[], options: EvaluateOptions = {}): RetrievalEvaluation {
-    const call = 'evaluate';
+    const call = 'Retriever.evaluate';
     const defaults = { at: [1, 10] as readonly number[], seed: 1, precision: 'float32' as Precision };
     const { at, seed, precision } = withDefaults(call, defaults, options);
     checkArray(call, 'at', at);

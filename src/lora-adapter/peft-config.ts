@@ -32,7 +32,7 @@ export interface AdapterConfig {
   use_dora?: boolean;
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 const NUMBERS: readonly string[] = ['r', 'lora_alpha'];
 const PATTERNS: readonly string[] = ['rank_pattern', 'alpha_pattern', 'scaling_pattern'];
 /** Fields of PEFT that make an adapter compute something else than `x + scaling · x · A · B`. */

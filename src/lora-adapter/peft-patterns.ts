@@ -24,7 +24,7 @@ interface Range {
   to: number;
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 
 export function indexNames(names: readonly string[]): IndexedNames {
   const sorted = names

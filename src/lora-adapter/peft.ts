@@ -12,7 +12,7 @@ const SUFFIXES = { loraA: '.lora_A.weight', loraB: '.lora_B.weight' } as const;
 type Matrix = keyof typeof SUFFIXES;
 
 export function writeAdapters(adapters: ReadonlyMap<string, Adapter>): Bytes {
-  const call = 'toSafetensors';
+  const call = 'LoRAAdapter.toSafetensors';
   checkAdapters(call, adapters, checkFiniteRows);
   if (adapters.size === 0) throw new RangeError(`${call}: adapters is empty`);
   if (adapters.size > MOST_TENSORS / 2) {
@@ -71,7 +71,7 @@ function metadataOf(call: string, adapters: ReadonlyMap<string, Adapter>): Recor
   );
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 
 /**
  * Reads a file that may come from anywhere; everything but the entries is checked before anything is allocated. Each

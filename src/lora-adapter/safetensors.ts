@@ -17,7 +17,7 @@ interface MatrixHeader {
   matrices: ReadonlyMap<string, StoredMatrix>;
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 
 /** A file with the transpose of every matrix, in float32. */
 export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: Record<string, string>): Bytes {
@@ -27,7 +27,7 @@ export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: R
     for (let j = 0, k = 0; j < width; j++) for (let i = 0; i < height; i++) data[k++] = rows[i]![j]!;
     return [key, { shape: [width, height], data }] as const;
   });
-  return encode('toSafetensors', new Map(tensors), metadata);
+  return encode('LoRAAdapter.toSafetensors', new Map(tensors), metadata);
 }
 
 /**

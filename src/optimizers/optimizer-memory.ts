@@ -22,17 +22,17 @@ import {
   wrongType,
 } from '../internal/validate.js';
 import { bufferOf } from '../kernels/matrix.js';
-import type { Adapter, AdapterGradients, MutableVector, Rows, Stateful } from '../types.js';
+import type { Adapter, AdapterGradients, MutableVector, Rows } from '../types.js';
 import type { MomentsKind, OptimizerState, SavedMoments } from './moments.js';
 
-/** One parameter matrix, its gradient and what the optimizer remembers of it. */
+/** One matrix of parameters, its gradient, and its moments: what the optimizer remembers of it. */
 interface Parameter<Moments> {
   values: readonly MutableVector[];
   gradients: Rows;
   moments: Moments;
 }
 
-/** One matrix, as it was when the optimizer was made. */
+/** One matrix as it was when the optimizer was made, and its moments. */
 interface Known<Moments> {
   values: readonly MutableVector[];
   moments: Moments;
@@ -42,22 +42,19 @@ type Matrices<Moments> = Record<'loraA' | 'loraB', Known<Moments>>;
 
 const MATRICES = ['loraA', 'loraB'] as const;
 
-/** What all optimizers share: the rate, the memory of each matrix, checks, clipping and the state. */
-export abstract class Optimizer<State extends OptimizerState, Moments> implements Stateful<State> {
-  /** The learning rate of a `step` without one. */
-  lr: number;
-  protected readonly options: State['options'];
+/** What an optimizer remembers of each matrix, with its options. Checks, clipping and the state are here. */
+export class OptimizerMemory<State extends OptimizerState, Moments> {
+  readonly options: State['options'];
   readonly #name: State['optimizer'];
   readonly #adapters: ReadonlyMap<string, Adapter>;
   readonly #kind: MomentsKind<Moments, SavedMoments<State>>;
   #matrices: Map<string, Matrices<Moments>>;
-  /** Their shapes when the optimizer was made, as those of plain arrays may change. */
+  /** Shapes of the adapters when the optimizer was made. Those of plain arrays may change. */
   readonly #shapes: ReadonlyMap<string, ReturnType<typeof shapeOf>>;
 
-  protected constructor(
+  constructor(
     name: State['optimizer'],
     adapters: ReadonlyMap<string, Adapter>,
-    lr: number,
     options: State['options'],
     kind: MomentsKind<Moments, SavedMoments<State>>,
   ) {
@@ -67,7 +64,6 @@ export abstract class Optimizer<State extends OptimizerState, Moments> implement
       checkTrainable(name, label, values);
       return { values, moments: kind.start(values) };
     };
-    this.lr = lr;
     this.options = options;
     this.#name = name;
     this.#adapters = adapters;
@@ -81,36 +77,24 @@ export abstract class Optimizer<State extends OptimizerState, Moments> implement
     );
   }
 
-  /**
-   * What a later run needs to go on, as plain data for JSON: moments, step counts, the rate and the options. Every
-   * number survives JSON exactly, except the sign of a zero.
-   */
-  stateDict(): State {
+  /** The state of the optimizer at a learning rate. */
+  stateDict(lr: number): State {
     const save = ({ moments }: Known<Moments>): SavedMoments<State> => this.#kind.save(moments);
     const saved = Array.from(this.#matrices, ([name, { loraA, loraB }]) => [
       name,
       { loraA: save(loraA), loraB: save(loraB) },
     ]);
-    const { lr, options } = this;
     return {
       optimizer: this.#name,
       lr,
-      options: structuredClone(options),
+      options: structuredClone(this.options),
       adapters: Object.fromEntries(saved),
       fingerprints: Object.fromEntries(Array.from(this.#matrices, ([name, each]) => [name, weightsOf(each)])),
     } as State;
   }
 
-  /**
-   * Takes over a state, so that the steps that follow are those of the optimizer that gave it, bit by bit. Load the
-   * adapters first: a state belongs to the weights that it was taken with, and their fingerprints are compared in float32.
-   * Delete `state.fingerprints` to go on with other weights.
-   *
-   * @param state What `stateDict` returned, also after a round trip through JSON.
-   * @throws TypeError or RangeError, with nothing changed, when the state is another optimizer's, has other options,
-   *   other adapters, ranks, shapes or weights, or holds a number that is not finite, a negative square or a bad count.
-   */
-  loadStateDict(state: State): void {
+  /** Takes over a state. Returns its learning rate. Checks everything before anything changes. */
+  loadStateDict(state: State): number {
     const call = `${this.#name}.loadStateDict`;
     checkObject(call, 'state', state);
     const { optimizer, lr, options, adapters }: Record<string, unknown> = state;
@@ -137,8 +121,8 @@ export abstract class Optimizer<State extends OptimizerState, Moments> implement
       loaded.set(name, { loraA: load('loraA', loraA), loraB: load('loraB', loraB) });
     }
     this.#checkFingerprints(call, state.fingerprints);
-    this.lr = rate;
     this.#matrices = loaded;
+    return rate;
   }
 
   #checkFingerprints(call: string, fingerprints: unknown): void {
@@ -150,7 +134,7 @@ export abstract class Optimizer<State extends OptimizerState, Moments> implement
       const label = `state.fingerprints[${describe(name)}]`;
       if (typeof saved !== 'string') throw wrongType(call, label, 'a string', saved);
       throw new RangeError(
-        `${call}: ${label} is that of other weights than ${describeAdapter(name)} has; load the adapter first, or delete state.fingerprints to use other weights`,
+        `${call}: ${label} belongs to other weights than ${describeAdapter(name)} has; load the adapter first, or delete state.fingerprints to use other weights`,
       );
     }
   }
@@ -165,8 +149,8 @@ export abstract class Optimizer<State extends OptimizerState, Moments> implement
     }
   }
 
-  /** Checks everything before anything changes; returns the matrices to update and the factor from clipping. */
-  protected prepare(
+  /** The matrices to update and the factor from clipping. Checks everything before anything changes. */
+  prepare(
     grads: ReadonlyMap<string, AdapterGradients>,
     lr: number,
     largestNorm = Infinity,
@@ -190,10 +174,10 @@ export abstract class Optimizer<State extends OptimizerState, Moments> implement
     return { parameters, gradientScale };
   }
 
-  /** Checks that an adapter can still be stepped, as it was when the optimizer was made. */
+  /** Checks that an adapter is as it was when the optimizer was made, and can still be updated. */
   #checkAdapter(call: string, name: string): void {
     const adapter = this.#adapters.get(name);
-    // Whose gradients they are is checked with the gradients.
+    // An unknown name is reported with the gradients.
     if (adapter === undefined) return;
     const known = this.#matrices.get(name);
     if (known?.loraA.values !== adapter.loraA || known.loraB.values !== adapter.loraB) {
@@ -210,7 +194,10 @@ export abstract class Optimizer<State extends OptimizerState, Moments> implement
   }
 }
 
-/** Whether rows are plain as can be, in one pass at each step; if not, the checks tell what is wrong, if anything. */
+/**
+ * Whether all rows are arrays or typed arrays that can be written, of the same width. Each step asks, so this is one pass.
+ * Where it is false, slower checks find what is wrong, if anything.
+ */
 function areWritable(rows: Rows, height: number, width: number): boolean {
   if (rows.length !== height) return false;
   if (bufferOf(rows)) return true;
@@ -233,7 +220,7 @@ function matrixOf(moments: unknown): unknown {
   return typeof moments === 'object' && moments !== null ? Object.values(moments).find(Array.isArray) : undefined;
 }
 
-/** A learning rate: 0 or more, and within float32, in which a greater one would make every weight infinite. */
+/** Checks a learning rate: 0 or more, and within float32. A greater one would make every weight infinite. */
 export function checkRate(call: string, lr: unknown): void {
   checkNumber(call, 'lr', lr, { min: 0, max: LARGEST_RATE });
 }

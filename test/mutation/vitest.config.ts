@@ -1,0 +1,38 @@
+import { defineConfig, type Plugin } from 'vitest/config';
+
+/** Most cases of a property here. Fewer cases let more mutants survive, never fewer. */
+const MOST_CASES = 30;
+/** Tests that take seconds where the code is instrumented. */
+const SLOW =
+  /\bit\((?='(?:finds the binomial schedules|is left at the first key of metadata above|writes nothing that fromSafetensors refuses))/g;
+
+/** The part of the library whose tests run, such as `optimizers`. */
+const part = process.env['MUTATION_PART'] ?? '*';
+
+/** The tests of `npm run mutation`: those of one part, on one kernel backend. */
+export default defineConfig({
+  plugins: [lighterTests()],
+  test: {
+    include: [
+      ...[`test/${part}`, `test/numeric/${part}`].flatMap(path => [`${path}.test.ts`, `${path}/**/*.test.ts`]),
+      'test/{hostile-states,unknown-options,numeric/bad-input}.test.ts',
+    ],
+    exclude: ['test/package/**'],
+    testTimeout: 30_000,
+    env: { KERNEL_BACKEND: 'simd' },
+    setupFiles: ['test/support/properties.ts', 'test/mutation/fewer-cases.ts', 'test/support/backend.ts'],
+  },
+});
+
+function lighterTests(): Plugin {
+  return {
+    name: 'lighter-tests',
+    enforce: 'pre',
+    transform: (code, id) =>
+      id.endsWith('.test.ts')
+        ? code
+            .replace(/\bnumRuns: (\d+)/g, (_, runs) => `numRuns: ${Math.min(Number(runs), MOST_CASES)}`)
+            .replace(SLOW, 'it.skip(')
+        : undefined,
+  };
+}
