@@ -1,7 +1,9 @@
-import { copyFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { defineConfig, type Options } from 'tsup';
 
 rmSync('dist', { recursive: true, force: true });
+mkdirSync('dist');
+copyFileSync('src/kernels/simd/kernels.wasm', 'dist/kernels.wasm');
 
 const common: Options = {
   format: 'esm',
@@ -29,7 +31,7 @@ export default defineConfig([
       options.conditions = ['microlora-source'];
     },
   },
-  // One file per module, of which a bundler keeps what a program uses. What depends on the runtime is in `#platform`.
+  // One file per module, of which a bundler keeps what a program uses. What depends on the runtime is in `#platform/*`.
   {
     ...common,
     entry: ['src/**/*.ts', '!src/platform/**', '!src/kernels/assembly/**'],
@@ -38,14 +40,13 @@ export default defineConfig([
     sourcemap: false,
     platform: 'neutral',
   },
-  // It imports nothing of the library.
-  { ...common, entry: { 'platform-node': 'src/platform/node.ts' }, platform: 'node', sourcemap: false },
-  {
+  ...(['node', 'web'] as const).map(platform => ({
     ...common,
-    entry: { 'platform-web': 'src/platform/web.ts' },
-    platform: 'browser',
-    sourcemap: false,
+    entry: [`src/platform/${platform}/*.ts`],
+    outDir: `dist/platform/${platform}`,
+    platform: platform === 'node' ? ('node' as const) : ('browser' as const),
     noExternal: ['events', '@noble/hashes'],
-    onSuccess: async () => copyFileSync('src/kernels/simd/kernels.wasm', 'dist/kernels.wasm'),
-  },
+    splitting: true,
+    sourcemap: false,
+  })),
 ]);

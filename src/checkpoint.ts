@@ -1,4 +1,4 @@
-import { readWhole, toPath, writeWhole } from '#platform';
+import { readWhole, toPath, writeWhole } from '#platform/files';
 import { pack, unpack } from './checkpoint/packing.js';
 import { checkFunction, checkObject, describe, wrongType } from './internal/validate.js';
 import { encode, MOST_TENSORS } from './tensors/safetensors.js';

@@ -1,4 +1,4 @@
-import { bytesOfFile } from '#platform';
+import { bytesOfFile } from '#platform/files';
 import { joinBytes } from './internal/bytes.js';
 import { checkOneOf, checkOptions, wrongType } from './internal/validate.js';
 import { unpacked } from './jsonl/unpacked.js';

@@ -186,7 +186,7 @@ describe('readTensors refuses', () => {
     ['bytes are no safetensors file, but seem to be JSON; parse it with JSON.parse', Buffer.from('{"a": [1, 2, 3]}')],
     ['bytes are no safetensors file, but seem to be JSON with a byte-order mark', Buffer.from('\ufeff{"a": [1, 2, 3]}')],
     ['bytes are no safetensors file, but seem to be text with a byte-order mark', Buffer.from('\ufeffhello world')],
-    ["bytes are no safetensors file, but seem to be base64; decode it with Buffer.from(text, 'base64')", Buffer.from(base64)],
+    ["bytes are no safetensors file, but seem to be base64; decode it first", Buffer.from(base64)],
     ["bytes are no safetensors file, but seem to be NumPy's .npy", npy],
     ['bytes are no safetensors file, but seem to be HDF5', Buffer.from('\u0089HDF\r\n\u001a\n', 'latin1')],
     ['the header length must be at most 2, got 123; the file was cut off within its header', file('{}', [], 123n)],

@@ -1,4 +1,4 @@
-import { sha256 } from '#platform';
+import { sha256 } from '#platform/sha256';
 import { Pace } from '../internal/pace.js';
 import { checkIterable, inWords } from '../internal/validate.js';
 import type { ProcessedExample, TrainingExample } from '../types.js';

@@ -1,4 +1,4 @@
-import { EventEmitter } from '#platform';
+import { EventEmitter } from '#platform/event-emitter';
 
 /** The events that every `EventEmitter` has: a listener is about to be added, or has been removed. */
 interface EmitterEvents {

@@ -1,4 +1,4 @@
-import { warn } from '#platform';
+import { warn } from '#platform/warn';
 import { isLenient, type OptionsOwner, optionNames } from './option-names.js';
 
 /** Names that have caused a warning. Each causes one only, also in a loop. */

@@ -1,4 +1,4 @@
-import { warn } from '#platform';
+import { warn } from '#platform/warn';
 import type { Kernels } from './kernels.js';
 import { scalarKernels } from './scalar/index.js';
 import { setModule, simdKernels, whyNoSimd } from './simd/index.js';

@@ -129,8 +129,7 @@ function otherFormat(bytes: Uint8Array, jsonAdvice: string): string | undefined 
     if (text.startsWith('\u0093NUMPY')) return "NumPy's .npy; save the array with safetensors.numpy.save_file";
     if (text.startsWith('\u0089HDF\r\n')) return 'HDF5; save the tensors as safetensors';
     // Whole lines of it: a short text could be any word.
-    if (/^(?:[A-Za-z0-9+/]{4}\s*){8,}/.test(text) && !/[^A-Za-z0-9+/=\s]/.test(text))
-      return "base64; decode it with Buffer.from(text, 'base64')";
+    if (/^(?:[A-Za-z0-9+/]{4}\s*){8,}/.test(text) && !/[^A-Za-z0-9+/=\s]/.test(text)) return 'base64; decode it first';
     if (isMarked) return 'text with a byte-order mark; safetensors files are binary';
   }
   return seemsToBe(bytes);

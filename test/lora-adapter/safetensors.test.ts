@@ -349,7 +349,7 @@ describe('a damaged file', () => {
       "bytes are no safetensors file, but seem to be a zip archive, or PyTorch's",
       Buffer.from('PK\u0003\u0004 and so on'),
     ],
-    ['bytes are no safetensors file, but seem to be gzip; decompress it with zlib.gunzipSync', gzipSync(file('{}'))],
+    ['bytes are no safetensors file, but seem to be gzip; decompress it first', gzipSync(file('{}'))],
     [
       'bytes are no safetensors file, but seem to be a pointer of Git LFS; run git lfs pull',
       Buffer.from('version https://git-lfs.github.com/spec/v1'),

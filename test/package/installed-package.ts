@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const HERE = dirname(fileURLToPath(import.meta.url));
+/** The folder of these tests. */
+export const HERE = dirname(fileURLToPath(import.meta.url));
 
 /** The folder of the project. */
 export const ROOT = dirname(dirname(HERE));

@@ -1,4 +1,4 @@
-import { startWorker, whyNoWorkers } from '#platform';
+import { startWorker, whyNoWorkers } from '#platform/workers';
 
 /**
  * Words of the control array. Words that different threads write lie on separate cache lines.
@@ -72,8 +72,6 @@ function help({ module, memory, control, thread }) {
     Atomics.notify(control, ${SLOTS.active});
   }
 }
-if (typeof require === 'function') help(require('node:worker_threads').workerData);
-else onmessage = event => (help(event.data), close());
 `;
 
 /** The reason why helper threads cannot run here, or undefined where they can. */
@@ -86,7 +84,7 @@ export function whyNoHelpers(): string | undefined {
 /** Starts a helper, which does not keep the process alive. A helper that cannot start never takes an index. */
 export function startHelper(data: HelperData): Helper {
   try {
-    return startWorker(SOURCE, data);
+    return startWorker(SOURCE, 'help', data);
   } catch {
     return { end: () => {} };
   }

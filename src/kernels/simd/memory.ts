@@ -1,4 +1,4 @@
-import { fromBase64 } from '#platform';
+import { fromBase64 } from '#platform/base64';
 import type { Rows } from '../../types.js';
 import { bufferOf } from '../matrix.js';
 import { BINARY, BUILD, MEMORY_FLAGS } from './binary.js';

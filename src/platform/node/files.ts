@@ -1,5 +1,6 @@
 import {
   closeSync,
+  createReadStream,
   fchmodSync,
   fsyncSync,
   openSync,
@@ -13,7 +14,11 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { crypto } from './crypto.js';
+
+/** The bytes of a file. @throws What the file system throws, while reading. */
+export function bytesOfFile(_call: string, path: string | URL): AsyncIterable<Uint8Array> {
+  return createReadStream(path);
+}
 
 /** A path as `node:fs` takes it. */
 export function toPath(_call: string, path: string | URL): string {
@@ -39,7 +44,7 @@ export function writeWhole(call: string, path: string, bytes: Uint8Array): void 
   const target = earlier ? realpathSync(path) : path;
   const folder = dirname(target);
   if (!statsOf(folder)?.isDirectory()) throw new RangeError(`${call}: the folder of ${path} does not exist`);
-  const temporary = join(folder, `.${basename(target)}.${crypto().randomBytes(8).toString('hex')}.tmp`);
+  const temporary = join(folder, `.${basename(target)}.${randomName()}.tmp`);
   const descriptor = openSync(temporary, 'wx');
   try {
     try {
@@ -83,4 +88,9 @@ function statsOf(path: string): Stats | undefined {
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
     throw error;
   }
+}
+
+/** 16 hex digits. The file is opened only if there is none of its name, so the digits need not be secret. */
+function randomName(): string {
+  return Array.from({ length: 16 }, () => Math.floor(16 * Math.random()).toString(16)).join('');
 }
