@@ -48,7 +48,12 @@ describe('patterns', () => {
       fromSafetensors(fileOf(name), { lora_alpha: 1, alpha_pattern: { [name]: 2, [key]: 3 } }).get(name)!.scaling;
     for (const key of ['0', '1', '10', '123', '4294967294'])
       expect(() => read(`layers.${key}`, key), key).toThrow('JSON.parse lost their order');
-    for (const key of ['00', '01', '1a', 'a1', '0x1', '-1', '1 ', 'q']) expect(read(`layers.${key}`, key), key).toBe(2);
+    for (const key of ['00', '01', '1a', 'a1', '0x1', '-1', '1 ', 'q']) {
+      expect(read(`layers.${key}`, key), key).toBe(2);
+      // The other way round, the key is the first.
+      const config = { lora_alpha: 1, alpha_pattern: { [key]: 3, [`layers.${key}`]: 2 } };
+      expect([...fromSafetensors(fileOf(`layers.${key}`), config).values()][0]!.scaling, key).toBe(3);
+    }
   });
 });
 

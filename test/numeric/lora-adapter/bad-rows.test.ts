@@ -11,7 +11,6 @@ const gradRows = [
   [1, 0, 0],
   [0, 1, 0],
 ];
-const step = adapter.asStep();
 /** Names of a call, of its argument, and of what has as many rows. */
 type Call = [call: string, argument: string, run: (rows: Rows) => unknown];
 type Backward = [...Call, counted: string];
@@ -19,7 +18,7 @@ type Backward = [...Call, counted: string];
 const forwards: Call[] = [
   ['LoRAAdapter.forward', 'rows', given => adapter.forward(given)],
   ['LoRAAdapter.trace', 'rows', given => adapter.trace(given)],
-  ['LoRAAdapter.asStep.forward', 'rows', given => step.forward(given)],
+  ['LoRAAdapter.asStep.forward', 'rows', given => adapter.asStep().forward(given)],
 ];
 const backwards: Backward[] = [
   [
@@ -32,7 +31,7 @@ const backwards: Backward[] = [
     'the last forward',
   ],
   ['LoRAAdapter.trace.backward', 'gradRows', given => adapter.trace(rows).backward(given), 'output'],
-  ['LoRAAdapter.asStep.backward', 'gradRows', given => step.backward(rows, given), 'rows'],
+  ['LoRAAdapter.asStep.backward', 'gradRows', given => adapter.asStep().backward(rows, given), 'rows'],
 ];
 
 describe.each<Call>([...forwards, ...backwards.map(([call, argument, run]): Call => [call, argument, run])])(
@@ -70,7 +69,9 @@ it.each(backwards)('%s needs as many rows as the forward had', (call, argument, 
 });
 
 it('asStep.backward names rows of its input that are not finite', () => {
-  expect(() => step.backward([[1, Infinity]], [[1, 0, 0]])).toThrow(/^LoRAAdapter\.asStep\.backward: rows\[0\]\[1\]/);
+  expect(() => adapter.asStep().backward([[1, Infinity]], [[1, 0, 0]])).toThrow(
+    /^LoRAAdapter\.asStep\.backward: rows\[0\]\[1\]/,
+  );
 });
 
 it.each<[string, LoRAAdapterOptions]>([
