@@ -146,5 +146,6 @@ export type {
   Through,
   TrainingExample,
   Vector,
+  WithDiagnostics,
   WithPerRow,
 } from './types.js';

@@ -10,7 +10,7 @@ import { type CrossEntropyComponents, type CrossEntropyOptions, crossEntropy } f
 import { type MseComponents, type MseOptions, mse } from './loss-computer/mse.js';
 import type { ContrastiveArgument, GradientsWrt } from './loss-computer/through.js';
 import { type TripletComponents, type TripletOptions, triplet } from './loss-computer/triplet.js';
-import type { LossResult, LossWithGradients, Rows, Vector, WithPerRow } from './types.js';
+import type { LossResult, LossWithGradients, Rows, Vector, WithDiagnostics, WithPerRow } from './types.js';
 
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`. The loss is
@@ -74,43 +74,79 @@ export class LossComputer {
    * console.log(losses.at(-1)); // 0.00
    * ```
    */
-  static contrastive<const Wrt extends readonly ContrastiveArgument[] = [], PerRow extends boolean = false>(
+  static contrastive<
+    const Wrt extends readonly ContrastiveArgument[] = [],
+    PerRow extends boolean = false,
+    Diagnostics extends boolean = false,
+  >(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
     options: ContrastiveOptions &
-      Required<Pick<ContrastiveOptions, 'adapters' | 'through'>> & { gradients: true; wrt?: Wrt; perRow?: PerRow },
+      Required<Pick<ContrastiveOptions, 'adapters' | 'through'>> & {
+        gradients: true;
+        wrt?: Wrt;
+        perRow?: PerRow;
+        diagnostics?: Diagnostics;
+      },
   ): LossWithGradients<'adapterGradients' | 'temperatureGradient' | GradientsWrt<Wrt>, ContrastiveComponents> &
-    WithPerRow<PerRow>;
-  static contrastive<const Wrt extends readonly ContrastiveArgument[], PerRow extends boolean = false>(
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<
+    const Wrt extends readonly ContrastiveArgument[],
+    PerRow extends boolean = false,
+    Diagnostics extends boolean = false,
+  >(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
-    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt: Wrt; perRow?: PerRow },
-  ): LossWithGradients<'temperatureGradient' | GradientsWrt<Wrt>, ContrastiveComponents> & WithPerRow<PerRow>;
-  static contrastive<PerRow extends boolean = false>(
+    options: ContrastiveOptions & {
+      gradients: true;
+      adapters?: undefined;
+      wrt: Wrt;
+      perRow?: PerRow;
+      diagnostics?: Diagnostics;
+    },
+  ): LossWithGradients<'temperatureGradient' | GradientsWrt<Wrt>, ContrastiveComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
-    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt?: undefined; perRow?: PerRow },
+    options: ContrastiveOptions & {
+      gradients: true;
+      adapters?: undefined;
+      wrt?: undefined;
+      perRow?: PerRow;
+      diagnostics?: Diagnostics;
+    },
   ): LossWithGradients<
     'gradients' | 'targetGradients' | 'negativeGradients' | 'temperatureGradient',
     ContrastiveComponents
   > &
-    WithPerRow<PerRow>;
-  static contrastive<PerRow extends boolean = false>(
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
-    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt?: undefined; perRow?: PerRow },
+    options: ContrastiveOptions & {
+      gradients: true;
+      adapters?: undefined;
+      wrt?: undefined;
+      perRow?: PerRow;
+      diagnostics?: Diagnostics;
+    },
   ): LossWithGradients<'gradients' | 'targetGradients' | 'temperatureGradient', ContrastiveComponents> &
-    WithPerRow<PerRow>;
-  static contrastive<PerRow extends boolean = false>(
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives?: Rows | null,
-    options?: ContrastiveOptions & { perRow?: PerRow },
-  ): LossResult<ContrastiveComponents> & WithPerRow<PerRow>;
+    options?: ContrastiveOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<ContrastiveComponents> & WithPerRow<PerRow> & WithDiagnostics<Diagnostics, ContrastiveComponents>;
   static contrastive(
     anchors: Rows,
     positives: Rows,
@@ -128,18 +164,20 @@ export class LossComputer {
    * @param negatives n rows.
    * @returns The mean loss. With `diagnostics: true` there are further components, see {@link TripletComponents}.
    */
-  static triplet<PerRow extends boolean = false>(
+  static triplet<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
-    options: TripletOptions & { gradients: true; perRow?: PerRow },
-  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients', TripletComponents> & WithPerRow<PerRow>;
-  static triplet<PerRow extends boolean = false>(
+    options: TripletOptions & { gradients: true; perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients', TripletComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, TripletComponents>;
+  static triplet<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
-    options?: TripletOptions & { perRow?: PerRow },
-  ): LossResult<TripletComponents> & WithPerRow<PerRow>;
+    options?: TripletOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<TripletComponents> & WithPerRow<PerRow> & WithDiagnostics<Diagnostics, TripletComponents>;
   static triplet(
     anchors: Rows,
     positives: Rows,
@@ -158,16 +196,18 @@ export class LossComputer {
    *   row of `perRow` is as PyTorch's without reduction: times the weight of its target's class, and 0 for an ignored row.
    *   Rows that do not count are not read and may hold anything. With `perRow` only ignored rows are not read.
    */
-  static crossEntropy<PerRow extends boolean = false>(
+  static crossEntropy<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: ArrayLike<number>,
-    options: CrossEntropyOptions & { gradients: true; perRow?: PerRow },
-  ): LossWithGradients<'gradients', CrossEntropyComponents> & WithPerRow<PerRow>;
-  static crossEntropy<PerRow extends boolean = false>(
+    options: CrossEntropyOptions & { gradients: true; perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossWithGradients<'gradients', CrossEntropyComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, CrossEntropyComponents>;
+  static crossEntropy<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: ArrayLike<number>,
-    options?: CrossEntropyOptions & { perRow?: PerRow },
-  ): LossResult<CrossEntropyComponents> & WithPerRow<PerRow>;
+    options?: CrossEntropyOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<CrossEntropyComponents> & WithPerRow<PerRow> & WithDiagnostics<Diagnostics, CrossEntropyComponents>;
   static crossEntropy(
     predictions: Rows,
     targets: ArrayLike<number>,
@@ -205,18 +245,22 @@ export class LossComputer {
    * @param labels n labels: 1 for similar, any other number for dissimilar. `null` means that all are similar.
    * @returns The mean loss. With `diagnostics: true` there are further components, see {@link CosineEmbeddingComponents}.
    */
-  static cosineEmbedding<PerRow extends boolean = false>(
+  static cosineEmbedding<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     labels: ArrayLike<number> | null | undefined,
-    options: CosineEmbeddingOptions & { gradients: true; perRow?: PerRow },
-  ): LossWithGradients<'gradients' | 'targetGradients', CosineEmbeddingComponents> & WithPerRow<PerRow>;
-  static cosineEmbedding<PerRow extends boolean = false>(
+    options: CosineEmbeddingOptions & { gradients: true; perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossWithGradients<'gradients' | 'targetGradients', CosineEmbeddingComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, CosineEmbeddingComponents>;
+  static cosineEmbedding<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     labels?: ArrayLike<number> | null,
-    options?: CosineEmbeddingOptions & { perRow?: PerRow },
-  ): LossResult<CosineEmbeddingComponents> & WithPerRow<PerRow>;
+    options?: CosineEmbeddingOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<CosineEmbeddingComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, CosineEmbeddingComponents>;
   static cosineEmbedding(
     predictions: Rows,
     targets: Rows,

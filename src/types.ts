@@ -127,6 +127,11 @@ export interface LossResult<Components = LossComponents> {
 /** What `perRow: true` adds to a loss. */
 export type WithPerRow<PerRow extends boolean> = PerRow extends true ? { perRow: Float64Array } : unknown;
 
+/** What `diagnostics: true` adds to a loss: all its parts are there. */
+export type WithDiagnostics<Diagnostics extends boolean, Components> = Diagnostics extends true
+  ? { components: Required<Components> }
+  : unknown;
+
 /**
  * A loss computed with `gradients: true`: it has these derivatives.
  *

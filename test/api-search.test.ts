@@ -104,7 +104,7 @@ describe('examples/api-search.mjs', () => {
     expect(shown.out.split('\n')[0]).toMatch(/^ {2}1\. \d\.\d{3} {2}\w+ --\w+$/);
   });
 
-  it('trains the first adapters on a second set, prints the same text in two runs, and no line wider than a terminal', async () => {
+  it('trains the first adapters on a second set, prints the same text twice, and keeps lines within 80 columns', async () => {
     const long = translationPairs().map(
       ({ input, output }): Pair => ({
         input: `${input} ${'作られた言葉 '.repeat(10)}`,
@@ -139,7 +139,7 @@ describe('examples/api-search.mjs', () => {
 
   it.each<[string, string[], string]>([
     ['an unknown option', ['--bogus'], "Unknown option '--bogus' (--help lists the options)"],
-    ['no number', ['--epochs', 'ten'], '--epochs must be a whole number from 1 to 10000, not "ten"'],
+    ['a text instead of a number', ['--epochs', 'ten'], '--epochs must be a whole number from 1 to 10000, not "ten"'],
     ['a rank of 0', ['--rank', '0'], '--rank must be a whole number from 1 to 1024, not "0"'],
     ['a search without a model', ['--search', 'a'], '--search needs a --model to search'],
     ['an empty search', ['--search', ' ', '--model', 'm.json'], '--search needs a query'],
@@ -179,21 +179,21 @@ describe('examples/api-search.mjs', () => {
         expect.stringMatching(/^api-search: one\.jsonl: the split leaves \d+ to train on and \d+ to test on, too few/),
     ],
     [
-      'a model that is none',
+      'a file that is not a model',
       () => ['--search', 'a', '--model', file('none.json', '{"answers":[]}')],
       path => `"${path}" is no model that --save wrote: its "format" is not "api-search model"`,
     ],
     [
-      'a model that is no JSON',
+      'a model that is not JSON',
       () => ['--search', 'a', '--model', file('text.json', 'hello')],
       path => expect.stringContaining(`"${path}" is no model that --save wrote: `),
     ],
     [
-      'no place to save to',
+      'a save path in a missing folder',
       () => ['--save', join(folder, 'none', 'm.json')],
       path => `cannot write "${path}": there is no folder "${join(folder, 'none')}"`,
     ],
-    ['a folder to save to', () => ['--save', folder], path => `cannot write "${path}": it is no file`],
+    ['a save path that is a folder', () => ['--save', folder], path => `cannot write "${path}": it is no file`],
   ])('refuses %s', async (_, makeArgs, message) => {
     const args = makeArgs();
     const expected = message(args.at(-1)!);

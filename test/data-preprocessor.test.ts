@@ -397,7 +397,7 @@ describe('seed', () => {
 
 describe('metadata', () => {
   it.each([{}, { embedder: (texts: readonly string[]) => texts.map(() => [1]) }])(
-    'stays with every variation of an example',
+    'is kept by every variation of an example',
     async options => {
       const examples = Array.from({ length: 50 }, (_, id) => ({ input: `write ${id}`, output: 'x', metadata: { id } }));
       const preprocessor = new DataPreprocessor({ augmentation: true, augmentationFactor: 4, seed: 1, ...options });

@@ -174,7 +174,7 @@ describe('backward', () => {
     expect(checkpointer.backward(output, [1])).toEqual({ gradInputs: [6], gradParams: [undefined] });
   });
 
-  it('starts again after a pass from the same output', () => {
+  it('treats an output that it ran backward from as a new input', () => {
     const checkpointer = new GradientCheckpointer();
     const first = times(checkpointer, 2, [1]);
     checkpointer.backward(first, [1]);
@@ -197,7 +197,7 @@ describe('backward', () => {
   it('refuses outputs that it cannot run backward from, and changes nothing', () => {
     const checkpointer = new GradientCheckpointer();
     const NO_CALL = new RangeError(
-      'GradientCheckpointer.backward: output was returned by no checkpoint call that is remembered',
+      'GradientCheckpointer.backward: output does not come from a remembered checkpoint call',
     );
     const bare = checkpointer.checkpoint(x => scale(2, x), times(checkpointer, 2, [1]));
     for (const output of [[4], 4, null, undefined]) expect(() => checkpointer.backward(output, [1])).toThrow(NO_CALL);

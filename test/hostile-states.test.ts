@@ -14,7 +14,7 @@ import {
   type TrainingExample,
 } from '../src/index.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+// biome-ignore lint/suspicious/noExplicitAny: the tests pass values that the types refuse
 type Untyped = any;
 
 const cyclicArray: unknown[] = [];
@@ -67,7 +67,7 @@ function ofDict<State extends object>(owner: {
   return { state: owner.stateDict(), load: state => owner.loadStateDict(state) };
 }
 
-/** Passes if an error is a clear answer to a caller's mistake, and throws it otherwise. */
+/** Expects an error that names the caller's mistake, or no error where `mayPass` allows it. */
 function expectNamed(call: () => unknown, label: string, mayPass = true): void {
   let thrown: unknown;
   try {

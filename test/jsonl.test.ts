@@ -73,7 +73,7 @@ describe('readJsonl', () => {
     expect(await all(readJsonl(source(), { onError: 'skip' }))).toHaveLength(2);
   });
 
-  it('names a missing file, and passes on the code of the error', async () => {
+  it('names the file in errors, and passes on the error of a missing file', async () => {
     writeFileSync(path, 'x');
     await expect(all(readJsonl(path))).rejects.toThrow(`readJsonl: line 1 of ${path}: `);
     await expect(all(readJsonl(join(folder, 'none')))).rejects.toMatchObject({ code: 'ENOENT' });
@@ -149,7 +149,7 @@ describe('input that is not plain JSON Lines', () => {
     ['zstd; decompress it first', Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 1, 2)],
     ['Parquet', Buffer.from('PAR1 and so on')],
     ['a pointer of Git LFS', Buffer.from('version https://git-lfs.github.com/spec/v1\n')],
-  ])('is named: %s', async (words, bytes) => {
+  ])('is named in the error: %s', async (words, bytes) => {
     writeFileSync(path, bytes);
     for (const onError of ['throw', 'skip'] as const) {
       const reading = all(readJsonl(path, { onError }));

@@ -54,8 +54,8 @@ const counterparts: Record<string, Counterpart> = {
   'torch 2.13.0+cpu CosineAnnealingWarmRestarts(T_0=3,T_mult=2) lr=1 0..21': {
     rateAt: step => cosineWarmRestarts(1, step, 22, { restartPeriod: 3, restartMultiplier: 2 }),
   },
-  // PyTorch's cycle of 20 steps peaks at step 0.3 · 20 − 1 and ends at step 20 − 1, the last one of the training; ours peaks
-  // at pctStart · totalSteps and ends at totalSteps, as optax's does.
+  // PyTorch's cycle of 20 steps peaks at step 0.3 · 20 − 1 and ends at step 20 − 1, the last one of the training; ours
+  // peaks at pctStart · totalSteps and ends at totalSteps, as optax's does.
   'torch 2.13.0+cpu OneCycleLR(max_lr=1,total_steps=20,cos) 0..19': {
     rateAt: step => oneCycle(0.04, step, 19, { maxLR: 1, pctStart: 5 / 19, anneal: 'cosine' }),
   },

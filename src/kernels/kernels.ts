@@ -43,15 +43,17 @@ export interface Kernels {
     inputs: Rows,
     targets: Rows,
   ): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
-  /** Expected squared gradients of the MSE objective for targets that the model itself gives. */
+  /** Expected squared gradients of the MSE objective, for targets drawn from the model itself. */
   exactFisher(adapter: Adapter, inputs: Rows): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
   /** `target += scale · rows²`, entry by entry. Returns whether all sums are finite. */
   addSquares(target: readonly MutableVector[], rows: Rows, scale: number): boolean;
-  /** Divides all entries, 0 or more, by the largest of all matrices. Zeros stay. */
+  /**
+   * Divides all entries by the largest entry of all matrices. Entries are 0 or more. Matrices of zeros do not change.
+   */
   divideByLargest(matrices: readonly (readonly MutableVector[])[]): void;
   /**
-   * The sum of two quadratic penalties as one: `weight · Σ importance · (θ - anchor)²`, which gets the result, and the
-   * other. Returns the least value of the sum, which is the part that does not depend on θ.
+   * Adds a quadratic penalty to the penalty `weight · Σ importance · (θ - anchor)²`, in place. Returns the least value
+   * of the sum, which is the part that does not depend on θ.
    */
   mergeQuadratics(
     importance: readonly MutableVector[],

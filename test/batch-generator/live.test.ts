@@ -148,7 +148,7 @@ describe('a state after a change in mid-epoch', () => {
     ['shard', base, { shard: { rank: 0, worldSize: 2 } }],
     ['shard', { ...base, shard: { rank: 1, worldSize: 2 } }, { shard: { rank: 0, worldSize: 2 } }],
     ['random negatives', base, { negativeMining: { strategy: 'random' }, seed: 3 }],
-  ])('of %s goes on with the same batches', (_, config, change) => {
+  ])('of %s continues with the same batches', (_, config, change) => {
     const generator = new BatchGenerator(many(), config);
     generator.next();
     Object.assign(generator.config, change);
@@ -265,7 +265,7 @@ describe('a wrong change is an error', () => {
       ({ data }) => (data[0]!.quality = 'good' as unknown as number),
     ],
     [
-      'all examples need equally many negatives of their own, data[4] has 1, data[0] has 0',
+      'all examples need equally many own negatives, data[4] has 1, data[0] has 0',
       ({ data }) => data.push({ ...pair(5, 5), ...negatives }),
     ],
     [
@@ -352,7 +352,7 @@ describe('extra fields that a script keeps in the configuration', () => {
       () => Array.from({ length: 20_000 }).reduce((inner: unknown) => ({ inner }), null),
     ],
     ['a BigInt', () => 1n],
-  ])('may be %s, and is not part of the state', (_, make) => {
+  ])('may be %s, and are not part of the state', (_, make) => {
     const config = { batchSize: 2, seed: 1, trainer: make() };
     const generator = new BatchGenerator(four(), config);
     generator.next();

@@ -122,7 +122,7 @@ describe('a state of version 1.1', () => {
       false,
     ],
     ['at the start of an epoch without duplicates, whose lengths do not', { seed: 7, noDuplicates: true }, false],
-  ])('%s, goes on', (_, others, isBetween) => {
+  ])('%s, resumes', (_, others, isBetween) => {
     const config = { ...others, batchSize: BATCH_SIZE };
     const generator = new BatchGenerator(data, config);
     const lengths: number[] = [];
@@ -243,7 +243,7 @@ describe('a state of other data', () => {
     expect(same!.stateDict()).toEqual(one!.stateDict());
     const before = other!.stateDict();
     expect(() => other!.loadStateDict(state)).toThrow(
-      'loadStateDict: state.fingerprint is that of other embeddings than this data has; delete it to go on with other data',
+      'loadStateDict: state belongs to other embeddings than this data; delete state.fingerprint to continue with other data',
     );
     expect(other!.stateDict()).toEqual(before);
     delete state.fingerprint;

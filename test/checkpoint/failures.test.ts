@@ -36,7 +36,7 @@ const failing = (): never => {
 
 describe('when the file system fails in mid-save', () => {
   it.each(['writeSync', 'fsyncSync', 'renameSync', 'fchmodSync'])(
-    'at %s, the earlier file stays and no other',
+    'at %s, the earlier file stays, and no other file',
     name => {
       saveCheckpoint(path, parts(1));
       const before = fs.readFileSync(path);

@@ -13,29 +13,26 @@ describe.each(calls)('%s, failing', (_, call) => {
     ['that rejects', () => Promise.reject(new Error('no model'))],
   ];
 
-  it.each(failures)(
-    'for an embedder %s in its third batch: counts finished work, closes the source, and works again',
-    async (_, fail) => {
-      let batches = 0;
-      const embedder = (texts: string[]): number[][] =>
-        ++batches === 3 ? (fail() as number[][]) : texts.map(text => [text.length]);
-      const preprocessor = new DataPreprocessor({ embedder, embedBatchSize: 5 });
-      // A chunk of ten examples with equal outputs has eleven texts, so three batches.
-      const source = new Endless();
-      await expect(call(preprocessor, source.sync)).rejects.toThrow('no model');
-      expect(source).toMatchObject({ read: 10, returned: 1 });
-      expect(preprocessor.getStats()).toEqual({
-        processed: 0,
-        filtered: 0,
-        augmented: 0,
-        cacheHits: 0,
-        vocabSize: 0,
-        cacheSize: 0,
-      });
-      expect(await preprocessor.process(pairs(30))).toHaveLength(30);
-      expect(preprocessor.stats.processed).toBe(30);
-    },
-  );
+  it.each(failures)('for an embedder %s in its third batch: closes the source, and works again', async (_, fail) => {
+    let batches = 0;
+    const embedder = (texts: string[]): number[][] =>
+      ++batches === 3 ? (fail() as number[][]) : texts.map(text => [text.length]);
+    const preprocessor = new DataPreprocessor({ embedder, embedBatchSize: 5 });
+    // A chunk of ten examples with equal outputs has eleven texts, so three batches.
+    const source = new Endless();
+    await expect(call(preprocessor, source.sync)).rejects.toThrow('no model');
+    expect(source).toMatchObject({ read: 10, returned: 1 });
+    expect(preprocessor.getStats()).toEqual({
+      processed: 0,
+      filtered: 0,
+      augmented: 0,
+      cacheHits: 0,
+      vocabSize: 0,
+      cacheSize: 0,
+    });
+    expect(await preprocessor.process(pairs(30))).toHaveLength(30);
+    expect(preprocessor.stats.processed).toBe(30);
+  });
 
   it('in the middle of a chunk counts the work before it', async () => {
     const tokenizer = (text: string): number[] => {

@@ -1,6 +1,6 @@
 /**
- * The least cost of any schedule of a chain's forwards within a budget. Dijkstra's search goes over all sets of held states. A
- * forward may keep its input or not; any state but the input may be dropped at any time.
+ * The least cost of any schedule of a chain's forwards within a budget. Dijkstra's search goes over all sets of held
+ * states. A forward may keep its input or not; any state but the input may be dropped at any time.
  *
  * @param costs Cost of each forward.
  * @param sizes Size of the state that each step takes.
@@ -43,7 +43,10 @@ export function leastTotalCost(costs: readonly number[], sizes: readonly number[
   return Infinity;
 }
 
-/** The least cost where a kept state stays until its own step has run backward, by trying each choice of the next kept state. */
+/**
+ * The least cost where a kept state stays until its own step has run backward, by trying each choice of the next kept
+ * state.
+ */
 export function leastPersistentCost(costs: readonly number[], sizes: readonly number[], budget: number): number {
   const known = new Map<string, number>();
   /** Runs backward through steps `end - 1` … `from`, with the state of step `from` held and `room` bytes left. */

@@ -153,8 +153,8 @@ describe('files of PEFT', () => {
     ['an alpha for more of the name', 5, { lora_alpha: 8, alpha_pattern: { '0.q': 10 } }],
     ['an alpha for the whole name', 5, { lora_alpha: 8, alpha_pattern: { '^layers\\.0\\.q': 10 } }],
     ['the first that fits', 5, { lora_alpha: 8, alpha_pattern: { q: 10, '^layers\\.0\\.q': 12 } }],
-    ['the first that fits, the other way', 6, { lora_alpha: 8, alpha_pattern: { '^layers.0.q': 12, q: 10 } }],
-    ['a rank of its own', 4, { lora_alpha: 8, r: 16, rank_pattern: { q: 2 } }],
+    ['the first that fits, in reverse order', 6, { lora_alpha: 8, alpha_pattern: { '^layers.0.q': 12, q: 10 } }],
+    ['a rank in rank_pattern', 4, { lora_alpha: 8, r: 16, rank_pattern: { q: 2 } }],
   ])('scale by %s', (_, scaling, config) => {
     const bytes = file(
       {

@@ -104,7 +104,7 @@ function made(each: Case): { rows: readonly [Rows, Rows, Rows | null]; options: 
   return { rows: [anchors, positives, negatives], options };
 }
 
-/** The largest relative difference from the truth. Truths below 0.1 count as 0.1. */
+/** The largest difference from the truth, and the largest magnitude of the truth, at least 0.1. */
 function errorOf(actual: Rows, truth: Rows): { error: number; largest: number } {
   let [error, largest] = [0, 0.1];
   truth.forEach((row, i) => {
@@ -116,7 +116,9 @@ function errorOf(actual: Rows, truth: Rows): { error: number; largest: number } 
   return { error, largest };
 }
 
-/** Expects results as close to the truth as separate calls, which also have errors above 1e-5 where rows nearly cancel. */
+/**
+ * Expects results as close to the truth as separate calls, which also have errors above 1e-5 where rows nearly cancel.
+ */
 function expectAsExact(actual: Rows, composed: Rows, truth: Rows): void {
   const { error, largest } = errorOf(actual, truth);
   expect(error).toBeLessThanOrEqual(1e-5 * largest + 4 * errorOf(composed, truth).error);
@@ -161,7 +163,7 @@ describe('a batch cut at multiples of a group', () => {
   it.each([
     { rank: 8, group: GROUP_ROWS },
     { rank: 40, group: LARGE_GROUP_ROWS },
-  ])('gives the bits of the whole, rank $rank', ({ rank, group }) => {
+  ])('gives the same bits as the whole, rank $rank', ({ rank, group }) => {
     const count = 2 * group + 3;
     const random = mulberry32(rank);
     const rowsOf = (height: number, width: number): Float32Row[] =>
@@ -240,8 +242,8 @@ describe('the kernel', () => {
       },
       false,
     ],
-    ['candidates that are no positives', { kind: 'others' as const }, false],
-  ])('answers only where it is cheaper and exact: %s', (_, changed, isAnswered) => {
+    ['candidates other than the positives', { kind: 'others' as const }, false],
+  ])('returns a result only where it is cheaper and exact: %s', (_, changed, isAnswered) => {
     const result = simdKernels()!.loraContrastive({ ...problem, ...changed });
     expect(result !== undefined).toBe(isAnswered);
     expect(scalarKernels.loraContrastive({ ...problem, ...changed })).toBeUndefined();

@@ -120,7 +120,9 @@ describe('precision int16', () => {
     expect(bad({ precision: 'int16' })).toThrow(
       new RangeError("LossComputer.contrastive: precision 'int16' needs adapters, got undefined"),
     );
-    expect(bad({ adapters, through: { anchors: 'a' }, precision: 'int8' })).toThrow(/^contrastive: precision must be/);
+    expect(bad({ adapters, through: { anchors: 'a' }, precision: 'int8' })).toThrow(
+      /^LossComputer\.contrastive: precision must be/,
+    );
     expect(bad({ adapters, through: { anchors: 'a' }, precision: 16 })).toThrow(TypeError);
   });
 });

@@ -19,6 +19,10 @@ describe('types of losses', () => {
     expectTypeOf(components).toEqualTypeOf<ContrastiveComponents>();
     expectTypeOf(components.contrastive).toEqualTypeOf<number>();
     expectTypeOf(components.accuracy).toEqualTypeOf<number | undefined>();
+    const { components: all } = LossComputer.contrastive(rows, rows, null, { diagnostics: true, gradients: true });
+    expectTypeOf(all.accuracy).toEqualTypeOf<number>();
+    const { activeTriplets } = LossComputer.triplet(rows, rows, rows, { diagnostics: true }).components;
+    expectTypeOf(activeTriplets).toEqualTypeOf<number>();
     // @ts-expect-error A part of another loss.
     void components.mse;
     expectTypeOf(LossComputer.mse(rows, rows).components).toEqualTypeOf<MseComponents>();

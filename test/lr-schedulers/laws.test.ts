@@ -154,7 +154,7 @@ describe('shape', () => {
   });
 
   it.each(['warmupCosine', 'warmupLinear', 'inverseSqrt', 'warmupStableDecay'] as const)(
-    '%s rises by equal steps to baseLR, and never after',
+    '%s rises by equal steps to baseLR, and does not rise later',
     name => {
       fc.assert(
         fc.property(warmupSteps, warmupOffset, (warmup, offset) => {
@@ -197,7 +197,7 @@ describe('shape', () => {
     );
   });
 
-  it('of multiStep at every multiple of stepSize equals step', () => {
+  it('multiStep at every multiple of stepSize equals step', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 30 }), share, (stepSize, gamma) => {
         const milestones = steps.filter(step => step > 0 && step % stepSize === 0);

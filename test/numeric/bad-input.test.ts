@@ -456,7 +456,7 @@ const options: Row[] = [
     () => new GradientCheckpointer().checkpoint(x => x, 1, untyped(null)),
   ],
   [
-    'GradientCheckpointer.backward: output was returned by no checkpoint call that is remembered',
+    'GradientCheckpointer.backward: output does not come from a remembered checkpoint call',
     RangeError,
     () => new GradientCheckpointer().backward(rows, rows),
   ],

@@ -35,7 +35,7 @@ function recallOf(rankings, k) {
   return shares.reduce((sum, share) => sum + share, 0) / shares.length;
 }
 
-test('recall of the text index is what counting its results gives', () => {
+test('recall of the text index equals a count of its results', () => {
   const index = new MiniSearch({ fields: ['text'] });
   index.addAll(answers.map((text, id) => ({ id, text })));
   const rankings = questions.texts.map(text => index.search(text).map(({ id }) => id));
@@ -48,7 +48,7 @@ test('recall of the text index is what counting its results gives', () => {
   }
 });
 
-test('recall of the embeddings is what sorting by cosine gives', () => {
+test('recall of the embeddings equals a count after sorting by cosine', () => {
   const cosine = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0) / Math.hypot(...a) / Math.hypot(...b);
   const rankings = questions.rows.map(row => {
     const scores = answerRows.map(answer => cosine(row, answer));
@@ -59,7 +59,7 @@ test('recall of the embeddings is what sorting by cosine gives', () => {
   }
 });
 
-test('the table has a line for each, and fits 80 columns', () => {
+test('the table has a line for each way of searching, and fits 80 columns', () => {
   const lines = tableOf(comparison).split('\n');
   assert.deepEqual(
     lines.map(line => line.slice(0, 27).trim()),

@@ -81,7 +81,7 @@ export class OutOfKernelMemory extends Error {}
 export class LostHelper extends Error {}
 
 /**
- * The kernels' memory as a stack of regions. Each call lays it out anew: `begin`, then `take` for each region, then
+ * The kernels' memory as a stack of regions. Each call lays it out again: `begin`, then `take` for each region, then
  * `commit`, which grows the memory where needed. The memory keeps the size of the largest call.
  */
 export class KernelMemory {

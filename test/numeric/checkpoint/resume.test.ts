@@ -93,7 +93,7 @@ describe('a stopped training resumes and reaches the same bits', () => {
   });
 });
 
-it('although several writers use one path', async () => {
+it('several writers of one path do not mix their files', async () => {
   const path = join(folder, 'shared');
   const children = [1, 2, 3].map(value =>
     spawn(process.execPath, [support('saving-loop.mjs'), path, String(value)], {
