@@ -39,7 +39,7 @@ export interface LoRAAdapterOptions {
   seed?: number;
 }
 
-/** What a backward returns. */
+/** The gradients that the backward of an adapter returns. */
 export interface LoRAGradients extends AdapterGradients {
   gradA: readonly Float32Row[];
   gradB: readonly Float32Row[];
@@ -47,7 +47,7 @@ export interface LoRAGradients extends AdapterGradients {
   gradInputs: Float32Row[];
 }
 
-/** What `trace` returns: the outputs of some rows, and the backward of the same rows. */
+/** The result of `trace`: the outputs of some rows, and the backward of the same rows. */
 export interface LoRATrace {
   /** n rows of `outDim` floats. */
   output: Float32Row[];
@@ -137,12 +137,12 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   /**
    * Adapters as the bytes of one safetensors file, in float32 and in PEFT's layout:
    * `base_model.model.<name>.lora_A.weight` (rank × dim) and `….lora_B.weight` (outDim × rank). The metadata holds what
-   * `adapter_config.json` does (`peft_type`, `r`, `lora_alpha`, `target_modules`, `rank_pattern`, `alpha_pattern`;
-   * lists and numbers as JSON), and `scaling_pattern` for scalings that are no quotient by the rank. float32 weights and
+   * `adapter_config.json` holds (`peft_type`, `r`, `lora_alpha`, `target_modules`, `rank_pattern`, `alpha_pattern`;
+   * lists and numbers as JSON), and `scaling_pattern` for scalings that no `lora_alpha / rank` gives. float32 weights and
    * scalings survive exactly. float64 weights are rounded.
    *
    * @param adapters Adapters by name, from one to 50,000. Their matrices may be `number[][]`.
-   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite in float32, or a name is no text.
+   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite in float32, or a name is not a string.
    *
    * @example
    * ```js
@@ -167,8 +167,8 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
    *   text where keys of a pattern look like integers: `JSON.parse` puts these first, and the first key that fits counts.
    *   Patterns must be plain names. They are not run as regular expressions.
    * @throws TypeError for arguments of another type.
-   * @throws RangeError where the file is not exactly a header, and the matrices that the header names, in its order. The
-   *   header has at most 100 MB, 100,000 tensors and 10,000 keys of metadata.
+   * @throws RangeError where the file is not exactly a header, followed by the matrices that the header names, in its order.
+   *   The header has at most 100 MB, 100,000 tensors and 10,000 keys of metadata.
    * @throws RangeError where the file holds anything except pairs of matrices that fit each other and the ranks of the
    *   configuration, or an entry that is not finite.
    * @throws RangeError where a key of a pattern fits no adapter, or the order of the keys that fit is lost.
@@ -286,7 +286,7 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
     throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB, scaling: [] });
   }
 
-  /** @param forwardName What has as many rows as `gradRows` must have, for messages. */
+  /** @param forwardName What `gradRows` must have equally many rows as, for messages. */
   #gradients(call: string, forwardName: string, inputs: Rows, hidden: Rows, gradRows: Rows): LoRAGradients {
     checkRows(call, 'gradRows', gradRows);
     checkWidth(call, 'gradRows', gradRows, this.outDim);
@@ -314,8 +314,8 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
    * with the same shape and scaling are accepted: weights do not tell which adapter or embedder they belong to.
    * `loadStateDict` of an optimizer checks whether its state belongs to the weights.
    *
-   * @throws TypeError or RangeError where the rank, a matrix's shape or the scaling is not that of the adapter, or an entry
-   *   is not finite. Nothing has changed then.
+   * @throws TypeError or RangeError where the rank, the shape of a matrix or the scaling differs from the adapter's, or an
+   *   entry is not finite. Nothing has changed then.
    */
   loadStateDict(state: SavedAdapter): void {
     const call = 'LoRAAdapter.loadStateDict';
@@ -336,6 +336,6 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 }
 
-/** These stand outside the class: a class that names itself in its body gets another name in the bundle. */
+/** These stand outside of the class: a class that names itself in its body gets another name in the bundle. */
 const create = (options: LoRAAdapterOptions): LoRAAdapter => new LoRAAdapter(options);
 const copyOf = (plain: Adapter): LoRAAdapter => LoRAAdapter.from(plain);

@@ -191,7 +191,7 @@ describe('readTensors refuses', () => {
     ['bytes are no safetensors file, but seem to be HDF5', Buffer.from('\u0089HDF\r\n\u001a\n', 'latin1')],
     ['the header length must be at most 2, got 123; the file was cut off within its header', file('{}', [], 123n)],
     ['a ends at byte', file({ a: tensor('F32', [1], [0, 4]) }, [0, 0, 0])],
-    ['bytes has 1 entries that belong to no tensor', file('{}', [0])],
+    ['bytes has 1 entry that belongs to no tensor', file('{}', [0])],
     ['a.data_offsets[0] must be 0, where the last ended, got 4', file({ a: tensor('F32', [1], [4, 8]) }, Array(8).fill(0))],
     ['b.data_offsets[0] must be 4, where the last ended, got 2', file({ a: tensor('F32', [1], [0, 4]), b: tensor('U8', [2], [2, 4]) }, Array(4).fill(0))],
     ['a.data_offsets[1] must be 4, got 8', file({ a: tensor('F32', [1], [0, 8]) }, Array(8).fill(0))],

@@ -3,9 +3,9 @@ import { float32Matrix } from '../kernels/matrix.js';
 import { encode, entriesOf, labelOf, readHeader, type StoredTensor } from '../tensors/safetensors.js';
 import type { Bytes, Float32Row, Rows } from '../types.js';
 
-/** Safetensors files of which every tensor is a matrix of floats, stored as the transpose of the adapter's. */
+/** Safetensors files that hold only matrices of floats, each stored as the transpose of the adapter's matrix. */
 
-/** What the header says of one matrix, checked. */
+/** A matrix as the header describes it, checked. */
 export interface StoredMatrix extends StoredTensor {
   height: number;
   width: number;
@@ -31,9 +31,9 @@ export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: R
 }
 
 /**
- * Reads a header that may come from anywhere; nothing is allocated for entries.
+ * Reads a header that may come from anywhere. Nothing is allocated for entries.
  *
- * @param checkKey Called with the key of each tensor before the tensor is read; may throw.
+ * @param checkKey Called with the key of each tensor before the tensor is read. It may throw.
  */
 export function readMatrixHeader(bytes: Uint8Array, checkKey: (key: string) => void): MatrixHeader {
   const { metadata, tensors } = readHeader(bytes, {

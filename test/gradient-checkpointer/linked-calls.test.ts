@@ -12,7 +12,7 @@ it('a function may return null, which no backward starts from', () => {
   const checkpointer = new GradientCheckpointer();
   expect(checkpointer.checkpoint(() => null, null)).toBeNull();
   expect(checkpointer.recompute(0)).toEqual({ input: null, output: null });
-  expect(() => checkpointer.backward(null, [1])).toThrow('output was returned by no checkpoint call');
+  expect(() => checkpointer.backward(null, [1])).toThrow('output does not come from a remembered checkpoint call');
 });
 
 it.each([null, undefined])('a gradOutput of %o is refused, and the calls stay', gradOutput => {

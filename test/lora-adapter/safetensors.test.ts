@@ -371,7 +371,7 @@ describe('a damaged file', () => {
     ['the header must have a string of whole characters at character 1', file('{"\\ud800":1}')],
     ["the header must have '{' at character 36, got", file(`{"${A}":${'['.repeat(1e5)}`)],
     ['the file has no adapter', file('{}'), alpha],
-    ['bytes has 1 entries that belong to no tensor', file('{}', '00')],
+    ['bytes has 1 entry that belongs to no tensor', file('{}', '00')],
     [`the header has the key "${A}" twice`, file(`{"${A}":${JSON.stringify(small[A])},${text.slice(1)}`, numbers)],
     ['the header has the key "__proto__"', file('{"__proto__":{}}')],
     ['the header has the key "__proto__"', file('{"__metadata__":{"__proto__":""}}')],
@@ -401,7 +401,7 @@ describe('a damaged file', () => {
     [`the file has no ${A}`, file({ [B]: tensor([1, 1], [0, 4]) }, numbers.slice(0, 8)), alpha],
     ['the file has q.lora_A.weight, which is neither', file({ 'q.lora_A.weight': tensor([1, 1], [0, 4]) }, '00000000')],
     [
-      'base_model.model.q.lora_B.weight has 1 columns, lora_A.weight has 2 rows',
+      'base_model.model.q.lora_B.weight has 1 column, lora_A.weight has 2 rows',
       file(field(A, { shape: [2, 1] }), numbers),
       alpha,
     ],
@@ -440,7 +440,7 @@ describe('a damaged file', () => {
     ['config.use_dora must be false or absent', file(small, numbers), { ...alpha, use_dora: true }],
     ['config.peft_type must be \'LORA\', got "IA3"', file(small, numbers), { peft_type: 'IA3' }],
     [
-      'base_model.model.q.lora_A.weight has 1 rows, config gives it rank 2',
+      'base_model.model.q.lora_A.weight has 1 row, config gives it rank 2',
       file(small, numbers),
       { ...alpha, rank_pattern: { q: 2 } },
     ],

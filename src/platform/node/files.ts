@@ -34,13 +34,13 @@ export function readWhole(call: string, path: string): Uint8Array {
 }
 
 /**
- * Puts bytes in place of a file, whole or not at all: a reader finds the earlier file or this one, whenever the process or
- * the machine stops. Each call has a temporary file of its own, so that writers of one path do not mix.
+ * Replaces a file, whole or not at all: a reader finds the earlier file or the new one, whenever the process or the
+ * machine stops. Each call has its own temporary file, so that writers of one path do not mix.
  */
 export function writeWhole(call: string, path: string, bytes: Uint8Array): void {
   const earlier = statsOf(path);
   if (earlier) checkFile(call, path, earlier);
-  // A link stays one.
+  // A symbolic link stays: the file that it points to is replaced.
   const target = earlier ? realpathSync(path) : path;
   const folder = dirname(target);
   if (!statsOf(folder)?.isDirectory()) throw new RangeError(`${call}: the folder of ${path} does not exist`);
@@ -67,14 +67,14 @@ function checkFile(call: string, path: string, stats: Stats): void {
   throw new RangeError(`${call}: ${path} is ${stats.isDirectory() ? 'a folder' : 'a device or pipe'}, not a file`);
 }
 
-/** Makes the new name last; systems that cannot open folders keep names by themselves. */
+/** Writes the new name to the disk. Systems that cannot open folders do so by themselves. */
 function syncFolder(folder: string): void {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(folder, 'r');
     fsyncSync(descriptor);
   } catch {
-    // The file is whole either way.
+    // The file is whole even if this fails.
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
@@ -84,7 +84,7 @@ function statsOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    // A file where a folder of the path should be.
+    // A part of the path is a file instead of a folder.
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return undefined;
     throw error;
   }
