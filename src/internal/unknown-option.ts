@@ -24,12 +24,13 @@ export function unknownOption(owner: OptionsOwner, call: string, label: string, 
   process.emitWarning(`${sentence} It has no effect here.`, 'UnknownOptionWarning');
 }
 
-function shown(name: string): string {
+/** A name in quotes for a message. */
+export function shown(name: string): string {
   return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name);
 }
 
 /** The known name that takes the fewest edits, if these are at most 6 in 10 of the letters of both names. */
-function nearestOf(name: string, known: readonly string[]): string | undefined {
+export function nearestOf(name: string, known: readonly string[]): string | undefined {
   if (name.length > 40) return undefined;
   let nearest: string | undefined;
   let least = Infinity;

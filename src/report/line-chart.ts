@@ -1,0 +1,144 @@
+import type { CustomSeriesOption, LineSeriesOption } from 'echarts/charts';
+import type { EChartsCoreOption } from 'echarts/core';
+import { COLOURS, DASHES } from './colours.js';
+import { type Html, html, trusted } from './html.js';
+import { type Drawing, svgChart } from './svg-chart.js';
+
+/** A curve, or a horizontal line, of a chart. */
+export interface Curve {
+  points: readonly (readonly [x: number, y: number])[];
+  /** Which of the colours it has. */
+  colour: number;
+  /** How it is drawn. `'thin'` stays behind other curves. Default `'line'`. */
+  look?: 'line' | 'thin' | 'dots';
+  /** Ends of the interval at each point. */
+  intervals?: readonly (readonly [low: number, high: number] | undefined)[];
+  /** Which point stands out. */
+  marked?: number | undefined;
+}
+
+/** An axis of a chart. */
+export interface Axis {
+  /** Stands at the axis. */
+  name?: string;
+  min?: number;
+  max?: number;
+  /** The smallest distance of ticks. */
+  minInterval?: number;
+  /** How its numbers are written. */
+  format: (value: number) => string;
+}
+
+/** The size of the charts of a report, which suits a phone and half of a wide page. */
+const SIZE = { width: 440, height: 260 };
+export const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, sans-serif';
+const WHISKER = 4;
+
+/** A figure with a chart of curves, its caption above and notes below. */
+export function lineFigure(
+  drawing: Pick<Drawing, 'id' | 'title'>,
+  axes: { x: Axis; y: Axis },
+  curves: readonly Curve[],
+  note?: Html,
+): Html {
+  const svg = svgChart({ ...SIZE, ...drawing }, chartOf(axes, curves));
+  return html`<figure>
+<figcaption>${drawing.title}</figcaption>
+${trusted(svg)}
+${note && html`<p class="note">${note}</p>`}
+</figure>
+`;
+}
+
+/** The list of what the curves of charts are. */
+export function legend(entries: readonly { name: string; colour: number; look?: Curve['look'] }[]): Html {
+  return html`<ul class="legend">${entries.map(({ name, colour, look = 'line' }) => {
+    const dash = DASHES[colour % DASHES.length]!;
+    const dashes = typeof dash === 'string' || look !== 'line' ? undefined : dash.join(' ');
+    return html`
+<li><svg viewBox="0 0 28 10" width="28" height="10" aria-hidden="true"><path d="M1 5H27" fill="none" stroke="${colourOf(colour)}" stroke-width="${look === 'thin' ? 1 : 2}"${dashes && html` stroke-dasharray="${dashes}"`}/>${
+      look === 'dots' ? html`<circle cx="14" cy="5" r="3.5" fill="${colourOf(colour)}"/>` : undefined
+    }</svg> <bdi>${name}</bdi></li>`;
+  })}
+</ul>
+`;
+}
+
+function chartOf({ x, y }: { x: Axis; y: Axis }, curves: readonly Curve[]): EChartsCoreOption {
+  return {
+    textStyle: { fontFamily: FONT },
+    grid: { left: 58, right: 18, top: 14, bottom: 44, outerBoundsMode: 'none' },
+    xAxis: { ...axisOf(x), nameLocation: 'middle', nameGap: 28, splitLine: { show: false } },
+    yAxis: { ...axisOf(y), scale: true, axisLine: { show: false } },
+    series: curves.flatMap(curve => [lineOf(curve), ...(curve.intervals ? [whiskersOf(curve)] : [])]),
+  };
+}
+
+function axisOf({ name, format, ...rest }: Axis): object {
+  return {
+    type: 'value',
+    name,
+    ...rest,
+    nameTextStyle: { color: COLOURS.faint, fontSize: 13 },
+    axisLabel: { color: COLOURS.faint, fontSize: 13, formatter: format, hideOverlap: true },
+    axisLine: { lineStyle: { color: COLOURS.grid } },
+    axisTick: { show: false },
+    splitLine: { lineStyle: { color: COLOURS.grid } },
+    splitNumber: 4,
+  };
+}
+
+function lineOf({ points, colour, look = 'line', marked }: Curve): LineSeriesOption {
+  const type = DASHES[colour % DASHES.length]!;
+  return {
+    type: 'line',
+    silent: true,
+    data: points.map(([x, y], i) => ({ value: [x, y], symbolSize: i === marked ? 13 : 7 })),
+    showSymbol: look === 'dots' || points.length === 1,
+    showAllSymbol: true,
+    symbol: 'circle',
+    sampling: 'lttb',
+    itemStyle: { color: colourOf(colour) },
+    lineStyle: {
+      color: colourOf(colour),
+      width: look === 'thin' ? 1 : 2,
+      opacity: look === 'thin' ? 0.4 : 1,
+      type: look === 'line' ? type : 'solid',
+      join: 'round',
+    },
+  };
+}
+
+/** Intervals as lines through the points, with whiskers at their ends. */
+function whiskersOf({ points, intervals = [], colour }: Curve): CustomSeriesOption {
+  return {
+    type: 'custom',
+    silent: true,
+    data: points.flatMap(([x], i) => (intervals[i] ? [[x, ...intervals[i]]] : [])),
+    encode: { x: 0, y: [1, 2] },
+    renderItem: (_, api) => {
+      const [x, low] = api.coord([api.value(0), api.value(1)]) as [number, number];
+      const [, high] = api.coord([api.value(0), api.value(2)]) as [number, number];
+      return { type: 'group', children: whiskers(x, low, high, colourOf(colour)) };
+    },
+  };
+}
+
+/** The lines of one interval, at `x`, in units of the drawing. */
+export function whiskers(
+  x: number,
+  low: number,
+  high: number,
+  stroke: string,
+): { type: 'line'; shape: object; style: object }[] {
+  const line = (x1: number, y1: number, x2: number, y2: number): ReturnType<typeof whiskers>[number] => ({
+    type: 'line',
+    shape: { x1, y1, x2, y2 },
+    style: { stroke, lineWidth: 1.5 },
+  });
+  return [line(x, low, x, high), line(x - WHISKER, low, x + WHISKER, low), line(x - WHISKER, high, x + WHISKER, high)];
+}
+
+function colourOf(index: number): string {
+  return COLOURS.curves[index % COLOURS.curves.length]!;
+}
