@@ -55,7 +55,9 @@ export function continualSection(continual: unknown): Html | undefined {
   if (sequences.length === 0) return undefined;
   return html`<section>
 <h2>Continual learning</h2>
-${sequences.map(matrix)}${summary(sequences)}</section>
+<div class="tables">
+${sequences.map(matrix)}</div>
+${summary(sequences)}</section>
 `;
 }
 
@@ -78,6 +80,7 @@ function matrix(sequence: Sequence): Html {
   });
   const forgetting = tasks.map((_, j) => forgettingOf(sequence, j));
   return table({
+    label: 'Scores',
     caption: html`Score on each task after each task${name !== undefined && name !== '' ? html`: <bdi>${name}</bdi>` : undefined}`,
     columns: tasks.map(task => html`on <bdi>${task}</bdi>`),
     rows: [
@@ -87,7 +90,6 @@ function matrix(sequence: Sequence): Html {
         ? [{ head: 'forgetting', cells: forgetting.map(value => (value === undefined ? '–' : short(value))) }]
         : []),
     ],
-    numeric: true,
   });
 }
 
@@ -110,6 +112,7 @@ function summary(sequences: readonly Sequence[]): Html | undefined {
   );
   if (labels.length === 0) return undefined;
   return table({
+    label: 'Means over tasks',
     caption: 'Means over tasks',
     columns: sequences.map(({ name }, i) =>
       name === undefined || name === ''
@@ -125,7 +128,6 @@ function summary(sequences: readonly Sequence[]): Html | undefined {
         return value === undefined || Number.isNaN(value) ? '–' : short(value);
       }),
     })),
-    numeric: true,
   });
 }
 

@@ -2,7 +2,7 @@ import { inWords } from '../internal/validate/messages.js';
 import { checkNumber, checkObject } from '../internal/validate/option-checks.js';
 import { CALL, checkEntries, checkList, checkRising } from './checks.js';
 import { type Html, html } from './html.js';
-import { type Curve, legend, lineFigure } from './line-chart.js';
+import { type Axis, type Curve, legend, lineFigure } from './line-chart.js';
 import { formatOf, type Metric, metricsOf, type ReportMetrics } from './metrics.js';
 import { count } from './numbers.js';
 import { table } from './table.js';
@@ -41,6 +41,7 @@ ${
   charts.length > 0
     ? html`${legend([
         { name: 'the training', colour: 0, look: 'dots' },
+        ...(kept === undefined ? [] : [{ name: 'kept', colour: 0, look: 'mark' as const }]),
         ...names.map((name, i) => ({ name, colour: i + 1 })),
       ])}<div class="charts">
 ${charts.map((each, i) => metricFigure(each, epochs, kept, i))}</div>
@@ -72,19 +73,27 @@ function metricFigure(
     },
   ];
   const shown = [...values, ...baselines].flatMap(metric => (metric ? [metric.value, ...(metric.interval ?? [])] : []));
-  const min = Math.floor(10 * Math.min(...shown)) / 10;
-  const max = Math.max(min + 0.1, Math.ceil(10 * Math.max(...shown)) / 10);
+  const { min, max, interval } = rangeOf(shown);
   const isPercent = formatOf(field)(1) === '100.0 %';
   const format = (value: number): string =>
     isPercent ? `${Math.round(100 * value)} %` : String(Number(value.toFixed(3)));
   return lineFigure(
     { id: `metric-${index + 1}`, title: `${name} by epoch` },
     {
-      x: { name: 'epoch', minInterval: 1, format: count },
-      y: { min: Math.max(0, max > 1 ? 0.9 : min), max: Math.min(1, max), format },
+      x: { name: 'epoch', min: ends[0]!, max: ends[1]!, minInterval: 1, format: count },
+      y: { min, max, interval, format },
     },
     curves,
   );
+}
+
+/** An axis of shares, from 0 to 1, whose ends and ticks are round. */
+function rangeOf(shares: readonly number[]): Required<Pick<Axis, 'min' | 'max' | 'interval'>> {
+  const [least, greatest] = [Math.min(...shares), Math.max(...shares)];
+  const ticks = greatest - least <= 0.15 ? 20 : greatest - least <= 0.4 ? 10 : 5;
+  const top = Math.max(1, Math.ceil(ticks * greatest));
+  const bottom = Math.min(top - 1, Math.floor(ticks * least));
+  return { min: bottom / ticks, max: top / ticks, interval: 1 / ticks };
 }
 
 /** A table with a row for each metric and a column for each baseline and for the evaluations that matter. */
@@ -107,6 +116,7 @@ function numbers(
     [...values, ...baselines].some(metric => metric?.interval),
   );
   return table({
+    label: 'Metrics',
     caption: hasIntervals ? 'Metrics, with their intervals in small print' : 'Metrics',
     columns: [
       ...names.map(name => html`<bdi>${name}</bdi>`),
@@ -116,7 +126,6 @@ function numbers(
       head: html`${name}`,
       cells: [...baselines, ...shown.map(i => values[i])].map(cell),
     })),
-    numeric: true,
   });
 }
 

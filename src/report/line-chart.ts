@@ -23,6 +23,8 @@ export interface Axis {
   name?: string;
   min?: number;
   max?: number;
+  /** The distance of ticks. */
+  interval?: number;
   /** The smallest distance of ticks. */
   minInterval?: number;
   /** How its numbers are written. */
@@ -33,6 +35,9 @@ export interface Axis {
 const SIZE = { width: 440, height: 260 };
 export const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, sans-serif';
 const WHISKER = 4;
+/** Diameters of a point, and of one that stands out. */
+const DOT = 7;
+const MARK = 13;
 
 /** A figure with a chart of curves, its caption above and notes below. */
 export function lineFigure(
@@ -45,29 +50,35 @@ export function lineFigure(
   return html`<figure>
 <figcaption>${drawing.title}</figcaption>
 ${trusted(svg)}
-${note && html`<p class="note">${note}</p>`}
+${note && html`<div class="note">${note}</div>`}
 </figure>
 `;
 }
 
-/** The list of what the curves of charts are. */
-export function legend(entries: readonly { name: string; colour: number; look?: Curve['look'] }[]): Html {
-  return html`<ul class="legend">${entries.map(({ name, colour, look = 'line' }) => {
-    const dash = DASHES[colour % DASHES.length]!;
-    const dashes = typeof dash === 'string' || look !== 'line' ? undefined : dash.join(' ');
-    return html`
-<li><svg viewBox="0 0 28 10" width="28" height="10" aria-hidden="true"><path d="M1 5H27" fill="none" stroke="${colourOf(colour)}" stroke-width="${look === 'thin' ? 1 : 2}"${dashes && html` stroke-dasharray="${dashes}"`}/>${
-      look === 'dots' ? html`<circle cx="14" cy="5" r="3.5" fill="${colourOf(colour)}"/>` : undefined
-    }</svg> <bdi>${name}</bdi></li>`;
-  })}
+/** The list of what the curves of charts are. The look `'mark'` is that of a point that stands out. */
+export function legend(entries: readonly { name: string; colour: number; look?: Curve['look'] | 'mark' }[]): Html {
+  return html`<ul class="legend">${entries.map(
+    ({ name, colour, look = 'line' }) => html`
+<li><svg viewBox="0 0 28 14" width="28" height="14" aria-hidden="true">${sampleOf(colour, look)}</svg> <bdi>${name}</bdi></li>`,
+  )}
 </ul>
 `;
+}
+
+function sampleOf(colour: number, look: Curve['look'] | 'mark'): Html {
+  const stroke = colourOf(colour);
+  const dash = DASHES[colour % DASHES.length]!;
+  const dashes = look === 'line' && typeof dash === 'object' ? html` stroke-dasharray="${dash.join(' ')}"` : undefined;
+  const dot = (r: number): Html => html`<circle cx="14" cy="7" r="${r}" fill="${stroke}"/>`;
+  if (look === 'mark') return dot(MARK / 2);
+  const line = html`<path d="M1 7H27" fill="none" stroke="${stroke}" stroke-width="${look === 'thin' ? 1 : 2}"${dashes}/>`;
+  return look === 'dots' ? html`${line}${dot(DOT / 2)}` : line;
 }
 
 function chartOf({ x, y }: { x: Axis; y: Axis }, curves: readonly Curve[]): EChartsCoreOption {
   return {
     textStyle: { fontFamily: FONT },
-    grid: { left: 58, right: 18, top: 14, bottom: 44, outerBoundsMode: 'none' },
+    grid: { left: 62, right: 18, top: 14, bottom: 46, outerBoundsMode: 'none' },
     xAxis: { ...axisOf(x), nameLocation: 'middle', nameGap: 28, splitLine: { show: false } },
     yAxis: { ...axisOf(y), scale: true, axisLine: { show: false } },
     series: curves.flatMap(curve => [lineOf(curve), ...(curve.intervals ? [whiskersOf(curve)] : [])]),
@@ -79,8 +90,8 @@ function axisOf({ name, format, ...rest }: Axis): object {
     type: 'value',
     name,
     ...rest,
-    nameTextStyle: { color: COLOURS.faint, fontSize: 13 },
-    axisLabel: { color: COLOURS.faint, fontSize: 13, formatter: format, hideOverlap: true },
+    nameTextStyle: { color: COLOURS.faint, fontSize: 14 },
+    axisLabel: { color: COLOURS.faint, fontSize: 14, formatter: format, hideOverlap: true, showMinLabel: true },
     axisLine: { lineStyle: { color: COLOURS.grid } },
     axisTick: { show: false },
     splitLine: { lineStyle: { color: COLOURS.grid } },
@@ -93,7 +104,7 @@ function lineOf({ points, colour, look = 'line', marked }: Curve): LineSeriesOpt
   return {
     type: 'line',
     silent: true,
-    data: points.map(([x, y], i) => ({ value: [x, y], symbolSize: i === marked ? 13 : 7 })),
+    data: points.map(([x, y], i) => ({ value: [x, y], symbolSize: i === marked ? MARK : DOT })),
     showSymbol: look === 'dots' || points.length === 1,
     showAllSymbol: true,
     symbol: 'circle',
