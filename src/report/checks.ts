@@ -4,6 +4,9 @@ import { checkNumber, checkObject } from '../internal/validate/option-checks.js'
 /** The call that the errors of a report name. */
 export const CALL = 'trainingReport';
 
+/** The greatest number that a chart can show. Its axis ends above. */
+export const MOST = 1e300;
+
 /** Checks a text. */
 export function checkText(name: string, value: unknown): string {
   if (typeof value !== 'string') throw wrongType(CALL, name, 'a string', value);
@@ -18,7 +21,11 @@ export function checkList(name: string, value: unknown): readonly unknown[] {
 }
 
 /** Checks a list of finite numbers. */
-export function checkNumbers(name: string, value: unknown, rule: { min?: number } = {}): readonly number[] {
+export function checkNumbers(
+  name: string,
+  value: unknown,
+  rule: { min?: number; max?: number } = {},
+): readonly number[] {
   return checkList(name, value).map((entry, i) => checkNumber(CALL, `${name}[${i}]`, entry, rule));
 }
 
@@ -36,11 +43,15 @@ export function checkEntries(name: string, value: unknown): readonly (readonly [
 }
 
 /** Checks positions on a horizontal axis: each is at least 0 and greater than the one before. */
-export function checkRising(name: string, field: string, positions: readonly unknown[]): readonly number[] {
+export function checkRising(
+  name: string,
+  field: string,
+  positions: readonly unknown[],
+  rule: { integer?: boolean; max: number },
+): readonly number[] {
   return positions.map((position, i) => {
     const label = `${name}[${i}].${field}`;
-    checkNumber(CALL, label, position, { min: 0 });
-    const before = positions[i - 1] as number | undefined;
-    return checkNumber(CALL, label, position, before === undefined ? { min: 0 } : { above: before });
+    checkNumber(CALL, label, position, { ...rule, min: 0 });
+    return i === 0 ? (position as number) : checkNumber(CALL, label, position, { above: positions[i - 1] as number });
   });
 }

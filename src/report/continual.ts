@@ -3,7 +3,7 @@ import { inWords } from '../internal/validate/messages.js';
 import { checkBoolean, checkNumber, checkObject } from '../internal/validate/option-checks.js';
 import { CALL, checkList, checkNumbers, checkText, checkTexts } from './checks.js';
 import { type Html, html, trusted } from './html.js';
-import { short } from './numbers.js';
+import { alike } from './numbers.js';
 import { table } from './table.js';
 
 /** The scores of a sequence of tasks. What `continualMetrics` returns fits in. */
@@ -66,6 +66,8 @@ function matrix(sequence: Sequence): Html {
   const { name, tasks, scores, baseline, higherIsBetter } = sequence;
   const present = [...scores, baseline ?? []].flat().filter(score => !Number.isNaN(score));
   const [low, high] = [present.reduce((a, b) => Math.min(a, b)), present.reduce((a, b) => Math.max(a, b))];
+  const forgetting = tasks.map((_, j) => forgettingOf(sequence, j));
+  const format = alike(present);
   const depthOf = (score: number): number => {
     const share = high === low ? 0.5 : (score / 2 - low / 2) / (high / 2 - low / 2);
     return Math.round(35 * (higherIsBetter ? share : 1 - share));
@@ -73,12 +75,11 @@ function matrix(sequence: Sequence): Html {
   const cell = (score: number): Html =>
     Number.isNaN(score)
       ? html`–`
-      : html`<span class="score"${trusted(` style="--depth:${depthOf(score)}%"`)}>${short(score)}</span>`;
+      : html`<span class="score"${trusted(` style="--depth:${depthOf(score)}%"`)}>${format(score)}</span>`;
   const rowOf = (head: string | Html, values: readonly number[]): { head: string | Html; cells: Html[] } => ({
     head,
     cells: tasks.map((_, j) => cell(values[j] ?? Number.NaN)),
   });
-  const forgetting = tasks.map((_, j) => forgettingOf(sequence, j));
   return table({
     label: 'Scores',
     caption: html`Score on each task after each task${name !== undefined && name !== '' ? html`: <bdi>${name}</bdi>` : undefined}`,
@@ -87,7 +88,7 @@ function matrix(sequence: Sequence): Html {
       ...(baseline ? [rowOf('untrained', baseline)] : []),
       ...scores.map((row, i) => rowOf(html`after <bdi>${tasks[i]!}</bdi>`, row)),
       ...(tasks.length > 1
-        ? [{ head: 'forgetting', cells: forgetting.map(value => (value === undefined ? '–' : short(value))) }]
+        ? [{ head: 'forgetting', cells: forgetting.map(value => (value === undefined ? '–' : format(value))) }]
         : []),
     ],
   });
@@ -111,6 +112,7 @@ function summary(sequences: readonly Sequence[]): Html | undefined {
     sequences.some(({ metrics }) => metrics.some(([name]) => name === label)),
   );
   if (labels.length === 0) return undefined;
+  const format = alike(sequences.flatMap(({ metrics }) => metrics.map(([, value]) => value)));
   return table({
     label: 'Means over tasks',
     caption: 'Means over tasks',
@@ -125,7 +127,7 @@ function summary(sequences: readonly Sequence[]): Html | undefined {
       head: label,
       cells: sequences.map(({ metrics }) => {
         const value = metrics.find(([name]) => name === label)?.[1];
-        return value === undefined || Number.isNaN(value) ? '–' : short(value);
+        return value === undefined || Number.isNaN(value) ? '–' : format(value);
       }),
     })),
   });

@@ -1,8 +1,9 @@
-import { inWords } from '../internal/validate/messages.js';
+import { wrongValue } from '../internal/validate/messages.js';
 import { checkNumber, checkObject } from '../internal/validate/option-checks.js';
+import { type AxisRange, roundInterval } from './axis-range.js';
 import { CALL, checkEntries, checkList, checkRising } from './checks.js';
 import { type Html, html } from './html.js';
-import { type Axis, type Curve, legend, lineFigure } from './line-chart.js';
+import { type Curve, legend, lineFigure } from './line-chart.js';
 import { formatOf, type Metric, metricsOf, type ReportMetrics } from './metrics.js';
 import { count } from './numbers.js';
 import { table } from './table.js';
@@ -58,7 +59,7 @@ function metricFigure(
   index: number,
 ): Html {
   const here = epochs.flatMap((epoch, i) => (values[i] ? [{ epoch, metric: values[i], isKept: i === kept }] : []));
-  const ends = [epochs[0]!, epochs.at(-1)!];
+  const ends = [epochs[0]!, epochs.at(-1)!] as const;
   const marked = here.findIndex(({ isKept }) => isKept);
   const curves: Curve[] = [
     ...baselines.flatMap((baseline, i): Curve[] =>
@@ -73,22 +74,31 @@ function metricFigure(
     },
   ];
   const shown = [...values, ...baselines].flatMap(metric => (metric ? [metric.value, ...(metric.interval ?? [])] : []));
-  const { min, max, interval } = rangeOf(shown);
   const isPercent = formatOf(field)(1) === '100.0 %';
   const format = (value: number): string =>
     isPercent ? `${Math.round(100 * value)} %` : String(Number(value.toFixed(3)));
   return lineFigure(
     { id: `metric-${index + 1}`, title: `${name} by epoch` },
     {
-      x: { name: 'epoch', min: ends[0]!, max: ends[1]!, minInterval: 1, format: count },
-      y: { min, max, interval, format },
+      x: { name: 'epoch', range: epochRange(ends), format: count },
+      y: { range: shareRange(shown), format },
     },
     curves,
   );
 }
 
+/** An axis from the first epoch to the last, with ticks at whole epochs where there are some. */
+function epochRange([first, last]: readonly [number, number]): AxisRange {
+  const least = (last - first) / 6;
+  return {
+    min: first,
+    max: last,
+    interval: last - first >= 1 ? Math.max(1, roundInterval(least)) : roundInterval(least),
+  };
+}
+
 /** An axis of shares, from 0 to 1, whose ends and ticks are round. */
-function rangeOf(shares: readonly number[]): Required<Pick<Axis, 'min' | 'max' | 'interval'>> {
+function shareRange(shares: readonly number[]): AxisRange {
   const [least, greatest] = [Math.min(...shares), Math.max(...shares)];
   const ticks = greatest - least <= 0.15 ? 20 : greatest - least <= 0.4 ? 10 : 5;
   const top = Math.max(1, Math.ceil(ticks * greatest));
@@ -162,6 +172,7 @@ function checkEvaluations(evaluations: unknown): { epochs: readonly number[]; me
     'evaluations',
     'epoch',
     entries.map((entry, i) => (entry as ReportEvaluation).epoch ?? i),
+    { max: 1e9 },
   );
   return { epochs, metrics };
 }

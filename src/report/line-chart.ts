@@ -1,5 +1,6 @@
 import type { CustomSeriesOption, LineSeriesOption } from 'echarts/charts';
 import type { EChartsCoreOption } from 'echarts/core';
+import { type AxisRange, unitOf } from './axis-range.js';
 import { COLOURS, DASHES } from './colours.js';
 import { type Html, html, trusted } from './html.js';
 import { type Drawing, svgChart } from './svg-chart.js';
@@ -21,12 +22,7 @@ export interface Curve {
 export interface Axis {
   /** Stands at the axis. */
   name?: string;
-  min?: number;
-  max?: number;
-  /** The distance of ticks. */
-  interval?: number;
-  /** The smallest distance of ticks. */
-  minInterval?: number;
+  range: AxisRange;
   /** How its numbers are written. */
   format: (value: number) => string;
 }
@@ -76,26 +72,43 @@ function sampleOf(colour: number, look: Curve['look'] | 'mark'): Html {
 }
 
 function chartOf({ x, y }: { x: Axis; y: Axis }, curves: readonly Curve[]): EChartsCoreOption {
+  const units = { x: unitOf(x.range), y: unitOf(y.range) };
+  const inUnits = curves.map(
+    (curve): Curve => ({
+      ...curve,
+      points: curve.points.map(([px, py]) => [px / units.x, py / units.y]),
+      ...(curve.intervals && {
+        intervals: curve.intervals.map(ends => ends && [ends[0] / units.y, ends[1] / units.y]),
+      }),
+    }),
+  );
   return {
     textStyle: { fontFamily: FONT },
     grid: { left: 62, right: 18, top: 14, bottom: 46, outerBoundsMode: 'none' },
-    xAxis: { ...axisOf(x), nameLocation: 'middle', nameGap: 28, splitLine: { show: false } },
-    yAxis: { ...axisOf(y), scale: true, axisLine: { show: false } },
-    series: curves.flatMap(curve => [lineOf(curve), ...(curve.intervals ? [whiskersOf(curve)] : [])]),
+    xAxis: { ...axisOf(x, units.x), nameLocation: 'middle', nameGap: 28, splitLine: { show: false } },
+    yAxis: { ...axisOf(y, units.y), axisLine: { show: false } },
+    series: inUnits.flatMap(curve => [lineOf(curve), ...(curve.intervals ? [whiskersOf(curve)] : [])]),
   };
 }
 
-function axisOf({ name, format, ...rest }: Axis): object {
+function axisOf({ name, range, format }: Axis, unit: number): object {
   return {
     type: 'value',
     name,
-    ...rest,
+    min: range.min / unit,
+    max: range.max / unit,
+    interval: range.interval / unit,
     nameTextStyle: { color: COLOURS.faint, fontSize: 14 },
-    axisLabel: { color: COLOURS.faint, fontSize: 14, formatter: format, hideOverlap: true, showMinLabel: true },
+    axisLabel: {
+      color: COLOURS.faint,
+      fontSize: 14,
+      formatter: (value: number) => format(value * unit),
+      hideOverlap: true,
+      showMinLabel: true,
+    },
     axisLine: { lineStyle: { color: COLOURS.grid } },
     axisTick: { show: false },
     splitLine: { lineStyle: { color: COLOURS.grid } },
-    splitNumber: 4,
   };
 }
 

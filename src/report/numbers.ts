@@ -18,3 +18,9 @@ export function count(value: number): string {
 export function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
 }
+
+/** How numbers of one table are written: with three decimals if these suit all of them except rounding errors of zero, or else by {@link short}. */
+export function alike(values: readonly number[]): (value: number) => string {
+  const suits = (size: number): boolean => !(size > 1e-12 && size < 0.001) && !(size >= 1000);
+  return values.every(value => suits(Math.abs(value))) ? value => value.toFixed(3) : short;
+}

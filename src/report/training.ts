@@ -1,7 +1,8 @@
 import { inWords, wrongType } from '../internal/validate/messages.js';
 import { checkCount, checkFunction, checkNumber, checkObject } from '../internal/validate/option-checks.js';
 import type { Schedule } from '../lr-schedulers/schedule.js';
-import { CALL, checkList, checkNumbers, checkRising } from './checks.js';
+import { type AxisRange, rangeOf } from './axis-range.js';
+import { CALL, checkList, checkNumbers, checkRising, MOST } from './checks.js';
 import { type Html, html } from './html.js';
 import { type Curve, legend, lineFigure } from './line-chart.js';
 import { count, short } from './numbers.js';
@@ -13,7 +14,7 @@ export interface ReportStep {
   /** The learning rate of the step, at least 0. */
   learningRate?: number;
   /**
-   * Number of the step, at least 0 and greater than that of the step before.
+   * Number of the step, an integer, at least 0 and greater than that of the step before.
    *
    * @default its index
    */
@@ -38,6 +39,7 @@ export interface ReportSchedule<Part extends Schedule = Schedule> {
 
 type Points = [x: number, y: number][];
 
+const LOSS = { min: -MOST, max: MOST };
 /** From this many steps on, the mean over neighbours is drawn too. */
 const MANY = 60;
 /** Points of a schedule, at most. */
@@ -81,7 +83,10 @@ function lossFigure(losses: Points): Html {
         ];
   return lineFigure(
     { id: 'loss', title: 'Loss by step' },
-    { x: { name: 'step', format: count }, y: { format: short } },
+    {
+      x: { name: 'step', range: stepRange(losses), format: count },
+      y: { range: rangeOf(losses.map(([, loss]) => loss)), format: short },
+    },
     curves,
     html`${note}${summary}`,
   );
@@ -102,10 +107,21 @@ function rateFigure(rates: Points, planned: Points): Html {
   const note = html`${names.length > 1 ? legend(names) : undefined}Greatest: ${short(all.reduce((a, b) => Math.max(a, b)))}. Last: ${short((rates.at(-1) ?? planned.at(-1)!)[1])}.`;
   return lineFigure(
     { id: 'learning-rate', title: 'Learning rate by step' },
-    { x: { name: 'step', format: count }, y: { min: 0, format: short } },
+    {
+      x: { name: 'step', range: stepRange([...rates, ...planned]), format: count },
+      y: { range: rangeOf(all, 0), format: short },
+    },
     curves,
     note,
   );
+}
+
+/** An axis of whole steps. */
+function stepRange(points: Points): AxisRange {
+  const range = rangeOf(points.map(([step]) => step));
+  const interval = Math.max(1, range.interval);
+  const min = interval * Math.floor(range.min / interval);
+  return { min: Math.max(0, min), max: Math.max(min + 1, range.max), interval };
 }
 
 /** The mean over `span` neighbours, an odd number, or as many as there are at the ends. */
@@ -122,20 +138,23 @@ function checkSteps(steps: unknown): { losses: Points; rates: Points } {
   const entries = steps === undefined ? [] : checkList('steps', steps);
   const checked = entries.map((entry, i) => {
     const name = `steps[${i}]`;
-    if (typeof entry === 'number') return { step: i, loss: checkNumber(CALL, name, entry) };
+    if (typeof entry === 'number') return { step: i, loss: checkNumber(CALL, name, entry, LOSS) };
     if (typeof entry !== 'object' || entry === null || Array.isArray(entry))
       throw wrongType(CALL, name, 'a number or an object', entry);
     const { step, loss, learningRate } = entry as Record<keyof ReportStep, unknown>;
     return {
       step: step ?? i,
-      loss: checkNumber(CALL, `${name}.loss`, loss),
-      ...(learningRate !== undefined && { rate: checkNumber(CALL, `${name}.learningRate`, learningRate, { min: 0 }) }),
+      loss: checkNumber(CALL, `${name}.loss`, loss, LOSS),
+      ...(learningRate !== undefined && {
+        rate: checkNumber(CALL, `${name}.learningRate`, learningRate, { min: 0, max: MOST }),
+      }),
     };
   });
   const positions = checkRising(
     'steps',
     'step',
     checked.map(({ step }) => step),
+    { integer: true, max: Number.MAX_SAFE_INTEGER },
   );
   return {
     losses: checked.map(({ loss }, i) => [positions[i]!, loss]),
@@ -145,11 +164,11 @@ function checkSteps(steps: unknown): { losses: Points; rates: Points } {
 
 function checkSchedule(schedule: unknown, steps: number): Points {
   if (Array.isArray(schedule) || ArrayBuffer.isView(schedule))
-    return checkNumbers('schedule', schedule, { min: 0 }).map((rate, step) => [step, rate]);
+    return checkNumbers('schedule', schedule, { min: 0, max: MOST }).map((rate, step) => [step, rate]);
   checkObject(CALL, 'schedule', schedule);
   const { schedule: rateAt, baseLR, totalSteps = steps, opts } = schedule as unknown as ReportSchedule;
   checkFunction(CALL, 'schedule.schedule', rateAt);
-  checkNumber(CALL, 'schedule.baseLR', baseLR, { min: 0 });
+  checkNumber(CALL, 'schedule.baseLR', baseLR, { min: 0, max: MOST });
   if (totalSteps === 0) throw new RangeError(`${CALL}: schedule.totalSteps is needed where there are no steps`);
   checkCount(CALL, 'schedule.totalSteps', totalSteps);
   const samples = Math.min(SAMPLES, totalSteps);
@@ -159,6 +178,7 @@ function checkSchedule(schedule: unknown, steps: number): Points {
       step,
       checkNumber(CALL, `rate of schedule.schedule at step ${step}`, rateAt(baseLR, step, totalSteps, opts), {
         min: 0,
+        max: MOST,
       }),
     ];
   });

@@ -1,0 +1,46 @@
+/** The ends of an axis and the distance of its ticks. */
+export interface AxisRange {
+  min: number;
+  max: number;
+  interval: number;
+}
+
+/** The least length of an axis, as a share of its greatest number, so that four digits tell its ticks apart. */
+const LEAST_LENGTH = 4e-3;
+/** Numbers below this count as 0. */
+const TINY = 1e-290;
+
+/**
+ * An axis with round ends and round ticks around numbers. At least one number.
+ *
+ * @param from A number that the axis must reach too.
+ */
+export function rangeOf(values: readonly number[], from?: number): AxisRange {
+  let low = from ?? Infinity;
+  let high = from ?? -Infinity;
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  const least = LEAST_LENGTH * Math.max(Math.abs(low), Math.abs(high));
+  if (least < TINY) return { min: 0, max: 1, interval: 0.5 };
+  if (high - low < least) {
+    low -= least / 2;
+    high += least / 2;
+  }
+  const interval = roundInterval((high - low) / 5);
+  return { min: interval * Math.floor(low / interval), max: interval * Math.ceil(high / interval), interval };
+}
+
+/** The smallest of 1, 2, 5, 10, 20, … and of their tenths, hundredths, … that is not smaller than a number. */
+export function roundInterval(least: number): number {
+  const power = 10 ** Math.floor(Math.log10(least));
+  const step = [1, 2, 5].find(each => each * power >= least) ?? 10;
+  return step * power;
+}
+
+/** A power of ten. In units of it, the numbers of an axis are neither huge nor tiny. */
+export function unitOf({ min, max }: AxisRange): number {
+  const greatest = Math.max(Math.abs(min), Math.abs(max));
+  return greatest > 1e-6 && greatest < 1e9 ? 1 : 10 ** Math.floor(Math.log10(greatest));
+}
