@@ -97,8 +97,8 @@ export function evaluate(lookup, adapters) {
  * @param adapters What {@link newAdapters} returned, or adapters to go on with.
  * @param task What {@link prepare} returned.
  * @param settings `{ epochs, seed }`.
- * @param progress Called with `{ epoch, step, total, loss, learningRate, mrr }` after each step; `mrr` is that of a
- *   validation, and undefined between them.
+ * @param progress Called with `{ epoch, step, total, loss, epochLoss, learningRate, mrr }` after each step. `mrr` is that of
+ *   a validation, and `epochLoss` the mean loss of the epoch. Both are undefined except at the end of an epoch.
  * @param ewc An `EWCManager`, to keep what the adapters learned before.
  * @returns The mean loss and the MRR of each epoch, the MRR before them first, and the number of the kept one; 0 is none.
  */
@@ -133,8 +133,8 @@ export function train(adapters, { training, lookup }, { epochs, seed }, progress
 
     losses[epoch] += (loss * batch.size) / training.length;
     const mrr = batches.remaining === 0 ? validate() : undefined;
-    const shown = mrr === undefined ? loss : losses[epoch];
-    progress({ epoch: epoch + 1, step: step + 1, total, loss: shown, learningRate, mrr });
+    const epochLoss = mrr === undefined ? undefined : losses[epoch];
+    progress({ epoch: epoch + 1, step: step + 1, total, loss, epochLoss, learningRate, mrr });
   }
   keep.restore();
   return { losses, validationMrr: mrrs, keptEpoch: keep.bestStep };

@@ -185,7 +185,5 @@ function checkKept(keepBest: unknown, evaluations: number): number | undefined {
   if (bestStep === null || evaluations === 0) return undefined;
   checkNumber(CALL, 'keepBest.bestStep', bestStep, { integer: true, min: 0 });
   if ((bestStep as number) < evaluations) return bestStep as number;
-  throw new RangeError(
-    `${CALL}: keepBest.bestStep is ${bestStep}, but there are ${inWords(evaluations, 'evaluation')}`,
-  );
+  throw wrongValue(CALL, 'keepBest.bestStep', `less than the number of evaluations (${evaluations})`, bestStep);
 }
