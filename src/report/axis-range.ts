@@ -16,12 +16,7 @@ const TINY = 1e-290;
  * @param from A number that the axis must reach too.
  */
 export function rangeOf(values: readonly number[], from?: number): AxisRange {
-  let low = from ?? Infinity;
-  let high = from ?? -Infinity;
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
+  let [low, high] = extentOf(from === undefined ? values : [from, ...values]);
   const least = LEAST_LENGTH * Math.max(Math.abs(low), Math.abs(high));
   if (least < TINY) return { min: 0, max: 1, interval: 0.5 };
   if (high - low < least) {
@@ -32,8 +27,17 @@ export function rangeOf(values: readonly number[], from?: number): AxisRange {
   return { min: interval * Math.floor(low / interval), max: interval * Math.ceil(high / interval), interval };
 }
 
-/** The smallest of 1, 2, 5, 10, 20, … and of their tenths, hundredths, … that is not smaller than a number. */
+/** The least and the greatest of at least one number. */
+export function extentOf(values: readonly number[]): [least: number, greatest: number] {
+  return values.reduce<[number, number]>(
+    ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
+    [Infinity, -Infinity],
+  );
+}
+
+/** The smallest of 1, 2, 5, 10, 20, … and of their tenths, hundredths, … that is not smaller than a number. Of 0 it is 0. */
 export function roundInterval(least: number): number {
+  if (!(least > 0)) return 0;
   const power = 10 ** Math.floor(Math.log10(least));
   const step = [1, 2, 5].find(each => each * power >= least) ?? 10;
   return step * power;

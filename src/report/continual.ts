@@ -1,6 +1,7 @@
 import type { ContinualMetrics } from '../continual-metrics.js';
 import { inWords } from '../internal/validate/messages.js';
 import { checkBoolean, checkNumber, checkObject } from '../internal/validate/option-checks.js';
+import { extentOf } from './axis-range.js';
 import { CALL, checkList, checkNumbers, checkText, checkTexts } from './checks.js';
 import { type Html, html, trusted } from './html.js';
 import { alike } from './numbers.js';
@@ -65,7 +66,7 @@ ${summary(sequences)}</section>
 function matrix(sequence: Sequence): Html {
   const { name, tasks, scores, baseline, higherIsBetter } = sequence;
   const present = [...scores, baseline ?? []].flat().filter(score => !Number.isNaN(score));
-  const [low, high] = [present.reduce((a, b) => Math.min(a, b)), present.reduce((a, b) => Math.max(a, b))];
+  const [low, high] = extentOf(present);
   const forgetting = tasks.map((_, j) => forgettingOf(sequence, j));
   const format = alike(present);
   const depthOf = (score: number): number => {

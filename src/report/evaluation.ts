@@ -139,14 +139,14 @@ function numbers(
   });
 }
 
-/** The series worth a chart: no accuracy or precision beside a recall, and none that looks like one before it. */
+/** The series worth a chart: no accuracy or precision beside a recall, and none with the values of one before it. */
 function charted(series: readonly Series[]): Series[] {
   const hasRecall = series.some(({ field }) => field === 'recallAt');
   const seen = new Set<string>();
-  return series.filter(({ field, values, baselines }) => {
+  return series.filter(({ field, values }) => {
     if (hasRecall && (field === 'accuracyAt' || field === 'precisionAt')) return false;
     if (values.filter(Boolean).length < 2) return false;
-    const look = JSON.stringify([...values, ...baselines].map(metric => metric?.value ?? null));
+    const look = JSON.stringify(values.map(metric => metric?.value ?? null));
     return !seen.has(look) && seen.add(look);
   });
 }

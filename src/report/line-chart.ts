@@ -29,7 +29,6 @@ export interface Axis {
 
 /** The size of the charts of a report, which suits a phone and half of a wide page. */
 const SIZE = { width: 440, height: 260 };
-export const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, sans-serif';
 const WHISKER = 4;
 /** Diameters of a point, and of one that stands out. */
 const DOT = 7;
@@ -83,7 +82,6 @@ function chartOf({ x, y }: { x: Axis; y: Axis }, curves: readonly Curve[]): ECha
     }),
   );
   return {
-    textStyle: { fontFamily: FONT },
     grid: { left: 62, right: 18, top: 14, bottom: 46, outerBoundsMode: 'none' },
     xAxis: { ...axisOf(x, units.x), nameLocation: 'middle', nameGap: 28, splitLine: { show: false } },
     yAxis: { ...axisOf(y, units.y), axisLine: { show: false } },
@@ -92,6 +90,8 @@ function chartOf({ x, y }: { x: Axis; y: Axis }, curves: readonly Curve[]): ECha
 }
 
 function axisOf({ name, range, format }: Axis, unit: number): object {
+  /** How far the end is from the tick before it, in intervals. */
+  const rest = (range.max / range.interval) % 1;
   return {
     type: 'value',
     name,
@@ -105,6 +105,7 @@ function axisOf({ name, range, format }: Axis, unit: number): object {
       formatter: (value: number) => format(value * unit),
       hideOverlap: true,
       showMinLabel: true,
+      showMaxLabel: rest === 0 || rest > 0.5,
     },
     axisLine: { lineStyle: { color: COLOURS.grid } },
     axisTick: { show: false },

@@ -30,6 +30,7 @@ th, td { padding: 5px 12px 5px 0; border-bottom: 1px solid var(--grid); text-ali
 .numeric thead td { padding: 0; }
 .numeric th > span, caption > span { display: inline-block; max-width: 16em; min-width: 3em; }
 caption > span { max-width: 26em; }
+.numeric tbody th > span { min-width: 8em; }
 .numeric tr > :first-child { position: sticky; left: 0; background: var(--page); text-align: left; padding-left: 0; }
 .numeric small { display: block; white-space: nowrap; }
 .score { display: inline-block; min-width: 4.5em; padding: 1px 8px; border-radius: 4px; background: color-mix(in srgb, var(--curve-1) var(--depth), transparent); print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -15,6 +15,8 @@ export interface Drawing {
   height: number;
 }
 
+const FONT = 'system-ui, -apple-system, Segoe UI, Roboto, sans-serif';
+
 /** The renderer of charts as text. The declarations of ECharts do not have it. */
 interface SvgPainter {
   renderToString(options: { cssAnimation: boolean; cssEmphasis: boolean }): string;
@@ -30,13 +32,13 @@ export function svgChart({ id, title, width, height }: Drawing, option: EChartsC
   setUp();
   const chart = init(null, null, { renderer: 'svg', ssr: true, width, height });
   try {
-    chart.setOption({ animation: false, ...option });
+    chart.setOption({ animation: false, textStyle: { fontFamily: FONT }, ...option });
     const painter = chart.getZr().painter as unknown as SvgPainter;
     const svg = painter.renderToString({ cssAnimation: false, cssEmphasis: false });
     return cleaned(svg, id).replace(
       /^<svg[^>]*>/,
       `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ` +
-        `role="img" aria-labelledby="${id}-title">\n<title id="${id}-title">${escapeHtml(title)}</title>`,
+        `font-family="${FONT}" role="img" aria-labelledby="${id}-title">\n<title id="${id}-title">${escapeHtml(title)}</title>`,
     );
   } finally {
     chart.dispose(); // A chart holds a timer.
@@ -54,9 +56,11 @@ function setUp(): void {
   isSetUp = true;
 }
 
-/** Without what serves events, and with ids of the chart's own in place of those that count all charts. */
+/** Without what serves events and what cannot be seen, with the font named once, and with ids of the chart's own in place of those that count all charts. */
 function cleaned(svg: string, id: string): string {
   return svg
     .replaceAll(/ (ecmeta_\w+|pointer-events|class)="[^"]*"/g, '')
+    .replaceAll(/<(path|rect)[^>]* fill-opacity="0"[^>]* stroke-width="0"[^>]*><\/\1>\n?/g, '')
+    .replaceAll(`font-family:${FONT};`, '')
     .replaceAll(/(id="|url\(#)zr\d+-/g, `$1${id}-`);
 }

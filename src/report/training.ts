@@ -1,7 +1,7 @@
 import { inWords, wrongType } from '../internal/validate/messages.js';
 import { checkCount, checkFunction, checkNumber, checkObject } from '../internal/validate/option-checks.js';
 import type { Schedule } from '../lr-schedulers/schedule.js';
-import { type AxisRange, rangeOf } from './axis-range.js';
+import { type AxisRange, extentOf, rangeOf, roundInterval } from './axis-range.js';
 import { CALL, checkList, checkNumbers, checkRising, MOST } from './checks.js';
 import { type Html, html } from './html.js';
 import { type Curve, legend, lineFigure } from './line-chart.js';
@@ -104,7 +104,7 @@ function rateFigure(rates: Points, planned: Points): Html {
     curves.push({ points: planned, colour: rates.length > 0 ? 1 : 0 });
     names.push({ name: 'schedule', colour: 1 });
   }
-  const note = html`${names.length > 1 ? legend(names) : undefined}Greatest: ${short(all.reduce((a, b) => Math.max(a, b)))}. Last: ${short((rates.at(-1) ?? planned.at(-1)!)[1])}.`;
+  const note = html`${names.length > 1 ? legend(names) : undefined}Greatest: ${short(extentOf(all)[1])}. Last: ${short((rates.at(-1) ?? planned.at(-1)!)[1])}.`;
   return lineFigure(
     { id: 'learning-rate', title: 'Learning rate by step' },
     {
@@ -116,12 +116,12 @@ function rateFigure(rates: Points, planned: Points): Html {
   );
 }
 
-/** An axis of whole steps. */
+/** An axis of whole steps, which ends at the last one. */
 function stepRange(points: Points): AxisRange {
-  const range = rangeOf(points.map(([step]) => step));
-  const interval = Math.max(1, range.interval);
-  const min = interval * Math.floor(range.min / interval);
-  return { min: Math.max(0, min), max: Math.max(min + 1, range.max), interval };
+  const [first, last] = extentOf(points.map(([step]) => step));
+  const interval = Math.max(1, roundInterval((last - first) / 6));
+  const min = interval * Math.floor(first / interval);
+  return { min, max: Math.max(min + 1, last), interval };
 }
 
 /** The mean over `span` neighbours, an odd number, or as many as there are at the ends. */
