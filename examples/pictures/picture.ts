@@ -1,6 +1,10 @@
-import type { EChartsCoreOption } from 'echarts/core';
+import { BarChart } from 'echarts/charts';
+import { LegendComponent, TitleComponent } from 'echarts/components';
+import { type EChartsCoreOption, use } from 'echarts/core';
 import { COLOUR_RULES, COLOURS } from '../../src/report/colours.js';
 import { type Drawing, svgChart } from '../../src/report/svg-chart.js';
+
+use([BarChart, LegendComponent, TitleComponent]);
 
 /**
  * A chart as an SVG file of its own, in the colours of the page that shows it, light or dark.

@@ -35,16 +35,24 @@ export function extentOf(values: readonly number[]): [least: number, greatest: n
   );
 }
 
-/** The smallest of 1, 2, 5, 10, 20, … and of their tenths, hundredths, … that is not smaller than a number. Of 0 it is 0. */
+/**
+ * The smallest of 1, 2, 5, 10, 20, … and of their tenths, hundredths, … that is not smaller than a number, except by a
+ * rounding error. It is 0 for a number that is not above 0.
+ */
 export function roundInterval(least: number): number {
   if (!(least > 0)) return 0;
-  const power = 10 ** Math.floor(Math.log10(least));
-  const step = [1, 2, 5].find(each => each * power >= least) ?? 10;
-  return step * power;
+  const exponent = exponentOf(least);
+  const rounds = [`1e${exponent}`, `2e${exponent}`, `5e${exponent}`].map(Number);
+  return rounds.find(each => each >= least * (1 - 1e-9)) ?? Number(`1e${exponent + 1}`);
 }
 
 /** A power of ten. In units of it, the numbers of an axis are neither huge nor tiny. */
 export function unitOf({ min, max }: AxisRange): number {
   const greatest = Math.max(Math.abs(min), Math.abs(max));
-  return greatest > 1e-6 && greatest < 1e9 ? 1 : 10 ** Math.floor(Math.log10(greatest));
+  return greatest > 1e-6 && greatest < 1e9 ? 1 : Number(`1e${exponentOf(greatest)}`);
+}
+
+/** The decimal exponent of a number, from its digits: runtimes round powers and logarithms in ways of their own. */
+function exponentOf(value: number): number {
+  return Number(value.toExponential().split('e')[1]);
 }

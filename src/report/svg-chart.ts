@@ -1,5 +1,5 @@
-import { BarChart, CustomChart, LineChart } from 'echarts/charts';
-import { GridComponent, LegendComponent, TitleComponent } from 'echarts/components';
+import { CustomChart, LineChart } from 'echarts/charts';
+import { GridComponent } from 'echarts/components';
 import { type EChartsCoreOption, init, setPlatformAPI, use } from 'echarts/core';
 import { SVGRenderer } from 'echarts/renderers';
 import { escapeHtml } from './html.js';
@@ -50,13 +50,16 @@ let isSetUp = false;
 /** Happens at the first chart, so that an import alone has no effect. */
 function setUp(): void {
   if (isSetUp) return;
-  use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer]);
+  use([CustomChart, LineChart, GridComponent, SVGRenderer]);
   // Without a canvas, browsers estimate the width of texts as other runtimes do.
   setPlatformAPI({ createCanvas: () => null as never });
   isSetUp = true;
 }
 
-/** Without what serves events and what cannot be seen, with the font named once, and with ids of the chart's own in place of those that count all charts. */
+/**
+ * Without what serves events and what cannot be seen, and with the font named once. The ids are the chart's own, in place
+ * of those that count all charts.
+ */
 function cleaned(svg: string, id: string): string {
   return svg
     .replaceAll(/ (ecmeta_\w+|pointer-events|class)="[^"]*"/g, '')

@@ -157,7 +157,7 @@ describe('a program', () => {
       import { trainingReport } from 'microlora-training-utils/report';
       console.log(trainingReport({ title: 'A training', steps: [2, 1] }));`;
     const page = await run(process.execPath, ['--input-type=module', '--eval', program], pkg.consumer);
-    expect(page).toMatch(/^<!DOCTYPE html>[^]*Loss by step[^]*<\/html>\n/);
+    expect(page).toMatch(/^<!DOCTYPE html>.*Loss by step.*<\/html>\n/s);
     const bundle = await pkg.read('dist/report.js');
     expect(bundle).not.toMatch(/from ?["']|\bimport\(|\brequire\(|\bprocess\.|node:/);
     expect(bundle.split('\n')[0]).toContain('report.licences.txt');
