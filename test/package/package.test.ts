@@ -156,7 +156,10 @@ describe('a program', () => {
     const program = `
       import { trainingReport } from 'microlora-training-utils/report';
       console.log(trainingReport({ title: 'A training', steps: [2, 1] }));`;
-    const page = await run(process.execPath, ['--input-type=module', '--eval', program], pkg.consumer);
+    const args = ['--input-type=module', '--eval', program];
+    const page = await run(process.execPath, args, pkg.consumer);
+    for (const version of [18, 24])
+      expect(await run('npx', ['--yes', '--package', `node@${version}`, 'node', ...args], pkg.consumer)).toBe(page);
     expect(page).toMatch(/^<!DOCTYPE html>.*Loss by step.*<\/html>\n/s);
     const bundle = await pkg.read('dist/report.js');
     expect(bundle).not.toMatch(/from ?["']|\bimport\(|\brequire\(|\bprocess\.|node:/);
