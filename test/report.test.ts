@@ -120,7 +120,7 @@ describe('a page with any texts', () => {
           expect(shape(trainingReport(everything(text)))).toEqual(harmless);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
@@ -254,7 +254,7 @@ describe('curves', () => {
           ),
         );
       }),
-      { numRuns: 50 },
+      { numRuns: 30 },
     );
   });
 
@@ -413,7 +413,7 @@ describe('curves', () => {
           /NaN|Infinity|undefined/,
         );
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 });

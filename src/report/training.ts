@@ -64,23 +64,19 @@ ${figures}</div>
 
 function lossFigure(losses: Points): Html {
   const [first, last] = [losses[0]!, losses.at(-1)!];
-  const span = losses.length < MANY ? 1 : 2 * Math.round(losses.length / 60) + 1;
-  const note = html`${
-    span === 1
-      ? undefined
-      : legend([
-          { name: 'each step', colour: 0, look: 'thin' },
-          { name: `mean over ${span} steps`, colour: 0 },
-        ])
-  }`;
   const summary = html`${inWords(losses.length, 'step')}. Step ${count(first[0])}: ${short(first[1])}. Step ${count(last[0])}: ${short(last[1])}.`;
-  const curves: Curve[] =
-    span === 1
-      ? [{ points: losses, colour: 0 }]
-      : [
-          { points: losses, colour: 0, look: 'thin' },
-          { points: smoothed(losses, span), colour: 0 },
-        ];
+  const span = 2 * Math.round(losses.length / MANY) + 1;
+  const hasMeans = losses.length >= MANY;
+  const names = legend([
+    { name: 'each step', colour: 0, look: 'thin' },
+    { name: `mean over ${span} steps`, colour: 0 },
+  ]);
+  const curves: Curve[] = hasMeans
+    ? [
+        { points: losses, colour: 0, look: 'thin' },
+        { points: smoothed(losses, span), colour: 0 },
+      ]
+    : [{ points: losses, colour: 0 }];
   return lineFigure(
     { id: 'loss', title: 'Loss by step' },
     {
@@ -88,7 +84,7 @@ function lossFigure(losses: Points): Html {
       y: { range: rangeOf(losses.map(([, loss]) => loss)), format: short },
     },
     curves,
-    html`${note}${summary}`,
+    html`${hasMeans ? names : undefined}${summary}`,
   );
 }
 
@@ -124,13 +120,14 @@ function stepRange(points: Points): AxisRange {
   return { min, max: Math.max(min + 1, last), interval };
 }
 
-/** The mean over `span` neighbours, an odd number, or as many as there are at the ends. */
+/** The mean over `span` neighbours, an odd number. At the ends it is over as many as there are on both sides. */
 function smoothed(points: Points, span: number): Points {
+  const sums = new Float64Array(points.length + 1);
+  for (const [i, [, y]] of points.entries()) sums[i + 1] = sums[i]! + y;
   const half = (span - 1) / 2;
   return points.map(([x], i) => {
     const reach = Math.min(half, i, points.length - 1 - i);
-    const near = points.slice(i - reach, i + reach + 1);
-    return [x, near.reduce((sum, [, y]) => sum + y / near.length, 0)];
+    return [x, (sums[i + reach + 1]! - sums[i - reach]!) / (2 * reach + 1)];
   });
 }
 
