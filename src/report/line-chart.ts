@@ -118,7 +118,11 @@ function lineOf({ points, colour, look = 'line', marked }: Curve): LineSeriesOpt
   return {
     type: 'line',
     silent: true,
-    data: points.map(([x, y], i) => ({ value: [x, y], symbolSize: i === marked ? MARK : DOT })),
+    data:
+      look === 'dots'
+        ? points.map((value, i) => ({ value: [...value], symbolSize: i === marked ? MARK : DOT }))
+        : points.map(([x, y]) => [x, y]),
+    symbolSize: DOT,
     showSymbol: look === 'dots' || points.length === 1,
     showAllSymbol: true,
     symbol: 'circle',
