@@ -2,6 +2,7 @@
 //
 //   npm run demo
 //   node examples/api-search.mjs --data pairs.jsonl --save model.json
+//   npm run demo -- --report report.html
 //   node examples/api-search.mjs --search "wait for all promises" --model model.json
 
 import { createHash } from 'node:crypto';
@@ -10,7 +11,8 @@ import { Retriever, readJsonl } from 'microlora-training-utils';
 import { HELP, readOptions } from './api-search/command-line.mjs';
 import { learnOn } from './api-search/continual.mjs';
 import { compare } from './api-search/held-out.mjs';
-import { checkWritable, loadModel, saveModel } from './api-search/model-file.mjs';
+import { checkWritable, loadModel, saveModel, writeWhole } from './api-search/model-file.mjs';
+import { pageOf, recorderOf } from './api-search/page.mjs';
 import { lookupOf, newAdapters, prepare, train } from './api-search/recipe.mjs';
 import { continualReportOf, headerOf, progressOn, reportOf, searchReportOf } from './api-search/report.mjs';
 import { fileProblem, UserError } from './api-search/user-error.mjs';
@@ -36,22 +38,22 @@ async function main() {
 }
 
 /** Trains on one or two sets of pairs, and shows the results. */
-async function learn({ json, data, save, ...settings }) {
-  if (save !== undefined) checkWritable(save);
+async function learn({ json, data, save, report, ...settings }) {
+  for (const path of [save, report]) if (path !== undefined) checkWritable(path);
   const screen = json ? process.stderr : process.stdout;
   const tasks = [];
   for (const [name, pairs] of data === undefined ? await standardSets() : await userSets(data)) {
     tasks.push(await taskOf(name, pairs, settings));
   }
-  const runs = tasks.map(task => runTask(task, settings, screen));
+  const runs = tasks.map((task, i) => runTask(task, settings, screen, report !== undefined && i === 0));
   const output = { ...settings, pool: 'held-out answers', sets: runs.map(({ result }) => result) };
   const [first, second] = tasks;
   const model = { embedder: first.embedder, adapters: runs[0].adapters, answers: answersOf(tasks) };
   if (second) {
     const moved = await taskOf(second.name, second.pairs, settings, first.embedder);
-    const { report, adapters } = learnOn(first, moved, runs[0].adapters, settings, screen);
-    screen.write(continualReportOf(report));
-    output.continual = report;
+    const { report: continual, adapters } = learnOn(first, moved, runs[0].adapters, settings, screen);
+    screen.write(continualReportOf(continual));
+    output.continual = continual;
     model.adapters = adapters;
   }
   if (save !== undefined) {
@@ -60,6 +62,10 @@ async function learn({ json, data, save, ...settings }) {
     const answers = model.answers.length.toLocaleString('en');
     screen.write(`\nSaved (${megabytes} MB): the embedder, ${which} and ${answers} answers. Search them:\n\n`);
     screen.write(`  node examples/api-search.mjs --search "a query" --model ${save}\n`);
+  }
+  if (report !== undefined) {
+    writeWhole(report, pageOf(first, runs[0], output.continual, settings));
+    screen.write(`\nA page about the training is in ${report}\n`);
   }
   if (json) console.log(JSON.stringify(output, null, 2));
 }
@@ -109,12 +115,18 @@ async function taskOf(name, pairs, settings, embedder) {
   return { name, pairs, ...task, heldOut: { pairs: held, ...lookupOf(task.embedder, held) } };
 }
 
-/** Trains adapters, and measures and shows the held-out pairs. */
-function runTask(task, settings, screen) {
+/** Trains adapters, and measures and shows the held-out pairs. Keeps the course of the training where it is wanted. */
+function runTask(task, settings, screen, isRecorded) {
   const { name, pairs, embedder, training, validation, heldOut } = task;
   screen.write(headerOf(task));
   const adapters = newAdapters(embedder.dim, settings);
-  const trained = train(adapters, task, settings, progressOn(screen, settings.epochs));
+  const show = progressOn(screen, settings.epochs);
+  const { course, record } = recorderOf(heldOut, adapters);
+  const trained = train(adapters, task, settings, progress => {
+    show(progress);
+    if (isRecorded) record(progress);
+  });
+  const { evaluations, result: compared } = compare(heldOut, adapters);
   const result = {
     name,
     pairs: pairs.length,
@@ -123,10 +135,10 @@ function runTask(task, settings, screen) {
     heldOut: heldOut.pairs.length,
     candidates: heldOut.answers.length,
     ...trained,
-    ...compare(heldOut, adapters),
+    ...compared,
   };
   screen.write(reportOf(result));
-  return { adapters, result };
+  return { adapters, result, course, evaluations };
 }
 
 /** The different answers of all pairs. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LoRAAdapter } from '../src/index.js';
 import { faqPairs, type Pair, translationPairs } from './support/made-up-pairs.js';
+import { chartOf, curvesOf, parsePage, textOf } from './support/report-page.js';
 
 const script = fileURLToPath(new URL('../examples/api-search.mjs', import.meta.url));
 
@@ -104,6 +105,26 @@ describe('examples/api-search.mjs', () => {
     expect(shown.out.split('\n')[0]).toMatch(/^ {2}1\. \d\.\d{3} {2}\w+ --\w+$/);
   });
 
+  it('writes a page about the training, the same twice, and nothing else that differs', async () => {
+    const args = ['--data', translations, '--data', faq, '--epochs', '2', '--rank', '4', '--json'];
+    const pages = [1, 2].map(i => join(folder, `report-${i}.html`));
+    const plain = await demo(...args);
+    for (const page of pages) {
+      const { code, out, err } = await demo(...args, '--report', page);
+      expect([code, out]).toEqual([0, plain.out]);
+      expect(err).toBe(`${plain.err}\nA page about the training is in ${page}\n`);
+    }
+    const [once, again] = pages.map(page => readFileSync(page, 'utf8'));
+    expect(again).toBe(once);
+    const page = parsePage(once!);
+    expect(page.errors).toEqual([]);
+    const { sets, continual } = JSON.parse(plain.out);
+    const texts = page.elements.map(textOf);
+    for (const { input, output } of sets[0].examples) expect(texts).toEqual(expect.arrayContaining([input, output]));
+    expect(texts).toContain(continual.untrained.first.recallAt1.toFixed(3));
+    expect(curvesOf(chartOf(page, 'loss'), 'var(--curve-1)')[0]!.length).toBeGreaterThan(2);
+  });
+
   it('trains the first adapters on a second set, prints the same text twice, and keeps lines within 80 columns', async () => {
     const long = translationPairs().map(
       ({ input, output }): Pair => ({
@@ -149,6 +170,11 @@ describe('examples/api-search.mjs', () => {
       ['--search', 'a', '--model', 'm.json', '--seed', '2'],
       '--seed is for training and cannot be given with --search',
     ],
+    [
+      'a report of a search',
+      ['--search', 'a', '--model', 'm.json', '--report', 'r.html'],
+      '--report is for training and cannot be given with --search',
+    ],
     ['three sets', ['--data', 'a', '--data', 'b', '--data', 'c'], '--data can be given twice at most, not 3 times'],
   ])('refuses %s', async (_, args, message) => {
     expect(await demo(...args)).toEqual({ code: 2, out: '', err: `api-search: ${message}\n` });
@@ -191,6 +217,11 @@ describe('examples/api-search.mjs', () => {
     [
       'a save path in a missing folder',
       () => ['--save', join(folder, 'none', 'm.json')],
+      path => `cannot write "${path}": there is no folder "${join(folder, 'none')}"`,
+    ],
+    [
+      'no place for a report',
+      () => ['--report', join(folder, 'none', 'r.html')],
       path => `cannot write "${path}": there is no folder "${join(folder, 'none')}"`,
     ],
     ['a save path that is a folder', () => ['--save', folder], path => `cannot write "${path}": it is no file`],

@@ -22,13 +22,15 @@ Usage: node examples/api-search.mjs [options]
   --seed <n>        seed of the initial weights, of the split and of the order
                     of the pairs (default 1)
   --save <file>     save the model, for --search
+  --report <file>   write a page about the training of the first set, and of
+                    what it forgets when it learns the second one: HTML
   --search <query>  search the answers of a saved model
   --model <file>    the model that --save wrote
   --json            print one JSON object with all numbers; progress and report
                     go to standard error
   --help            print this text`;
 
-const TRAINING_FLAGS = ['data', 'epochs', 'rank', 'seed', 'save'];
+const TRAINING_FLAGS = ['data', 'epochs', 'rank', 'seed', 'save', 'report'];
 
 /** The options of the command line, checked. */
 export function readOptions() {
@@ -61,6 +63,7 @@ function parseCommandLine() {
         rank: { type: 'string' },
         seed: { type: 'string' },
         save: { type: 'string' },
+        report: { type: 'string' },
         search: { type: 'string' },
         model: { type: 'string' },
         json: { type: 'boolean', default: false },

@@ -10,6 +10,7 @@ const ANSWERS_SHOWN = 3;
  * Searches for the answers of held-out pairs with a text index, with the bare embeddings and with the adapters.
  *
  * @param heldOut `{ pairs, queries, answers, answerRows, relevant }`.
+ * @returns The whole evaluations by way of searching, and as `result` the main metrics and the examples.
  */
 export function compare(heldOut, adapters) {
   const { pairs, answers, relevant } = heldOut;
@@ -44,7 +45,7 @@ export function compare(heldOut, adapters) {
     ...Object.fromEntries(Object.keys(searchers).map(name => [name, found(name, i)])),
   }));
   const metrics = Object.entries(evaluations).map(([name, evaluation]) => [name, metricsOf(evaluation)]);
-  return { ...Object.fromEntries(metrics), examples };
+  return { evaluations, result: { ...Object.fromEntries(metrics), examples } };
 }
 
 export function metricsOf({ recallAt, mrr, intervals }) {

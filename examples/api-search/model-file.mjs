@@ -8,7 +8,7 @@ import { fileProblem, UserError } from './user-error.mjs';
 const FORMAT = 'api-search model';
 const VERSION = 1;
 
-/** Throws where a model could not be written, so that the error comes before the training. */
+/** Throws where a file could not be written, so that the error comes before the training. */
 export function checkWritable(path) {
   const refuse = reason => {
     throw new UserError(`cannot write "${path}": ${reason}`);
@@ -39,13 +39,18 @@ export function saveModel(path, { embedder, adapters, answers }) {
     adapters: weights,
     answers,
   });
+  writeWhole(path, text);
+  return Buffer.byteLength(text);
+}
+
+/** Writes a file. One that is there stays whole until the new one is. */
+export function writeWhole(path, text) {
   try {
     writeFileSync(`${path}.new`, text);
     renameSync(`${path}.new`, path);
   } catch (error) {
     throw new UserError(`cannot write "${path}": ${fileProblem(error)}`);
   }
-  return Buffer.byteLength(text);
 }
 
 /** Reads a model that {@link saveModel} wrote. */

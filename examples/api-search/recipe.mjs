@@ -99,8 +99,8 @@ export function evaluate(lookup, adapters) {
  * @param adapters The adapters of {@link newAdapters}, or adapters to train further.
  * @param task The task that {@link prepare} returned.
  * @param settings `{ epochs, seed }`.
- * @param progress Called with `{ epoch, step, total, loss, learningRate, mrr }` after each step. `mrr` is undefined
- *   except after a validation.
+ * @param progress Called with `{ epoch, step, total, loss, epochLoss, learningRate, mrr }` after each step. `mrr` is the
+ *   result of a validation, and `epochLoss` the mean loss of the epoch. Both are undefined except at the end of an epoch.
  * @param ewc An `EWCManager` that protects what the adapters learned before.
  * @returns `losses`, the mean loss of each epoch; `validationMrr`, the MRR before the first epoch and after each; and
  *   `keptEpoch`, the number of the kept epoch, 0 for the start.
@@ -136,8 +136,8 @@ export function train(adapters, { training, lookup }, { epochs, seed }, progress
 
     losses[epoch] += (loss * batch.size) / training.length;
     const mrr = batches.remaining === 0 ? validate() : undefined;
-    const shown = mrr === undefined ? loss : losses[epoch];
-    progress({ epoch: epoch + 1, step: step + 1, total, loss: shown, learningRate, mrr });
+    const epochLoss = mrr === undefined ? undefined : losses[epoch];
+    progress({ epoch: epoch + 1, step: step + 1, total, loss, epochLoss, learningRate, mrr });
   }
   keep.restore();
   return { losses, validationMrr: mrrs, keptEpoch: keep.bestStep };

@@ -92,7 +92,7 @@ export function progressOn(screen, epochs) {
   const start = performance.now();
   let lastShown = -Infinity;
   let lastMrr;
-  return ({ epoch, step, total, loss, mrr }) => {
+  return ({ epoch, step, total, loss, epochLoss = loss, mrr }) => {
     lastMrr = mrr ?? lastMrr;
     const isDone = step === total;
     const now = performance.now();
@@ -100,7 +100,7 @@ export function progressOn(screen, epochs) {
     lastShown = now;
     const columns = [
       `epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`,
-      `loss ${loss === undefined ? '-'.padEnd(6) : loss.toFixed(4)}`,
+      `loss ${epochLoss === undefined ? '-'.padEnd(6) : epochLoss.toFixed(4)}`,
       `validation MRR ${lastMrr.toFixed(4)}`,
     ];
     // Other outputs get nothing that differs from run to run.

@@ -40,7 +40,8 @@ export function unknownOption(owner: OptionsOwner, call: string, label: string, 
   warn(`${sentence} It has no effect here.`, 'UnknownOptionWarning');
 }
 
-function shown(name: string): string {
+/** A name in quotes for a message. */
+export function shown(name: string): string {
   return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name);
 }
 
@@ -48,7 +49,7 @@ function shown(name: string): string {
  * The known name that is most likely meant. It is the one that the name is a synonym of. Otherwise, it is the one that
  * takes the fewest edits, if it starts as the name does, or the edits are at most 3 in 10 of the letters of both names.
  */
-function nearestOf(name: string, known: readonly string[]): string | undefined {
+export function nearestOf(name: string, known: readonly string[]): string | undefined {
   if (name === '' || name.length > 40) return undefined;
   const letters = name.toLowerCase();
   const synonym = SYNONYMS.get(letters.replaceAll(/[^a-z0-9]/g, ''));

@@ -62,6 +62,9 @@ describe('the tarball', () => {
       'dist/index.d.ts',
       'dist/index.js',
       'dist/index.js.map',
+      'dist/report.d.ts',
+      'dist/report.js',
+      'dist/report.licences.txt',
       ...(await readdir(join(ROOT, 'docs'))).sort().map(file => `docs/${file}`),
       'package.json',
     ]);
@@ -72,6 +75,7 @@ describe('the tarball', () => {
     expect(manifest).toMatchObject({ type: 'module', sideEffects: false, engines: { node: '>=18' } });
     expect(manifest.exports).toEqual({
       '.': { types: './dist/index.d.ts', default: './dist/index.js' },
+      './report': { types: './dist/report.d.ts', default: './dist/report.js' },
       './package.json': './package.json',
     });
     expect(Object.keys(manifest.exports['.'])[0]).toBe('types');
@@ -194,6 +198,24 @@ describe('a program', () => {
     };
     await expect(find('package.json')).resolves.toContain('node_modules/microlora-training-utils/package.json');
     await expect(find('dist/index.js')).rejects.toThrow('ERR_PACKAGE_PATH_NOT_EXPORTED');
+  });
+
+  test('writes a report with the licences of what draws it, which nothing else loads', async () => {
+    const program = `
+      import { trainingReport } from 'microlora-training-utils/report';
+      console.log(trainingReport({ title: 'A training', steps: [2, 1] }));`;
+    const args = ['--input-type=module', '--eval', program];
+    const page = await run(process.execPath, args, pkg.consumer);
+    for (const version of [18, 24])
+      expect(await run('npx', ['--yes', '--package', `node@${version}`, 'node', ...args], pkg.consumer)).toBe(page);
+    expect(page).toMatch(/^<!DOCTYPE html>.*Loss by step.*<\/html>\n/s);
+    const bundle = await pkg.read('dist/report.js');
+    expect(bundle).not.toMatch(/from ?["']|\bimport\(|\brequire\(|\bprocess\.|node:/);
+    expect(bundle.split('\n')[0]).toContain('report.licences.txt');
+    const licences = await pkg.read('dist/report.licences.txt');
+    for (const words of ['Apache ECharts', 'Apache License', 'Baidu', 'Mike Bostock', 'Microsoft Corporation'])
+      expect(licences).toContain(words);
+    expect(await pkg.read('dist/index.js')).not.toMatch(/echarts/i);
   });
 
   test('trains', () => {
