@@ -25,10 +25,14 @@ if (unknown !== undefined) throw new RangeError(`no part ${unknown}; there are $
 
 for (const part of names.length > 0 ? names : PARTS) {
   const mutate = [`src/${part}.ts`, `src/${part}/**/*.ts`, '!src/**/types.ts'].join(',');
-  const { status } = spawnSync(process.execPath, [stryker, 'run', '--mutate', mutate, ...options], {
-    stdio: 'inherit',
-    env: { ...process.env, MUTATION_PART: part },
-  });
+  const { status } = spawnSync(
+    process.execPath,
+    [stryker, 'run', 'test/mutation/stryker.config.json', '--mutate', mutate, ...options],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, MUTATION_PART: part },
+    },
+  );
   if (status !== 0) process.exitCode = 1;
   else if (existsSync(REPORT)) renameSync(REPORT, `reports/mutation/${part}.json`);
 }

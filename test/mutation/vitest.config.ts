@@ -15,8 +15,12 @@ const SLOW = [
 const part = process.env['MUTATION_PART'] ?? '*';
 
 /** The tests of `npm run mutation`: those of one part, on one kernel backend. */
+const conditions = ['microlora-source', 'node'];
+
 export default defineConfig({
   plugins: [lighterTests()],
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
   test: {
     include: [
       ...[`test/${part}`, `test/numeric/${part}`].flatMap(path => [`${path}.test.ts`, `${path}/**/*.test.ts`]),

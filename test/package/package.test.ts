@@ -54,7 +54,10 @@ beforeAll(async () => {
 
 describe('the tarball', () => {
   test('holds only the bundle, its declarations and the texts', async () => {
-    expect(pkg.files).toEqual([
+    // One file per module, for bundlers and browsers.
+    const isPart = (file: string): boolean => /^dist\/(?:modules|platform)\/[\w/-]+\.js$/.test(file);
+    expect(pkg.files.filter(isPart).length).toBeGreaterThan(150);
+    expect(pkg.files.filter(file => !isPart(file))).toEqual([
       'CHANGELOG.md',
       'CONTRIBUTING.md',
       'LICENSE',
@@ -62,9 +65,10 @@ describe('the tarball', () => {
       'dist/index.d.ts',
       'dist/index.js',
       'dist/index.js.map',
+      'dist/kernels.wasm',
+      'dist/licences.txt',
       'dist/report.d.ts',
       'dist/report.js',
-      'dist/report.licences.txt',
       ...(await readdir(join(ROOT, 'docs'))).sort().map(file => `docs/${file}`),
       'package.json',
     ]);
@@ -74,7 +78,12 @@ describe('the tarball', () => {
     const manifest = JSON.parse(await pkg.read('package.json'));
     expect(manifest).toMatchObject({ type: 'module', sideEffects: false, engines: { node: '>=18' } });
     expect(manifest.exports).toEqual({
-      '.': { types: './dist/index.d.ts', default: './dist/index.js' },
+      '.': {
+        types: './dist/index.d.ts',
+        node: { module: './dist/modules/index.js', default: './dist/index.js' },
+        default: './dist/modules/index.js',
+      },
+      './kernels.wasm': './dist/kernels.wasm',
       './report': { types: './dist/report.d.ts', default: './dist/report.js' },
       './package.json': './package.json',
     });
@@ -211,9 +220,17 @@ describe('a program', () => {
     expect(page).toMatch(/^<!DOCTYPE html>.*Loss by step.*<\/html>\n/s);
     const bundle = await pkg.read('dist/report.js');
     expect(bundle).not.toMatch(/from ?["']|\bimport\(|\brequire\(|\bprocess\.|node:/);
-    expect(bundle.split('\n')[0]).toContain('report.licences.txt');
-    const licences = await pkg.read('dist/report.licences.txt');
-    for (const words of ['Apache ECharts', 'Apache License', 'Baidu', 'Mike Bostock', 'Microsoft Corporation'])
+    expect(bundle.split('\n')[0]).toContain('licences.txt');
+    const licences = await pkg.read('dist/licences.txt');
+    for (const words of [
+      'Apache ECharts',
+      'Apache License',
+      'Baidu',
+      'Mike Bostock',
+      'Microsoft Corporation',
+      'Joyent',
+      'Paul Miller',
+    ])
       expect(licences).toContain(words);
     expect(await pkg.read('dist/index.js')).not.toMatch(/echarts/i);
   });

@@ -12,7 +12,7 @@ const CLASSES = [
   'LRSchedulers',
 ];
 
-const path = new URL('dist/index.d.ts', import.meta.url);
+const path = new URL('../dist/index.d.ts', import.meta.url);
 const file = ts.createSourceFile('index.d.ts', readFileSync(path, 'utf8'), ts.ScriptTarget.Latest);
 const statements = file.statements.map(statement => ({
   text: statement.getFullText(file).trim(),
