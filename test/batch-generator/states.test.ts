@@ -122,7 +122,9 @@ describe('own negatives', () => {
 
 it('an empty row is refused, of every type', () => {
   for (const row of [new Float32Array(0), new Float64Array(0), []])
-    expect(() => new BatchGenerator([{ inputEmb: [1], outputEmb: row }])).toThrow('data[0].outputEmb is empty');
+    expect(() => new BatchGenerator([{ inputEmb: Float32Array.of(1), outputEmb: row }])).toThrow(
+      'data[0].outputEmb is empty',
+    );
 });
 
 describe('duplicates', () => {
