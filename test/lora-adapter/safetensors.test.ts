@@ -400,7 +400,7 @@ describe('a damaged file', () => {
     [`the file has no ${A}`, file({ [B]: tensor([1, 1], [0, 4]) }, numbers.slice(0, 8)), alpha],
     ['the file has q.lora_A.weight, which is neither', file({ 'q.lora_A.weight': tensor([1, 1], [0, 4]) }, '00000000')],
     [
-      'base_model.model.q.lora_B.weight has 1 columns, lora_A.weight has 2 rows',
+      'base_model.model.q.lora_B.weight has 1 column, lora_A.weight has 2 rows',
       file(field(A, { shape: [2, 1] }), numbers),
       alpha,
     ],
