@@ -1,4 +1,4 @@
-// Finds an API from its description: trains adapters so that a description lands near the signature it belongs to.
+// Finds an API by its description: trains adapters so that a description is close to its signature.
 //
 //   npm run demo
 //   node examples/api-search.mjs --data pairs.jsonl --save model.json
@@ -17,7 +17,7 @@ import { fileProblem, UserError } from './api-search/user-error.mjs';
 
 const ANSWERS_FOUND = 10;
 
-// A closed pipe, as `| head` leaves it, is no failure.
+// A closed pipe, such as that of `| head`, is not an error.
 process.stdout.on('error', error => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 try {
@@ -35,7 +35,7 @@ async function main() {
   else find(search, options);
 }
 
-/** Trains on one or two sets of pairs, and shows what that gave. */
+/** Trains on one or two sets of pairs, and shows the results. */
 async function learn({ json, data, save, ...settings }) {
   if (save !== undefined) checkWritable(save);
   const screen = json ? process.stderr : process.stdout;
@@ -56,7 +56,7 @@ async function learn({ json, data, save, ...settings }) {
   }
   if (save !== undefined) {
     const megabytes = (saveModel(save, model) / 1e6).toFixed(1);
-    const which = second ? 'the adapters that learned both with the\nfunction penalty' : 'the trained adapters';
+    const which = second ? 'the adapters that learned both sets\nwith the function penalty' : 'the trained adapters';
     const answers = model.answers.length.toLocaleString('en');
     screen.write(`\nSaved (${megabytes} MB): the embedder, ${which} and ${answers} answers. Search them:\n\n`);
     screen.write(`  node examples/api-search.mjs --search "a query" --model ${save}\n`);
@@ -74,7 +74,7 @@ function find(query, { json, model: path }) {
   else process.stdout.write(searchReportOf(results));
 }
 
-/** Compilers take a while to load, so only where they are needed. */
+/** The default sets. Their reader is imported here, because the compiler takes a while to load. */
 async function standardSets() {
   const { readDomAndEcmaScriptPairs, readNodePairs } = await import('./api-search/pairs.mjs');
   return [
@@ -103,7 +103,7 @@ async function taskOf(name, pairs, settings, embedder) {
   try {
     task = await prepare(rest, settings, embedder);
   } catch (error) {
-    // Inputs that differ in case alone are in one part.
+    // `splitPairs` keeps inputs that differ only in case together, so there may be too few groups.
     throw error.message.startsWith('splitPairs: the number of groups') ? tooFew() : error;
   }
   return { name, pairs, ...task, heldOut: { pairs: held, ...lookupOf(task.embedder, held) } };
@@ -134,13 +134,13 @@ function answersOf(tasks) {
   return [...new Set(tasks.flatMap(({ pairs }) => pairs.map(({ output }) => output)))];
 }
 
-/** The first pair of each input: overloads and the typed arrays repeat descriptions, and a query needs one answer. */
+/** The first pair of each input. Overloads and typed arrays repeat descriptions, and a query needs one answer. */
 function withoutRepeats(pairs) {
   const seen = new Set();
   return pairs.filter(({ input }) => !seen.has(input) && seen.add(input));
 }
 
-/** A fifth of the pairs, chosen by a hash of the input: the same ones in every run, whatever the seed. */
+/** Whether a pair is in the held-out fifth. A hash of the input decides, so it does not depend on the seed. */
 function isHeldOut({ input }) {
   return createHash('sha256').update(input).digest().readUInt32BE() % 5 === 0;
 }
@@ -150,7 +150,7 @@ async function readPairs(path) {
   try {
     for await (const pair of readJsonl(path)) pairs.push(pair);
   } catch (error) {
-    if (error.code === undefined) throw new UserError(error.message); // A bad line: the message names it and the file.
+    if (error.code === undefined) throw new UserError(error.message); // The message names the bad line and the file.
     throw new UserError(`cannot read "${path}": ${fileProblem(error)}`);
   }
   if (pairs.length === 0) throw new UserError(`"${path}" holds no pairs`);

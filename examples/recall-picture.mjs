@@ -1,4 +1,4 @@
-// Draws the table of docs/evaluating.md: recall@1 of an untrained index, the untrained embedding and the trained one.
+// Draws the table of docs/evaluating.md: recall@1 of a text index, the untrained embedding and the trained embedding.
 //
 //   node examples/recall-picture.mjs > docs/recall.svg
 
@@ -57,7 +57,7 @@ chart.setOption({
 process.stdout.write(chart.renderToSVGString().replace('>', ` role="img"><title>${TITLE}</title>`));
 chart.dispose();
 
-/** The 95 % intervals of the bars of series `i`, as lines on top of them. */
+/** The 95 % intervals of the bars of series `i`, as lines over the bars. */
 function interval(cells, i) {
   return {
     type: 'custom',

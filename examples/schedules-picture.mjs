@@ -5,7 +5,7 @@
 import { LRSchedulers, ReduceLROnPlateau, sequence } from 'microlora-training-utils';
 
 const TOTAL = 240;
-/** Steps past the end that are shown, flat where a schedule has an end. One step is one unit of the picture. */
+/** Number of steps shown past the end, where schedules with an end are flat. One step is one unit of the picture. */
 const BEYOND = 30;
 const COLUMNS = 3;
 const PANEL = { width: TOTAL + BEYOND, height: 70, left: 46, top: 62, right: 14, bottom: 26 };
@@ -18,7 +18,7 @@ const MARGIN = 10;
 const CYCLE = { restartPeriod: TOTAL / 4 };
 const RISE = { warmupSteps: 40 };
 
-/** Each with at most two curves. */
+/** The panels, with at most two curves each. */
 const panels = [
   panel('constant', [{}]),
   panel('linear', [{}]),
@@ -59,7 +59,7 @@ const panels = [
 
 process.stdout.write(picture());
 
-/** A panel of one schedule, one curve for each object of options. */
+/** A panel of one schedule, with one curve per object of options. */
 function panel(name, listOfOptions, { baseLR = 1, top = 'baseLR' } = {}) {
   const curves = listOfOptions.map(options => ({
     label: labelOf(options),
@@ -72,7 +72,7 @@ function sample(schedule) {
   return Array.from({ length: TOTAL + BEYOND + 1 }, (_, step) => schedule(1, step, TOTAL));
 }
 
-/** The rate over a loss that goes a twelfth of the way to its floor each step; the floor is lower for lower rates. */
+/** Rates for a loss that falls by a twelfth of its distance to a floor in each step. A lower rate has a lower floor. */
 function plateau() {
   const scheduler = new ReduceLROnPlateau({ lr: 1, factor: 0.5, patience: 10, threshold: 0.01 });
   const rates = [];
@@ -88,7 +88,7 @@ function plateau() {
     top: 'lr',
     curves: [
       { label: 'factor: 0.5, patience: 10', points: rates },
-      { label: 'the loss it is given', points: losses },
+      { label: 'loss passed to step()', points: losses },
     ],
   };
 }
@@ -152,7 +152,7 @@ function drawn({ title, top = 'baseLR', curves }) {
   ].join('\n');
 }
 
-/** A line through the rates, one unit a step, to a tenth of a unit, without the points that lie on it anyway. */
+/** A line through the rates, one unit per step, exact to a tenth of a unit. Points on a straight line are skipped. */
 function pathOf(rates) {
   const tenths = rates.map(rate => Math.round(10 * PANEL.height * (1 - rate)));
   const isBend = (y, step) => y - tenths[step - 1] !== tenths[step + 1] - y;

@@ -12,10 +12,8 @@ import {
   checkWidth,
   throwNonFinite,
 } from './internal/validate.js';
-import { areFinite } from './kernels/finite.js';
-import { kernels } from './kernels/index.js';
+import { areFinite, firstFinite } from './kernels/finite.js';
 import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
-import { scalarKernels } from './kernels/scalar/index.js';
 import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
 import type { AdapterConfig } from './lora-adapter/peft-config.js';
 import type { Adapter, AdapterGradients, Bytes, Float32Row, ParameterStep, Rows, Stateful } from './types.js';
@@ -280,11 +278,11 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
 
   /** @param rows The caller's rows, for messages. */
   #run(call: string, inputs: Rows, rows = inputs): { outputs: Float32Row[]; hidden: Rows } {
-    // Products that float32 cannot hold may still give a result that it can.
-    for (const backend of [kernels(), scalarKernels]) {
-      const result = backend.loraForward(this, inputs);
-      if (areFinite(result.outputs)) return result;
-    }
+    const result = firstFinite(backend => {
+      const forward = backend.loraForward(this, inputs);
+      return areFinite(forward.outputs) ? forward : undefined;
+    });
+    if (result) return result;
     throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB, scaling: [] });
   }
 
@@ -293,10 +291,11 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
     checkRows(call, 'gradRows', gradRows);
     checkWidth(call, 'gradRows', gradRows, this.outDim);
     checkSameCount(call, 'gradRows', gradRows.length, forwardName, inputs.length);
-    for (const backend of [kernels(), scalarKernels]) {
+    const result = firstFinite(backend => {
       const gradients = backend.loraBackward(this, inputs, hidden, gradRows, true);
-      if (areFinite(gradients.gradA, gradients.gradB, gradients.gradInputs)) return gradients;
-    }
+      return areFinite(gradients.gradA, gradients.gradB, gradients.gradInputs) ? gradients : undefined;
+    });
+    if (result) return result;
     throwNonFinite(call, { gradRows, loraA: this.loraA, loraB: this.loraB });
   }
 

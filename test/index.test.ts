@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import * as library from '../src/index.js';
 
 describe('the barrel', () => {
-  it('has the original’s names and default export, and what the port adds', () => {
+  it('has the original’s names and default export, and the names of the port', () => {
     const original = [
       'DataPreprocessor',
       'BatchGenerator',
@@ -41,7 +41,7 @@ describe('the barrel', () => {
     for (const name of original) expect(Reflect.get(library.default, name)).toBe(Reflect.get(library, name));
   });
 
-  it('has the original’s schedules first, then its own, and nothing but schedules', () => {
+  it('has the original’s schedules first, then its own, and only schedules', () => {
     expect(Object.keys(library.LRSchedulers)).toEqual([
       'constant',
       'linear',
@@ -93,7 +93,7 @@ describe('the barrel', () => {
     });
   });
 
-  it('takes undefined options as not given, null as no options', () => {
+  it('treats undefined options as not given, and null as no options', () => {
     expect(new library.BatchGenerator([], { batchSize: undefined } as object).config.batchSize).toBe(8);
     expect(new library.EWCManager(null as unknown as object).config.lambda).toBe(2000);
   });

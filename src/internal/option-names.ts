@@ -56,13 +56,13 @@ interface OptionsOf {
   'LRSchedulers.oneCycle': OneCycleOptions;
   shard: Shard;
   negativeMining: NegativeMining;
-  process: ProcessOptions;
-  stream: ProcessOptions;
-  contrastive: ContrastiveOptions;
-  triplet: TripletOptions;
-  crossEntropy: CrossEntropyOptions;
-  mse: MseOptions;
-  cosineEmbedding: CosineEmbeddingOptions;
+  'DataPreprocessor.process': ProcessOptions;
+  'DataPreprocessor.stream': ProcessOptions;
+  'LossComputer.contrastive': ContrastiveOptions;
+  'LossComputer.triplet': TripletOptions;
+  'LossComputer.crossEntropy': CrossEntropyOptions;
+  'LossComputer.mse': MseOptions;
+  'LossComputer.cosineEmbedding': CosineEmbeddingOptions;
   'EWCManager.export': ExportOptions;
   'EWCManager.import': ImportOptions;
   'EWCManager.computeFisher': FisherOptions<unknown>;
@@ -156,9 +156,9 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
     relativeMargin: ANY,
     excludeDuplicates: FLAG,
   },
-  process: { signal: ANY, onProgress: ANY },
-  stream: { signal: ANY, onProgress: ANY },
-  contrastive: {
+  'DataPreprocessor.process': { signal: ANY, onProgress: ANY },
+  'DataPreprocessor.stream': { signal: ANY, onProgress: ANY },
+  'LossComputer.contrastive': {
     temperature: ANY,
     margin: ANY,
     ids: ANY,
@@ -172,16 +172,16 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
     diagnostics: FLAG,
     ...REDUCTION,
   },
-  triplet: { margin: ANY, distance: ANY, swap: FLAG, diagnostics: FLAG, ...REDUCTION },
-  crossEntropy: {
+  'LossComputer.triplet': { margin: ANY, distance: ANY, swap: FLAG, diagnostics: FLAG, ...REDUCTION },
+  'LossComputer.crossEntropy': {
     labelSmoothing: ANY,
     classWeights: ANY,
     ignoreIndex: ANY,
     diagnostics: FLAG,
     ...REDUCTION,
   },
-  mse: REDUCTION,
-  cosineEmbedding: { margin: ANY, diagnostics: FLAG, ...REDUCTION },
+  'LossComputer.mse': REDUCTION,
+  'LossComputer.cosineEmbedding': { margin: ANY, diagnostics: FLAG, ...REDUCTION },
   'EWCManager.export': { adapters: ANY },
   'EWCManager.import': { adapters: ANY, examples: ANY },
   'EWCManager.computeFisher': { gradients: ANY, adapterGradients: ANY, through: ANY },

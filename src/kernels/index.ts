@@ -6,13 +6,13 @@ export { countThreads, releaseMemory, setThreads } from './simd/index.js';
 
 let active: Kernels | undefined;
 
-/** The kernels of the active backend; SIMD where it is there, chosen at the first call. */
+/** The kernels of the active backend. The first call chooses SIMD where it is available. */
 export function kernels(): Kernels {
   active ??= simdKernels() ?? scalarKernels;
   return active;
 }
 
-/** Makes a backend the active one; false where it is missing. */
+/** Makes a backend active. Returns false where the backend is missing. */
 export function chooseKernels(name: Kernels['name']): boolean {
   const chosen = name === 'scalar' ? scalarKernels : simdKernels();
   active = chosen ?? active;

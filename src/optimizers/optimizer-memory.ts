@@ -134,7 +134,7 @@ export class OptimizerMemory<State extends OptimizerState, Moments> {
       const label = `state.fingerprints[${describe(name)}]`;
       if (typeof saved !== 'string') throw wrongType(call, label, 'a string', saved);
       throw new RangeError(
-        `${call}: ${label} is that of other weights than ${describeAdapter(name)} has; load the adapter first, or delete state.fingerprints to use other weights`,
+        `${call}: ${label} belongs to other weights than ${describeAdapter(name)} has; load the adapter first, or delete state.fingerprints to use other weights`,
       );
     }
   }

@@ -53,7 +53,7 @@ beforeAll(async () => {
 });
 
 describe('the tarball', () => {
-  test('holds the bundle, its declarations and the texts, and nothing else', async () => {
+  test('holds only the bundle, its declarations and the texts', async () => {
     expect(pkg.files).toEqual([
       'CHANGELOG.md',
       'CONTRIBUTING.md',
@@ -90,7 +90,7 @@ describe('the tarball', () => {
     expect(links.filter(link => !pkg.files.includes(link))).toEqual([]);
   });
 
-  test('has a source map that holds its sources', async () => {
+  test('has a source map with its sources', async () => {
     const { sources, sourcesContent } = JSON.parse(await pkg.read('dist/index.js.map'));
     expect(sources).toContain('../src/index.ts');
     expect(sources.filter((source: string) => !source.startsWith('../src/'))).toEqual([]);
@@ -98,18 +98,18 @@ describe('the tarball', () => {
     expect(await pkg.read('dist/index.js')).toMatch(/^\/\/# sourceMappingURL=index\.js\.map\s*$/m);
   });
 
-  test('does not tell where it was built', async () => {
+  test('does not contain the path of its build', async () => {
     for (const file of pkg.files.filter(path => path.startsWith('dist/')))
       expect((await pkg.read(file)).includes(ROOT), file).toBe(false);
   });
 
-  test('leaves publint nothing to say', async () => {
+  test('passes publint', async () => {
     const tarball = Uint8Array.from(await readFile(pkg.tarball)).buffer;
     const { messages, pkg: manifest } = await publint({ pack: { tarball }, strict: true });
     expect(messages.map(message => formatMessage(message, manifest))).toEqual([]);
   });
 
-  test('resolves to the right types wherever ES modules are understood', async () => {
+  test('resolves to the right types wherever ES modules are supported', async () => {
     const attw = join(ROOT, 'node_modules', '.bin', 'attw');
     await run(attw, [pkg.tarball, '--profile', 'esm-only', '--no-emoji', '--no-color'], pkg.consumer);
   });
@@ -140,7 +140,7 @@ describe('the declarations', () => {
   });
 });
 
-/** Compiles the consumer project; what it marks with `@ts-expect-error` must not compile. */
+/** Compiles the consumer project. Lines marked with `@ts-expect-error` must not compile. */
 function compile(typescript: string, ...options: string[]): Promise<string> {
   const compiler = join(ROOT, 'node_modules', typescript, 'bin', 'tsc');
   return run(process.execPath, [compiler, '--project', pkg.consumer, ...options], pkg.consumer);
@@ -163,14 +163,14 @@ describe('a program', () => {
     losses = JSON.parse(await run(process.execPath, ['out/train.js'], pkg.consumer)).losses;
   });
 
-  test('imports the six classes by name and as the default object, re-exported too', async () => {
+  test('imports the six classes by name and as the default object, also re-exported', async () => {
     const imports = JSON.parse(await run(process.execPath, ['out/imports.js'], pkg.consumer));
     expect(imports.original.sort()).toEqual([...SIX].sort());
     expect(imports.named).toEqual(expect.arrayContaining([...SIX, 'AdamW', 'LoRAAdapter', 'SGD', 'readJsonl']));
     expect(imports.isSame).toBe(true);
   });
 
-  test('calls classes and functions by the names they are exported by', async () => {
+  test('sees classes and functions with their exported names', async () => {
     const program = `
       import * as library from 'microlora-training-utils';
       const names = Object.entries(library).flatMap(([name, value]) => typeof value === 'function' ? [[name, value.name]] : []);
@@ -187,7 +187,7 @@ describe('a program', () => {
     expect(message).toBe('EWCManager.merge: other must be an EWCManager, got a LoRAAdapter');
   });
 
-  test('can find package.json but no file of the bundle', async () => {
+  test('can resolve package.json but no file of the bundle', async () => {
     const find = (path: string): Promise<string> => {
       const program = `console.log(import.meta.resolve('microlora-training-utils/${path}'))`;
       return run(process.execPath, ['--input-type=module', '--eval', program], pkg.consumer);
@@ -201,16 +201,16 @@ describe('a program', () => {
     expect(losses.at(-1)).toBeLessThan(0.9 * losses[0]!);
   });
 
-  test.each([18, 20, 22, 24])('trains alike on Node %i', async version => {
+  test.each([18, 20, 22, 24])('trains the same on Node %i', async version => {
     const trained = await run('npx', ['--yes', '--package', `node@${version}`, 'node', 'out/train.js'], pkg.consumer);
     expectSameTraining(trained, `v${version}.`);
   });
 
-  test('trains alike without a just-in-time compiler and so without WebAssembly', async () => {
+  test('trains the same without a just-in-time compiler, and so without WebAssembly', async () => {
     expectSameTraining(await run(process.execPath, ['--jitless', 'out/train.js'], pkg.consumer), process.version);
   });
 
-  test('trains alike with the package installed from git, which builds it', async () => {
+  test('trains the same with the package installed from git, which builds it', async () => {
     const repository = join(pkg.folder, 'repository');
     const project = join(pkg.folder, 'git-consumer');
     await commitProjectTo(repository);
@@ -237,8 +237,8 @@ describe('a bundle as one CommonJS file', () => {
     expect(JSON.parse(unbundled)).toMatchObject({ total: 9, kernels: 'simd' });
   });
 
-  test.each(['esbuild', 'rollup', 'webpack'])('by %s hashes and computes what the package does', async bundler => {
-    // Away from the package, which it must not need.
+  test.each(['esbuild', 'rollup', 'webpack'])('by %s hashes and computes the same as the package', async bundler => {
+    // The bundle is moved away, because it must not need the package.
     const folder = join(pkg.folder, `by-${bundler}`);
     await mkdir(folder);
     await bundle(bundler, join(pkg.consumer, 'out', 'hashes.js'), join(folder, 'hashes.cjs'));

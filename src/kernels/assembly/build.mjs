@@ -1,4 +1,4 @@
-// Compiles the SIMD kernels and writes them as base64 to src/kernels/simd/binary.ts, which is never checked in.
+// Compiles the SIMD kernels and writes them as base64 to src/kernels/simd/binary.ts, which is not checked in.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +27,7 @@ export const MEMORY_FLAGS = ${flagsOf(bytes)};
   rmSync(folder, { recursive: true });
 }
 
-/** Place of the flags of the imported memory, which has a maximum and is not shared. */
+/** Position of the flags of the imported memory, which has a maximum and is not shared. */
 function flagsOf(bytes) {
   const [name, memory, withMaximum] = ['\x03env\x06memory', 2, 1];
   const at = bytes.indexOf(name, 0, 'latin1') + name.length;

@@ -2,10 +2,13 @@ import Module from 'node:module';
 import type * as Threads from 'node:worker_threads';
 
 /**
- * Words of the control array. Those that different threads write lie on cache lines of their own.
+ * Words of the control array. Words that different threads write lie on separate cache lines.
  *
- * `generation` counts up when a task opens (odd) and when it closes (even), `next` is the next index to do, `active` the
- * number of helpers at work, `failed` is 1 once a kernel has thrown, `ended` once the helpers are to go.
+ * - `generation` counts up when a task opens (to an odd number) and when it closes (to an even number).
+ * - `next` is the next index of the task.
+ * - `active` is the number of working helpers.
+ * - `failed` is 1 after a kernel has thrown.
+ * - `ended` is 1 when the helpers must end.
  */
 export const SLOTS = {
   generation: 0,
@@ -21,12 +24,12 @@ export const SLOTS = {
   words: 64,
 } as const;
 
-/** What a helper is given to work with. */
+/** The data that a helper gets. */
 export interface HelperData {
   module: object;
   memory: object;
   control: Int32Array;
-  /** From 1; the caller is thread 0. */
+  /** Number of the thread, from 1. The caller is thread 0. */
   thread: number;
 }
 
@@ -38,8 +41,8 @@ export interface Helper {
 const SPIN = 0.05;
 
 /**
- * All that a helper runs, as source text: no file to find, whatever bundler made the program. See `KernelThreads` for
- * what the words of `control` mean to whom.
+ * The whole program of a helper, as source text: there is no file that a bundler could lose. `KernelThreads` describes
+ * the protocol of `control`.
  */
 const SOURCE = `'use strict';
 function help({ module, memory, control, thread }) {
@@ -74,14 +77,14 @@ if (typeof require === 'function') help(require('node:worker_threads').workerDat
 else onmessage = event => (help(event.data), close());
 `;
 
-/** What is used of a browser's workers: Node's types do not declare it. */
+/** The used part of a browser's `Worker`. Node's types do not declare it. */
 interface WebWorker {
   postMessage(message: unknown): void;
   terminate(): void;
 }
 declare const Worker: (new (url: string) => WebWorker) | undefined;
 
-/** Why there can be no helper threads here, or undefined. */
+/** The reason why helper threads cannot run here, or undefined where they can. */
 export function whyNoHelpers(): string | undefined {
   if (typeof SharedArrayBuffer === 'undefined')
     return 'SharedArrayBuffer is missing here; a page gets it when it is served with the headers of cross-origin isolation';
@@ -89,7 +92,7 @@ export function whyNoHelpers(): string | undefined {
   return undefined;
 }
 
-/** Starts a helper, which does not keep the process alive; one that cannot start is one that never takes an index. */
+/** Starts a helper, which does not keep the process alive. A helper that cannot start never takes an index. */
 export function startHelper(data: HelperData): Helper {
   try {
     return isNode() ? startThread(data) : startWebWorker(data);
@@ -103,9 +106,9 @@ function isNode(): boolean {
 }
 
 function startThread(workerData: HelperData): Helper {
-  // As in src/internal/crypto.ts.
+  // src/internal/crypto.ts explains this way to load a module.
   const { Worker } = Module.createRequire(process.execPath)('node:worker_threads') as typeof Threads;
-  // Without the options of the program: its loaders and hooks are not for these lines.
+  // The worker does not get the program's options, because loaders and hooks must not run in it.
   const worker = new Worker(SOURCE, { eval: true, workerData, execArgv: [], env: {} });
   worker.on('error', () => {});
   worker.unref();

@@ -4,7 +4,7 @@ import { cosineSimilarity, mineHardNegatives, Retriever } from '../../../src/ind
 type Row = [message: string, kind: typeof TypeError | typeof RangeError, call: () => unknown];
 
 /** A value that breaks the static types, as plain JavaScript may. */
-// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+// biome-ignore lint/suspicious/noExplicitAny: the tests pass values that the types refuse
 const untyped = (value: unknown): any => value;
 
 const rows = [
@@ -219,7 +219,7 @@ describe('refuses', () => {
     expect(call).toThrow(message);
   });
 
-  it('and finds the same afterwards', () => {
+  it('and still finds the same afterwards', () => {
     const found = retriever.search(rows, 2);
     for (const [, , call] of [...searches, ...evaluations, ...minings]) expect(call).toThrow();
     expect(retriever.search(rows, 2)).toEqual(found);

@@ -33,7 +33,7 @@ ewc.on('fisher:complete', ({ adapters }: { adapters: string[] }) => console.log(
 // @ts-expect-error: the payload has no such field
 ewc.once('fisher:complete', ({ samples }) => console.log(samples));
 
-// So do emitters.
+// Emitters know it too.
 ewc.emit('fisher:start', { samples: 3 });
 ewc.emit('fisher:complete', { adapters: 1 });
 preprocessor.emit('process:complete', { total: 1, stats: preprocessor.stats });
@@ -59,7 +59,7 @@ ewc.emit('fisher:strat', { samples: 3 });
 // @ts-expect-error: a misspelt name
 ewc.listenerCount('fisher:strat');
 
-// A subclass adds its events to the interface of events. Node's helpers take the emitter.
+// A subclass adds its events to the interface of events. Node's helpers accept the emitter.
 declare module 'microlora-training-utils' {
   interface EWCEvents {
     saved: [path: string];
