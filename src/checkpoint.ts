@@ -13,14 +13,14 @@ const VERSION = '1';
  * which replaces it once it is on the disk. A process that is killed during a save leaves the earlier file, and maybe a
  * `.<name>.<16 hex digits>.tmp`, which may be deleted.
  *
- * The file is safetensors. Its tensors are the typed arrays of the states, in their own type, and the arrays and matrices
- * of at least 16 numbers, in float32 where that loses nothing and otherwise in float64. The rest is JSON in its metadata.
- * Every number of a tensor survives to the bit. The file has about a fifth of the size of the JSON.
+ * The file is safetensors. Its tensors are the typed arrays of the states, in their own type, and the arrays and
+ * matrices of at least 16 numbers, in float32 where that loses nothing and otherwise in float64. The rest is JSON in
+ * its metadata. Every number of a tensor survives to the bit. The file has about a fifth of the size of the JSON.
  *
  * @param path Where to write. An earlier file is replaced, and its permissions are kept.
  * @param parts Adapters, optimizers, batches and other parts by name.
- * @throws TypeError or RangeError where there is no part, a part lacks `stateDict` or `loadStateDict`, a state holds a value
- *   that JSON cannot hold, `path` is a folder, or its folder does not exist.
+ * @throws TypeError or RangeError where there is no part, a part lacks `stateDict` or `loadStateDict`, a state holds a
+ *   value that JSON cannot hold, `path` is a folder, or its folder does not exist.
  * @throws Errors of the file system. The temporary file is removed then.
  *
  * @example
@@ -63,8 +63,8 @@ function packed(call: string, parts: Readonly<Record<string, Stateful>>): Uint8A
 }
 
 /**
- * Loads the parts of a file that {@link saveCheckpoint} wrote. All of them load their states, or none: if one refuses its
- * state, the others get back the states that they had. Their order is free: an optimizer's state, which belongs to
+ * Loads the parts of a file that {@link saveCheckpoint} wrote. All of them load their states, or none: if one refuses
+ * its state, the others get back the states that they had. Their order is free: an optimizer's state, which belongs to
  * weights, loads after them.
  *
  * @param path The file.

@@ -37,7 +37,9 @@ export interface AdamWOptions {
    * @default 0.01
    */
   weightDecay?: number;
-  /** Greatest norm of all gradients together, above 0. Gradients above it are scaled down to it. By default, no limit. */
+  /**
+   * Greatest norm of all gradients together, above 0. Gradients above it are scaled down to it. By default, no limit.
+   */
   maxGradNorm?: number;
 }
 
@@ -60,7 +62,9 @@ export interface SGDOptions {
    * @default 0
    */
   weightDecay?: number;
-  /** Greatest norm of all gradients together, above 0. Gradients above it are scaled down to it. By default, no limit. */
+  /**
+   * Greatest norm of all gradients together, above 0. Gradients above it are scaled down to it. By default, no limit.
+   */
   maxGradNorm?: number;
 }
 
@@ -115,9 +119,9 @@ export class AdamW implements Stateful<AdamWState> {
    *
    * @param grads Gradients by adapter name.
    * @param lr Learning rate of this step, from 0 to 3.4e38. Default: `this.lr`.
-   * @throws TypeError or RangeError for an unknown name, a shape that is not the adapter's, an entry that is not finite,
-   *   gradients whose norm exceeds 1e19 after clipping, a bad rate, or an adapter that was replaced, reshaped or frozen
-   *   after the optimizer was made. Nothing has changed then.
+   * @throws TypeError or RangeError for an unknown name, a shape that is not the adapter's, an entry that is not
+   *   finite, gradients whose norm exceeds 1e19 after clipping, a bad rate, or an adapter that was replaced, reshaped
+   *   or frozen after the optimizer was made. Nothing has changed then.
    */
   step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
     const { betas, eps, weightDecay } = this.#memory.options;
@@ -140,13 +144,14 @@ export class AdamW implements Stateful<AdamWState> {
   }
 
   /**
-   * Takes over a state. The steps that follow are then those of the optimizer that gave it, bit by bit. Load the adapters
-   * first: a state belongs to the weights that it was taken with. Their fingerprints are compared in float32. Delete
-   * `state.fingerprints` to continue with other weights.
+   * Takes over a state. The steps that follow are then those of the optimizer that gave it, bit by bit. Load the
+   * adapters first: a state belongs to the weights that it was taken with. Their fingerprints are compared in float32.
+   * Delete `state.fingerprints` to continue with other weights.
    *
    * @param state What {@link stateDict} returned, also after a round trip through JSON.
-   * @throws TypeError or RangeError when the state belongs to another optimizer, has other options, adapters, ranks, shapes
-   *   or weights, or holds a number that is not finite, a negative square or a bad count. Nothing has changed then.
+   * @throws TypeError or RangeError when the state belongs to another optimizer, has other options, adapters, ranks,
+   *   shapes or weights, or holds a number that is not finite, a negative square or a bad count. Nothing has changed
+   *   then.
    */
   loadStateDict(state: AdamWState): void {
     this.lr = this.#memory.loadStateDict(state);
@@ -181,8 +186,8 @@ export class SGD implements Stateful<SGDState> {
    *
    * @param grads Gradients by adapter name.
    * @param lr Learning rate of this step, from 0 to 3.4e38. Default: `this.lr`.
-   * @throws TypeError or RangeError as `AdamW.step` does. The greatest norm after clipping is 1e38, divided by the rate if
-   *   that is above 1. Nothing has changed then.
+   * @throws TypeError or RangeError as `AdamW.step` does. The greatest norm after clipping is 1e38, divided by the
+   *   rate if that is above 1. Nothing has changed then.
    */
   step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
     const { momentum, weightDecay } = this.#memory.options;
@@ -192,7 +197,9 @@ export class SGD implements Stateful<SGDState> {
     }
   }
 
-  /** Everything that a later run needs to continue, as `AdamW.stateDict` gives it: velocities, the rate and the options. */
+  /**
+   * Everything that a later run needs to continue, as `AdamW.stateDict` gives it: velocities, the rate and the options.
+   */
   stateDict(): SGDState {
     return this.#memory.stateDict(this.lr);
   }

@@ -75,8 +75,8 @@ export function writeTensors(
 
 /**
  * The tensors and metadata of a safetensors file. The bytes may come from anywhere: the whole header is checked before
- * anything is allocated, and no tensor takes more than twice its bytes in the file. Entries that are not finite are read
- * as they are.
+ * anything is allocated, and no tensor takes more than twice its bytes in the file. Entries that are not finite are
+ * read as they are.
  *
  * @param bytes The whole file.
  * @throws RangeError where the file is not exactly a header, followed by the entries that the header names, without gap

@@ -3,8 +3,8 @@ import { dtypeOf, type TensorData } from '../tensors/dtypes.js';
 import type { Tensor } from '../tensors.js';
 
 /**
- * States as JSON and tensors. A matrix leaves a null in the JSON. The name of its tensor is the JSON Pointer of that place
- * (RFC 6901), which tells a reader in another language what it is.
+ * States as JSON and tensors. A matrix leaves a null in the JSON. The name of its tensor is the JSON Pointer of that
+ * place (RFC 6901), which tells a reader in another language what it is.
  */
 
 export interface Packed {
@@ -89,7 +89,10 @@ export function unpack(
   return new Map(Object.entries(states));
 }
 
-/** The tensor of a typed array, of an array of typed rows, or of an array or matrix of numbers. Undefined for other values. */
+/**
+ * The tensor of a typed array, of an array of typed rows, or of an array or matrix of numbers. Undefined for other
+ * values.
+ */
 function tensorOf(value: unknown): { tensor: Tensor; form?: Form } | undefined {
   if (dtypeOf(value) !== undefined) {
     const data = value as TensorData;

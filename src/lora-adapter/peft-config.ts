@@ -24,8 +24,8 @@ export interface AdapterConfig {
    */
   lora_alpha?: number;
   /**
-   * Ranks by name: a key is the end of a name, from a dot on, or `^` and the whole name. The first key that fits counts.
-   * Each key must fit an adapter of the file.
+   * Ranks by name: a key is the end of a name, from a dot on, or `^` and the whole name. The first key that fits
+   * counts. Each key must fit an adapter of the file.
    */
   rank_pattern?: Record<string, number> | null;
   /** Values of `lora_alpha` by name, with keys as in `rank_pattern`. */
@@ -148,7 +148,9 @@ function readText(label: string, text: string): Record<string, unknown> {
   return config;
 }
 
-/** The value of a field: a pattern as a Map, and an array or object of another field as its text, unless it is empty. */
+/**
+ * The value of a field: a pattern as a Map, and an array or object of another field as its text, unless it is empty.
+ */
 function readField(reader: JsonReader, label: string, field: string): unknown {
   if (!PATTERNS.includes(field)) {
     const text = reader.skip();

@@ -1,7 +1,8 @@
 import { describe, wrongValue } from '../internal/validate.js';
 
 /**
- * A field of PEFT's configuration: numbers by name. A key is the end of a name, from a dot on, or `^` and the whole name.
+ * A field of PEFT's configuration: numbers by name. A key is the end of a name, from a dot on, or `^` and the whole
+ * name.
  */
 export interface Pattern {
   /** Name of the field in messages. */
@@ -118,8 +119,8 @@ function backwardOf(name: string): string {
 }
 
 /**
- * The name that an expression without operators stands for. Other expressions are not run: a file could stall the process
- * with one.
+ * The name that an expression without operators stands for. Other expressions are not run: a file could stall the
+ * process with one.
  */
 function unescapeName(label: string, expression: string): string {
   const rest = expression.replace(/\\[^a-z0-9]/gi, '');

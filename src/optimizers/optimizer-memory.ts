@@ -195,8 +195,8 @@ export class OptimizerMemory<State extends OptimizerState, Moments> {
 }
 
 /**
- * Whether all rows are arrays or typed arrays that can be written, of the same width. Each step asks, so this is one pass.
- * Where it is false, slower checks find what is wrong, if anything.
+ * Whether all rows are arrays or typed arrays that can be written, of the same width. Each step asks, so this is one
+ * pass. Where it is false, slower checks find what is wrong, if anything.
  */
 function areWritable(rows: Rows, height: number, width: number): boolean {
   if (rows.length !== height) return false;

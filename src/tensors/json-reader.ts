@@ -10,8 +10,8 @@ const WORD = /^(?:true|false|null)/;
 const DEEPEST = 64;
 
 /**
- * Reads JSON of a known shape, value by value. A text from anywhere costs no more than the values that its reader asks for.
- * Unlike `JSON.parse`, it builds nothing from nested or unexpected values. Keys that repeat are an error.
+ * Reads JSON of a known shape, value by value. A text from anywhere costs no more than the values that its reader asks
+ * for. Unlike `JSON.parse`, it builds nothing from nested or unexpected values. Keys that repeat are an error.
  */
 export class JsonReader {
   readonly #call: string;
