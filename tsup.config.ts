@@ -29,6 +29,7 @@ const common: Options = {
 rmSync('dist', { recursive: true, force: true });
 mkdirSync('dist');
 copyFileSync('src/kernels/simd/kernels.wasm', 'dist/kernels.wasm');
+writeFileSync('dist/kernels.wasm.d.ts', 'declare const module: object;\nexport default module;\n');
 writeFileSync(`dist/${LICENCES}`, licences());
 
 export default defineConfig([

@@ -1,5 +1,5 @@
+import { countsOf, type Deal, largest, NONE } from './deal.js';
 import { MinHeap } from './min-heap.js';
-import { countsOf, type Deal, largest, NONE } from './no-duplicates.js';
 
 /** Most examples of one label that are tried before another label is. */
 const TRIES = 8;

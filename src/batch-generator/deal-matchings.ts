@@ -1,5 +1,5 @@
 import { randomFor } from '../internal/random.js';
-import { countsOf, type Deal, NONE } from './no-duplicates.js';
+import { countsOf, type Deal, NONE } from './deal.js';
 
 /** Seed of the random walks, which decide how soon a matching is found, and which one. */
 const WALKS = 0x77616c6b;

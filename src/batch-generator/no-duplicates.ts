@@ -1,3 +1,4 @@
+import { countsOf, type Deal, labelsAt, largest, NONE } from './deal.js';
 import { dealEarliest } from './deal-earliest.js';
 import { dealMatchings } from './deal-matchings.js';
 import type { Labels } from './labels.js';
@@ -8,19 +9,6 @@ export interface Partition {
   indices: number[];
   /** Where each batch starts, then where the last one ends. */
   starts: number[];
-}
-
-/** No batch, position, label or edge. */
-export const NONE = -1;
-
-/** The labels of an order, position by position, and how the positions are to be dealt to batches. */
-export interface Deal extends Labels {
-  /** Number of batches. */
-  batches: number;
-  /** Most examples in a batch. */
-  capacity: number;
-  /** Whether the sizes of batches may differ by at most one. */
-  isEven: boolean;
 }
 
 /**
@@ -132,24 +120,4 @@ function cut(order: readonly number[], batches: number, batchOf: Int32Array): Pa
   const indices = new Array<number>(order.length).fill(0);
   for (let at = 0; at < order.length; at++) indices[next[batchOf[at]!]!++] = order[at]!;
   return { indices, starts };
-}
-
-/** The label at each position. */
-export function labelsAt(order: readonly number[], labels: Int32Array): Int32Array {
-  const at = new Int32Array(order.length);
-  for (let i = 0; i < order.length; i++) at[i] = labels[order[i]!]!;
-  return at;
-}
-
-/** The number of times that each label occurs. */
-export function countsOf(labels: Int32Array): Int32Array {
-  const counts = new Int32Array(largest(labels) + 1);
-  for (let at = 0; at < labels.length; at++) counts[labels[at]!]!++;
-  return counts;
-}
-
-export function largest(values: Int32Array): number {
-  let most = 0;
-  for (let i = 0; i < values.length; i++) if (values[i]! > most) most = values[i]!;
-  return most;
 }

@@ -1,6 +1,7 @@
 import { inWords } from '../internal/validate.js';
+import { countsOf, labelsAt, largest, NONE } from './deal.js';
 import type { Labels } from './labels.js';
-import { countsOf, labelsAt, largest, NONE, type Partition } from './no-duplicates.js';
+import type { Partition } from './no-duplicates.js';
 import type { Shard } from './shard.js';
 
 /** Most examples of one label that are tried before another label is. */
