@@ -291,7 +291,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> implements Stateful<EWCS
     const learned = this.#learned.learned(this);
     const weights = adapters === undefined ? null : weightsOf(call, adapters, learned.memories);
     const { config, stats } = this;
-    return exportState({ ...learned, config, stats, isDefaultLambda: this.#defaultLambda.isIn(config) }, weights);
+    return exportState(call, { ...learned, config, stats, isDefaultLambda: this.#defaultLambda.isIn(config) }, weights);
   }
 
   /**
@@ -308,9 +308,12 @@ export class EWCManager extends TypedEmitter<EWCEvents> implements Stateful<EWCS
    *   the state does not belong to what `options` say. The message tells which differs.
    */
   import(data: unknown, options: ImportOptions = {}): void {
-    const call = 'EWCManager.import';
-    checkOptions(call, options);
-    const state = parseState(call, data);
+    checkOptions('EWCManager.import', options);
+    this.#load('EWCManager.import', 'data', data, options);
+  }
+
+  #load(call: string, label: string, data: unknown, options: ImportOptions): void {
+    const state = parseState(call, label, data);
     const { config, stats } = state;
     checkProvenance(call, options, { ...state.latest.fingerprints, weights: state.weights }, state.memories);
     [this.fisherInfo, this.optimalParams] = [new Map(), new Map()];
@@ -334,7 +337,7 @@ export class EWCManager extends TypedEmitter<EWCEvents> implements Stateful<EWCS
    * @throws TypeError or RangeError, with nothing changed, as {@link import}.
    */
   loadStateDict(state: EWCState): void {
-    this.import(state);
+    this.#load('EWCManager.loadStateDict', 'state', state, {});
   }
 }
 

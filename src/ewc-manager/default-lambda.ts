@@ -59,7 +59,7 @@ export function initialLambda({ penalty }: Pick<EWCOptions, 'penalty'>): number 
  */
 export function functionLambda(remembered: Iterable<ParameterRows>): number {
   const widths = Array.from(remembered, ({ loraB }) => loraB[0]!.length);
-  return DEFAULT_LAMBDA.functionPerColumn * Math.max(...widths);
+  return DEFAULT_LAMBDA.functionPerColumn * (widths.length === 0 ? DEFAULT_WIDTH : Math.max(...widths));
 }
 
 /**

@@ -1,5 +1,5 @@
 import { checkAdapters, checkSameShape } from '../internal/adapters.js';
-import { checkFiniteRows, describe } from '../internal/validate.js';
+import { checkFiniteRows, checkNumber, describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import { copyRows, editableRows, toNestedArrays } from '../kernels/matrix.js';
 import type { Adapter, MutableVector } from '../types.js';
@@ -7,6 +7,7 @@ import { fishersOf } from './fisher.js';
 import {
   type AdapterMemory,
   type AdapterPenalty,
+  checkShownParams,
   type FisherInfo,
   type OptimalParams,
   optimalOn,
@@ -64,6 +65,12 @@ export class DiagonalMemory implements AdapterMemory {
       { values: loraB, anchor: [optimal.loraB], importance: [fisherB] },
     ];
     return {
+      remembered: {
+        [`${label}.fisherA`]: this.#fisher.fisherA,
+        [`${label}.fisherB`]: this.#fisher.fisherB,
+        [`optimalParams.get(${describe(name)}).loraA`]: this.#optimal.loraA,
+        [`optimalParams.get(${describe(name)}).loraB`]: this.#optimal.loraB,
+      },
       value: () =>
         parts.reduce(
           (total, { values, anchor, importance }) => total + kernels().quadraticPenalty(values, anchor, importance) / 2,
@@ -106,6 +113,19 @@ export class DiagonalMemory implements AdapterMemory {
     if (isSum) return other.#sum(fisher, copyParams(this.#optimal), this.#constant, share, 1 - share);
     for (const [part] of PARTS) kernels().blend(fisher[part], share, other.#fisher[part], 1 - share);
     return memoryOf(fisher, copyParams(this.#optimal), this.#constant);
+  }
+
+  check(call: string, owner: string, name: string): void {
+    checkShownParams(call, owner, name, this.#optimal);
+    for (const [part, matrix] of PARTS) {
+      const label = `${owner}fisherInfo.get(${describe(name)}).${part}`;
+      const rows = this.#fisher[part];
+      checkSameShape(call, label, rows, this.#optimal[matrix]);
+      checkFiniteRows(call, label, rows);
+      rows.forEach((row, i) => {
+        for (let j = 0; j < row.length; j++) checkNumber(call, `${label}[${i}][${j}]`, row[j], { min: 0 });
+      });
+    }
   }
 
   /** The sum of this penalty and another one, whose matrices are written to. */

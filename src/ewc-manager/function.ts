@@ -17,6 +17,7 @@ import {
 import {
   type AdapterMemory,
   type AdapterPenalty,
+  checkShownParams,
   type OptimalParams,
   optimalOn,
   type PenaltyKind,
@@ -93,7 +94,9 @@ export class FunctionMemory implements AdapterMemory {
         return;
       }
     };
-    return { value: () => penaltyAt(adapter), addGradient, step };
+    const label = `optimalParams.get(${describe(name)})`;
+    const remembered = { [`${label}.loraA`]: this.#optimal.loraA, [`${label}.loraB`]: this.#optimal.loraB };
+    return { remembered, value: () => penaltyAt(adapter), addGradient, step };
   }
 
   /** Adds `2 · scale · ∂/∂(A, B)` of half the traces: ∂/∂W = 2(S·D - R), W = s·A·B and D = left·right. */
@@ -158,6 +161,10 @@ export class FunctionMemory implements AdapterMemory {
       },
       this.#optimal,
     );
+  }
+
+  check(call: string, owner: string, name: string): void {
+    checkShownParams(call, owner, name, this.#optimal);
   }
 
   save(): Required<Pick<SavedMemory, 'functionInfo'>> {

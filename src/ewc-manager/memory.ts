@@ -1,5 +1,5 @@
 import { checkSameShape, describeAdapter } from '../internal/adapters.js';
-import { checkFiniteRows, describe } from '../internal/validate.js';
+import { checkFiniteRows, checkWidth, describe } from '../internal/validate.js';
 import { bufferOf, editableRows, type Flat, flatten } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, EmbeddedExample, MutableVector, Rows } from '../types.js';
 import type { ExampleAdapterGradients, ExampleGradients } from './fisher.js';
@@ -55,10 +55,19 @@ export interface AdapterMemory {
   merge(call: string, name: string, other: AdapterMemory, share: number, config: EWCConfig): AdapterMemory;
   /** Entries of the exported state beside `optimalParams`, ready for JSON. */
   save(): SavedMemory;
+  /**
+   * Checks the shown matrices, which the caller may have edited.
+   *
+   * @param owner A prefix of their labels: `'other.'` for those of another manager.
+   * @throws TypeError or RangeError that names the matrix, the row and the value.
+   */
+  check(call: string, owner: string, name: string): void;
 }
 
 /** The value of the penalty on one adapter, its gradient and its step, divided by λ. */
 export interface AdapterPenalty {
+  /** The remembered matrices by label, for messages. */
+  readonly remembered: Readonly<Record<string, Rows>>;
   value(): number;
   /** Adds `scale` times the gradient. */
   addGradient(gradients: AdapterGradients, scale: number): void;
@@ -167,6 +176,15 @@ export function wholeMatrix(call: string, label: string, rows: Rows, like: Rows)
   checkSameShape(call, label, rows, like);
   checkFiniteRows(call, label, rows);
   return flatten(rows);
+}
+
+/** Checks parameters that the caller may have edited. @throws TypeError or RangeError that names what is wrong. */
+export function checkShownParams(call: string, owner: string, name: string, { loraA, loraB }: ParameterRows): void {
+  const label = `${owner}optimalParams.get(${describe(name)})`;
+  checkFiniteRows(call, `${label}.loraA`, loraA);
+  checkFiniteRows(call, `${label}.loraB`, loraB);
+  checkWidth(call, `${label}.loraA`, loraA, loraB.length);
+  checkWidth(call, `${label}.loraB`, loraB, loraB[0]!.length);
 }
 
 function checkRememberedShape(call: string, label: string, rows: Rows, remembered: Rows): void {

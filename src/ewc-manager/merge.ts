@@ -37,6 +37,8 @@ export function mergeShards(call: string, mine: Shard, theirs: Shard): Learned {
       throw new RangeError(
         `${call}: the other's penalty on ${describe(name)} is ${other.penalty}, here ${memory.penalty}`,
       );
+    memory.check(call, '', name);
+    other.check(call, 'other.', name);
     memories.set(name, memory.merge(call, name, other, ours.examples / examples, mine.config));
   }
   return { memories, latest: { ...ours, examples, fingerprints: NO_TASK.fingerprints }, isNormalized: false };

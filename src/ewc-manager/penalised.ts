@@ -1,6 +1,6 @@
 import { checkGradients, checkTrainable, describeAdapter, throwNonFiniteAdapter } from '../internal/adapters.js';
 import { checkDistinctGradients } from '../internal/distinct.js';
-import { describe } from '../internal/validate.js';
+import { checkFiniteRows, describe } from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import { type Flat, flatCopy, float32Matrix, storeFlat } from '../kernels/matrix.js';
 import type { Adapter, AdapterGradients, Float32Row } from '../types.js';
@@ -22,9 +22,9 @@ const LARGEST_SQUARES = 1e76;
 /** λ times the penalties. @throws RangeError where one is not finite. */
 export function totalPenalty(call: string, penalised: readonly Penalised[], lambda: number): number {
   let total = 0;
-  for (const { name, adapter, penalty } of penalised) {
-    const ofAdapter = lambda * penalty.value();
-    if (!Number.isFinite(ofAdapter)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
+  for (const each of penalised) {
+    const ofAdapter = lambda * each.penalty.value();
+    if (!Number.isFinite(ofAdapter)) throwNonFinitePenalty(call, each);
     total += ofAdapter;
   }
   return total;
@@ -83,23 +83,25 @@ export function checkTarget(
   }
 }
 
-/** One step on each penalty. @throws TypeError, with the adapters unchanged, where a row cannot be written to. */
+/** One step on each penalty. @throws TypeError or RangeError, with the adapters unchanged, where one cannot be done. */
 export function stepOn(call: string, penalised: readonly Penalised[], rate: number): void {
   for (const { name, adapter } of penalised) {
     checkTrainable(call, `${describeAdapter(name)}.loraA`, adapter.loraA);
     checkTrainable(call, `${describeAdapter(name)}.loraB`, adapter.loraB);
   }
+  for (const each of penalised) if (!Number.isFinite(each.penalty.value())) throwNonFinitePenalty(call, each);
   // Infinity times an importance of 0 would be no number.
   for (const { penalty } of penalised) penalty.step(Math.min(rate, Number.MAX_VALUE));
 }
 
-function addGradient(
-  call: string,
-  { name, adapter, penalty }: Penalised,
-  lambda: number,
-  gradients: AdapterGradients,
-): void {
-  penalty.addGradient(gradients, lambda);
+function addGradient(call: string, each: Penalised, lambda: number, gradients: AdapterGradients): void {
+  each.penalty.addGradient(gradients, lambda);
   const squares = kernels().sumOfSquares(gradients.gradA) + kernels().sumOfSquares(gradients.gradB);
-  if (!(squares < LARGEST_SQUARES)) throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
+  if (!(squares < LARGEST_SQUARES)) throwNonFinitePenalty(call, each);
+}
+
+/** Names the entry behind a result that is not finite: of the adapter, or of what is remembered. */
+function throwNonFinitePenalty(call: string, { name, adapter, penalty }: Penalised): never {
+  for (const [label, rows] of Object.entries(penalty.remembered)) checkFiniteRows(call, label, rows);
+  throwNonFiniteAdapter(call, name, adapter, 'config.lambda');
 }

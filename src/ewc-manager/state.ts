@@ -47,6 +47,9 @@ export interface EWCState {
 }
 
 const VERSION = 1;
+/** A state has at least one of these. */
+const FIELDS = ['fisherInfo', 'optimalParams', 'functionInfo'] as const;
+const SETTINGS: ReadonlySet<string> = new Set(['config', 'stats']);
 
 /** What a manager exports. */
 export interface Exported extends Learned {
@@ -56,8 +59,10 @@ export interface Exported extends Learned {
   isDefaultLambda: boolean;
 }
 
-export function exportState(exported: Exported, weights: Provenance['weights']): EWCState {
+/** @throws TypeError or RangeError where the caller has put in what could not be imported. */
+export function exportState(call: string, exported: Exported, weights: Provenance['weights']): EWCState {
   const { memories, latest, config, stats, isDefaultLambda, isNormalized } = exported;
+  for (const [name, memory] of memories) memory.check(call, '', name);
   const saved = mapped(memories, memory => memory.save());
   const field = <Field extends keyof SavedFields>(name: Field): Record<string, SavedFields[Field]> =>
     Object.fromEntries(
@@ -104,8 +109,12 @@ export interface Parsed extends Learned {
  *
  * @throws TypeError or RangeError, before anything is handed out.
  */
-export function parseState(call: string, data: unknown): Parsed {
-  checkObject(call, 'data', data);
+export function parseState(call: string, label: string, data: unknown): Parsed {
+  checkObject(call, label, data);
+  // The original's state may lack any field, but has no others.
+  const isForeign =
+    FIELDS.every(field => data[field] === undefined) && Object.keys(data).some(key => !SETTINGS.has(key));
+  if (isForeign) throw new RangeError(`${call}: ${label} is no state of an EWCManager: it has no fisherInfo`);
   if (data['version'] !== undefined && data['version'] !== VERSION)
     throw new RangeError(`${call}: version ${describe(data['version'])} is not known, only ${VERSION}`);
   const optima = new Map(entriesOf(call, 'optimalParams', data['optimalParams']));
