@@ -20,6 +20,8 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 export { loadCheckpoint, packCheckpoint, saveCheckpoint, unpackCheckpoint } from './checkpoint.js';
 export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
+export { averageUpdates } from './distributed/average-updates.js';
+export { packGradients, packWeights, sumInOrder, unpackGradients, unpackWeights } from './distributed/flat.js';
 export { readJsonl } from './jsonl.js';
 export { KeepBest } from './keep-best.js';
 export {
@@ -60,6 +62,7 @@ export type {
   Tokenizer,
 } from './data-preprocessor/options.js';
 export type { DataPreprocessorState } from './data-preprocessor/preprocessor-state.js';
+export type { AverageUpdatesOptions, RefusedUpdate } from './distributed/average-updates.js';
 export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function.js';

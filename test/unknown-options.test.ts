@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   AdamW,
+  averageUpdates,
   BatchGenerator,
   continualMetrics,
   DataPreprocessor,
@@ -103,6 +104,11 @@ const strict = {
   mineHardNegatives: ['counts', 'count', options => mineHardNegatives(rows, rows, [0, 1], options)],
   NgramEmbedder: ['dims', 'dim', options => new NgramEmbedder(options)],
   splitPairs: ['valid', 'validation', options => splitPairs(pairs, { validation: 0.4, ...options })],
+  averageUpdates: [
+    'maxNorm',
+    'maxNormRatio',
+    options => averageUpdates(new Float32Array(1), [new Float32Array(1)], options),
+  ],
   readJsonl: ['onerror', 'onError', options => readJsonl(Readable.from([]), options)],
 } satisfies Partial<Record<OptionsOwner, Case>>;
 

@@ -3,6 +3,7 @@ import type { BatchGeneratorOptions } from '../batch-generator/options.js';
 import type { Shard } from '../batch-generator/shard.js';
 import type { ContinualMetricsOptions } from '../continual-metrics.js';
 import type { DataPreprocessorOptions, ProcessOptions } from '../data-preprocessor/options.js';
+import type { AverageUpdatesOptions } from '../distributed/average-updates.js';
 import type { FisherOptions } from '../ewc-manager/fisher-options.js';
 import type { EWCOptions } from '../ewc-manager/options.js';
 import type { ExportOptions, ImportOptions } from '../ewc-manager/provenance.js';
@@ -178,6 +179,7 @@ const OPTIONS = {
   }),
   NgramEmbedder: namesOf<NgramEmbedderOptions>({ dim: ANY }),
   splitPairs: namesOf<SplitPairsOptions>({ validation: ANY, test: ANY, by: ANY, seed: ANY }),
+  averageUpdates: namesOf<AverageUpdatesOptions>({ weights: ANY, maxNormRatio: ANY, method: ANY, accept: ANY }),
   readJsonl: namesOf<ReadJsonlOptions>({ onError: ANY }),
 };
 
