@@ -14,6 +14,7 @@ import {
 import { isReproducible, orderOf } from './batch-generator/order.js';
 import { hardestBy } from './batch-generator/overridden-similarity.js';
 import { ownNegativesOf } from './batch-generator/own-negatives.js';
+import { StepBatches } from './batch-generator/step-batches.js';
 import { StepCounts } from './batch-generator/step-counts.js';
 import { overrideOf } from './internal/overrides.js';
 import { mix } from './internal/random.js';
@@ -65,6 +66,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
 
   #current!: Epoch;
   readonly #steps = new StepCounts();
+  /** For {@link at}. */
+  #batches: StepBatches | undefined;
 
   /**
    * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty. Own
@@ -153,6 +156,38 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
       if (done) this.reset();
       else yield { epoch: this.epoch, step, batch };
     }
+  }
+
+  /**
+   * The batch of one step, numbered as {@link epochs} numbers steps. The generator stays where it stands. So workers that
+   * share a seed and the data can each make the batch of any step, in any order.
+   *
+   * @param step Number of batches before this one in all epochs, at least 0.
+   * @throws TypeError or RangeError for a `step` that is not such a number, where the order depends on chance and there is
+   *   no `seed`, for data that make no batch, and where `data` or `config` were changed to something invalid.
+   */
+  at(step: number): TrainingStep<E> {
+    const call = 'BatchGenerator.at';
+    checkCount(call, 'step', step, 0);
+    if (!isReproducible(this.config))
+      throw new RangeError(`${call}: seed is missing, so the order cannot be made again`);
+    const batches = this.#stepBatches(call);
+    const { epoch, cut, start } = batches.find(call, step, this.config);
+    const standing = [this.#current, this.epoch, this.currentIndex, this.indices] as const;
+    try {
+      this.#stand(new Epoch(batches.data, cut.starts, undefined), epoch, start, cut.indices);
+      return { epoch, step, batch: this.next().value! };
+    } finally {
+      this.#stand(...standing);
+    }
+  }
+
+  #stepBatches(call: string): StepBatches {
+    const key = [this.data, this.data.length, JSON.stringify(configFingerprint(this.config))];
+    if (this.#batches?.isOf(key)) return this.#batches;
+    const data = epochDataOf(call, this.data, this.config, this.#current.data);
+    this.#batches = new StepBatches({ key, data, cut: epoch => this.#cut(call, epoch, data) });
+    return this.#batches;
   }
 
   /**
