@@ -22,6 +22,7 @@ export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
 export { averageUpdates } from './distributed/average-updates.js';
 export { packGradients, packWeights, sumInOrder, unpackGradients, unpackWeights } from './distributed/flat.js';
+export { splitJsonl } from './jsonl/split.js';
 export { readJsonl } from './jsonl.js';
 export { KeepBest } from './keep-best.js';
 export {
@@ -86,6 +87,7 @@ export type {
 } from './gradient-checkpointer/options.js';
 export type { CheckpointerStats, MemoryEstimate } from './gradient-checkpointer.js';
 export type { RandomState } from './internal/random.js';
+export type { JsonlPart, SplitJsonlOptions } from './jsonl/split.js';
 export type { WebSource, WebStream } from './jsonl/web-sources.js';
 export type { JsonlSource, ReadJsonlOptions } from './jsonl.js';
 export type { KeepBestOptions, KeepBestState } from './keep-best.js';

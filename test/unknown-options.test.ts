@@ -19,6 +19,7 @@ import {
   readJsonl,
   SGD,
   sequence,
+  splitJsonl,
   splitPairs,
 } from '../src/index.js';
 import type { OptionsOwner } from '../src/internal/option-names.js';
@@ -104,6 +105,7 @@ const strict = {
   mineHardNegatives: ['counts', 'count', options => mineHardNegatives(rows, rows, [0, 1], options)],
   NgramEmbedder: ['dims', 'dim', options => new NgramEmbedder(options)],
   splitPairs: ['valid', 'validation', options => splitPairs(pairs, { validation: 0.4, ...options })],
+  splitJsonl: ['row', 'rows', options => splitJsonl('pairs.jsonl', options)],
   averageUpdates: [
     'maxNorm',
     'maxNormRatio',

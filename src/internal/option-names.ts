@@ -8,6 +8,7 @@ import type { FisherOptions } from '../ewc-manager/fisher-options.js';
 import type { EWCOptions } from '../ewc-manager/options.js';
 import type { ExportOptions, ImportOptions } from '../ewc-manager/provenance.js';
 import type { ChainOptions, GradientCheckpointerOptions } from '../gradient-checkpointer/options.js';
+import type { SplitJsonlOptions } from '../jsonl/split.js';
 import type { ReadJsonlOptions } from '../jsonl.js';
 import type { KeepBestOptions } from '../keep-best.js';
 import type { LoRAAdapterOptions } from '../lora-adapter.js';
@@ -180,7 +181,8 @@ const OPTIONS = {
   NgramEmbedder: namesOf<NgramEmbedderOptions>({ dim: ANY }),
   splitPairs: namesOf<SplitPairsOptions>({ validation: ANY, test: ANY, by: ANY, seed: ANY }),
   averageUpdates: namesOf<AverageUpdatesOptions>({ weights: ANY, maxNormRatio: ANY, method: ANY, accept: ANY }),
-  readJsonl: namesOf<ReadJsonlOptions>({ onError: ANY }),
+  readJsonl: namesOf<ReadJsonlOptions>({ onError: ANY, from: ANY, to: ANY }),
+  splitJsonl: namesOf<SplitJsonlOptions>({ rows: ANY }),
 };
 
 /** A call that takes options, or an option that holds options. */

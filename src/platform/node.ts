@@ -37,9 +37,20 @@ export function warn(message: string, name: string): void {
   if (typeof process !== 'undefined') process.emitWarning?.(message, name);
 }
 
-/** The bytes of a file. @throws What the file system throws, while reading. */
-export function bytesOfFile(_call: string, path: string | URL): AsyncIterable<Uint8Array> {
-  return createReadStream(path);
+/** Bytes of a file, from `from` to before `to`. */
+export interface ByteRange {
+  from: number;
+  to: number;
+}
+
+/** The bytes of a file, or of a part of it. @throws What the file system throws, while reading. */
+export function bytesOfFile(
+  _call: string,
+  path: string | URL,
+  { from, to }: ByteRange = { from: 0, to: Infinity },
+): AsyncIterable<Uint8Array> {
+  // `end` is the last byte, and may not lie before the first.
+  return to === from ? Readable.from([]) : createReadStream(path, { start: from, end: to - 1 });
 }
 
 /** Decompressed gzip. @throws {@link DamagedGzip}, and what the source throws, while reading. */
