@@ -1,7 +1,16 @@
-import { copyFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { defineConfig, type Options } from 'tsup';
 
-rmSync('dist', { recursive: true, force: true });
+/** Files that must come with a copy of each package of the bundles. */
+const LICENCE_FILES = {
+  echarts: ['NOTICE', 'LICENSE', 'licenses/LICENSE-d3'],
+  zrender: ['LICENSE'],
+  tslib: ['LICENSE.txt'],
+  events: ['LICENSE'],
+  '@noble/hashes': ['LICENSE'],
+} as const;
+const BUNDLED = Object.keys(LICENCE_FILES) as (keyof typeof LICENCE_FILES)[];
+const LICENCES = 'licences.txt';
 
 const common: Options = {
   format: 'esm',
@@ -17,6 +26,11 @@ const common: Options = {
   },
 };
 
+rmSync('dist', { recursive: true, force: true });
+mkdirSync('dist');
+copyFileSync('src/kernels/simd/kernels.wasm', 'dist/kernels.wasm');
+writeFileSync(`dist/${LICENCES}`, licences());
+
 export default defineConfig([
   // One file, which Node imports in the least time.
   {
@@ -29,23 +43,49 @@ export default defineConfig([
       options.conditions = ['microlora-source'];
     },
   },
-  // One file per module, of which a bundler keeps what a program uses. What depends on the runtime is in `#platform`.
+  // One file per module, of which a bundler keeps what a program uses. What depends on the runtime is in `#platform/*`.
   {
     ...common,
-    entry: ['src/**/*.ts', '!src/platform/**', '!src/kernels/assembly/**'],
+    entry: ['src/**/*.ts', '!src/report/**', '!src/report.ts', '!src/platform/**', '!src/kernels/assembly/**'],
     outDir: 'dist/modules',
     bundle: false,
     sourcemap: false,
     platform: 'neutral',
   },
-  // It imports nothing of the library.
-  { ...common, entry: { 'platform-node': 'src/platform/node.ts' }, platform: 'node', sourcemap: false },
-  {
+  ...(['node', 'web'] as const).map(platform => ({
     ...common,
-    entry: { 'platform-web': 'src/platform/web.ts' },
-    platform: 'browser',
-    sourcemap: false,
+    entry: [`src/platform/${platform}/*.ts`],
+    outDir: `dist/platform/${platform}`,
+    platform: platform === 'node' ? ('node' as const) : ('browser' as const),
     noExternal: ['events', '@noble/hashes'],
-    onSuccess: async () => copyFileSync('src/kernels/simd/kernels.wasm', 'dist/kernels.wasm'),
+    splitting: true,
+    sourcemap: false,
+  })),
+  // A bundle of its own with its charts' library, for every runtime.
+  {
+    entry: ['src/report.ts'],
+    outDir: 'dist',
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    dts: true,
+    noExternal: [/./],
+    define: { 'process.env.NODE_ENV': '"production"' },
+    esbuildOptions: options => {
+      options.minify = true;
+      options.lineLimit = 500;
+      options.legalComments = 'none';
+      options.conditions = ['microlora-source'];
+    },
+    banner: { js: `/*! Contains other packages. Their licences: ${LICENCES} */` },
   },
 ]);
+
+/** The licences and notices of the packages in the bundles. */
+function licences(): string {
+  return BUNDLED.flatMap(name =>
+    LICENCE_FILES[name].map(
+      file => `${name}, ${file}\n\n${readFileSync(`node_modules/${name}/${file}`, 'utf8').trim()}\n`,
+    ),
+  ).join(`\n${'='.repeat(72)}\n\n`);
+}

@@ -1,4 +1,4 @@
-// Checkpoints: one file of tensors against the same states as JSON, with the bytes of each.
+// Compares checkpoints with JSON files of the same states, in time and in bytes.
 
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,7 @@ import { AdamW, LoRAAdapter, loadCheckpoint, saveCheckpoint } from 'microlora-tr
 import { measure } from './measure.mjs';
 
 export function runCheckpoint() {
-  console.log('\ncheckpoints of an adapter of 384 and its AdamW state: saved and loaded');
+  console.log('\ncheckpoint: an adapter of 384 and its AdamW state, saved and loaded');
   const folder = mkdtempSync(join(tmpdir(), 'bench-'));
   const [path, json] = [join(folder, 'state.safetensors'), join(folder, 'state.json')];
   for (const rank of [4, 32, 128]) {

@@ -1,5 +1,5 @@
-// Continual learning on tasks whose answers are known: four tasks, each a linear map on a 6-dimensional subspace of 32
-// inputs, learned one after the other by one adapter of rank 8. Prints the error over all tasks at the end.
+// Continual learning on made-up tasks. One adapter of rank 8 learns four tasks one after the other. Each task is a
+// linear map on a 6-dimensional subspace of 32 inputs. Prints the error over all tasks at the end.
 
 import { AdamW, continualMetrics, EWCManager, LoRAAdapter, LossComputer, LRSchedulers } from 'microlora-training-utils';
 
@@ -56,7 +56,7 @@ export function runContinual(seed = 1) {
       });
       return { lambda, ...continualMetrics(scores, { higherIsBetter: false }) };
     });
-    // No strength fits every method: the best of a few is its due.
+    // No strength fits every method, so each method gets the best of a few.
     const best = runs.reduce((a, b) => (b.accuracy < a.accuracy ? b : a));
     rows.push([best.lambda === undefined ? name : `${name}, lambda ${best.lambda}`, best.accuracy, best.forgetting]);
   }
@@ -85,7 +85,7 @@ function train(adapters, { inputs, targets }, steps, seed, ewc) {
   }
 }
 
-/** A random linear map of inputs in a random subspace, which they fill evenly. */
+/** A random linear map of inputs that fill a random subspace evenly. */
 function taskOf(random) {
   const basis = matrixOf(random, SUBSPACE, DIM, 1 / Math.sqrt(DIM));
   const map = matrixOf(random, SUBSPACE, DIM, 1 / Math.sqrt(SUBSPACE));
@@ -114,7 +114,7 @@ function gaussian(random) {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 
-/** A small generator of numbers from 0 to 1 (xorshift). */
+/** A small random generator of numbers from 0 to 1 (xorshift). */
 function generator(seed) {
   let state = (seed * 2654435761) >>> 0 || 1;
   return () => {

@@ -1,5 +1,5 @@
-// `npm run bench`: plain loops against both kernel backends, in one process, checked equal before they are timed.
-// `npm run bench -- fisher` runs the rows whose name holds a word.
+// `npm run bench` compares plain loops with both kernel backends, in one process. It checks that results are equal
+// before it times them. `npm run bench -- Fisher` runs the rows whose name contains the word.
 
 import { cpus } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
@@ -34,7 +34,7 @@ const only = process.argv[2] ?? '';
 const DIM = 384;
 
 console.log(
-  `${cpus()[0].model}, Node ${process.version}. Medians of interleaved runs; × is against the plain loops.\n`,
+  `${cpus()[0].model}, Node ${process.version}. Medians of interleaved runs. × is the speed-up over plain loops.\n`,
 );
 console.log(['work'.padEnd(54), 'plain ms', 'scalar ms', 'simd ms', 'scalar', 'simd'].map(pad).join(''));
 
@@ -47,7 +47,7 @@ for (const n of [8, 64, 256, 1024]) {
 }
 for (const n of [64, 256]) {
   const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
-  compare(`contrastive with gradients, batch ${n} (plain: loss alone)`, {
+  compare(`contrastive with gradients, batch ${n} (plain: loss only)`, {
     plain: () => plain.contrastive(anchors, positives),
     library: () => LossComputer.contrastive(anchors, positives, null, { gradients: true }).loss,
   });
@@ -78,7 +78,7 @@ if ('search, int16, mineHardNegatives, evaluate'.includes(only)) {
     plain: () => plain.search(queries, candidates, 10, cosine).scores,
     library: () => retriever.search(queries, 10).scores,
   });
-  compare('search, best 10 of 20,000, packed anew, 100 queries', {
+  compare('search, best 10 of 20,000, with packing, 100 queries', {
     plain: () => plain.search(queries, candidates, 10, cosine).scores,
     library: () => new Retriever(candidates).search(queries, 10).scores,
   });
@@ -135,7 +135,7 @@ for (const [dim, rank] of [
     },
   });
 }
-// The plain loops run on nested arrays, the original's only case.
+// The plain loops run on nested arrays, which are all that the original takes.
 for (const [kind, make] of [
   ['number[][]', structuredClone],
   ['LoRAAdapter', LoRAAdapter.from],
@@ -215,7 +215,7 @@ for (const [kind, make] of [
     ...targetGradients,
     ...negativeGradients,
   ];
-  compare('gradients of contrastive, 64 rows (plain: of the anchors)', {
+  compare('gradients of contrastive, 64 rows (plain: anchors only)', {
     plain: () => plain.contrastiveGradient(a, b),
     library: () => LossComputer.contrastive(a, b, null, gradients).gradients,
   });
@@ -266,7 +266,7 @@ for (const [kind, make] of [
   const kinds = { plain: plain.Preprocessor, library: DataPreprocessor };
   const rowsOf = processed => processed.slice(0, 100).map(example => example.outputEmb);
   const [examples, preprocessors] = [{}, {}];
-  // Flat strings that no Map has seen: what is known of a string speeds up whoever reads it next.
+  // Flat strings that no Map has seen. V8 caches a string's hash, which would speed up the next variant.
   const fresh = string => Buffer.from(string).toString();
   const renew = name => {
     const make = (_, i) => ({ input: fresh(`${text(i)} ${i}`), output: fresh(`${i} ${text(i + 5)}`) });
@@ -292,7 +292,7 @@ for (const [kind, make] of [
 if ('growth'.includes(only)) {
   useKernelBackend('simd');
   console.log(
-    '\ncontrastive: how cost grows with the batch, and products a second (n² · 384, with gradients three times that)',
+    '\ngrowth: time of contrastive by batch, and products per second (n² · 384 for the loss, three times that with gradients)',
   );
   for (const n of [64, 128, 256, 512, 1024, 2048]) {
     const [anchors, positives] = [rows(n, DIM), rows(n, DIM)];
@@ -309,7 +309,7 @@ if ('growth'.includes(only)) {
 }
 if ('adapters'.includes(only)) {
   useKernelBackend('simd');
-  console.log('\nadapters: contrastive and backward in one call, against trace, loss with all gradients, backward');
+  console.log('\nadapters: one call of contrastive, against trace, contrastive with all gradients, and backward');
   console.log([''.padEnd(54), 'composed ms', 'one call ms', 'ratio'].map(pad).join(' '));
   for (const n of [64, 256, 1024]) {
     for (const rank of [8, 64]) {
@@ -343,7 +343,7 @@ if ('loader'.includes(only)) {
   const embeddings = rows(1000, 2);
   const examples = Array.from({ length: count }, (_, i) => ({
     input: `question ${i}`,
-    // Every second answer belongs to two questions.
+    // Half of the answers belong to two questions.
     output: `answer ${i % 3 === 0 ? i + 1 : i}`,
     inputEmb: embeddings[i % 1000],
     outputEmb: embeddings[(i + 1) % 1000],
@@ -366,7 +366,7 @@ if ('loader'.includes(only)) {
     const again = performance.now() - ended;
     const times = [made - start, again, ended - drained].map(ms => `${(ms / 1000).toFixed(2)} s`);
     console.log(
-      `${name}: made in ${times[0]}, the next epoch in ${times[1]}, ${batches} batches read in ${times[2]}, ${mebibytes(bytes)} held`,
+      `${name}: made in ${times[0]}, next epoch in ${times[1]}, ${batches} batches read in ${times[2]}, holds ${mebibytes(bytes)}`,
     );
   }
 }
@@ -389,23 +389,19 @@ if ('noDuplicates'.includes(only)) {
     };
   };
   const distinct = at => at;
-  console.log('\nnoDuplicates: a million rows in batches of 64, seeded; the bound is 2 s');
+  console.log('\nnoDuplicates: a million rows in batches of 64, seeded, by distribution of labels; the goal is 2 s');
   for (const [name, input, output] of [
     ['all distinct', distinct, distinct],
-    ['outputs: two, 70 to 30', distinct, at => (random[at] < 0.7 ? 0 : 1)],
+    ['outputs: two, 70:30', distinct, at => (random[at] < 0.7 ? 0 : 1)],
     ['outputs: five', distinct, uniform(5)],
     ['outputs: twenty, Zipf', distinct, zipf(20)],
     ['outputs: a thousand, Zipf', distinct, zipf(1000)],
-    ['outputs: five, one after the other', distinct, at => Math.floor((5 * (at % count)) / count)],
+    ['outputs: five, sorted', distinct, at => Math.floor((5 * (at % count)) / count)],
     ['both sides: half a million each', uniform(500_000), uniform(500_000)],
     ['both sides: a thousand each, Zipf', zipf(1000), zipf(1000)],
     ['both sides: twenty each, Zipf', zipf(20), zipf(20)],
     ['both sides: a hundred each', uniform(100), uniform(100)],
-    [
-      'both sides: two each, 60 and 70 to 40 and 30',
-      at => (random[at] < 0.6 ? 0 : 1),
-      at => (random[at] < 0.7 ? 0 : 1),
-    ],
+    ['both sides: two each, 60:40 and 70:30', at => (random[at] < 0.6 ? 0 : 1), at => (random[at] < 0.7 ? 0 : 1)],
   ]) {
     const examples = Array.from({ length: count }, (_, i) => ({
       input: `question ${input(i)}`,
@@ -419,7 +415,7 @@ if ('noDuplicates'.includes(only)) {
     const made = performance.now();
     generator.reset();
     const times = [made - start, performance.now() - made].map(ms => `${(ms / 1000).toFixed(2)} s`);
-    console.log(`${name.padEnd(48)} made in ${times[0]}, the next epoch in ${times[1]}, ${generator.length} batches`);
+    console.log(`${name.padEnd(48)} made in ${times[0]}, next epoch in ${times[1]}, ${generator.length} batches`);
   }
 }
 if ('memory'.includes(only)) {
@@ -430,7 +426,7 @@ if ('memory'.includes(only)) {
   const { gradients, targetGradients } = LossComputer.contrastive(anchors, positives, null, { gradients: true });
   const results = 4 * DIM * (gradients.length + targetGradients.length);
   console.log(
-    `\ncontrastive 8192 × 384 with gradients: ${mebibytes(bytesInUse() - before - results)} beside inputs and results`,
+    `\nmemory: contrastive 8192 × 384 with gradients takes ${mebibytes(bytesInUse() - before - results)} beside inputs and results`,
   );
 
   const batch = [rows(64, DIM), rows(64, DIM)];
@@ -442,9 +438,9 @@ if ('memory'.includes(only)) {
   for (let i = 0; i < 100; i++) step();
   const warm = bytesInUse();
   for (let i = 0; i < 1500; i++) step();
-  console.log(`1,500 training steps after warm-up: ${mebibytes(bytesInUse() - warm)} of growth`);
+  console.log(`memory: 1,500 training steps after warm-up grow it by ${mebibytes(bytesInUse() - warm)}`);
 }
-// By its whole name only, as it takes a quarter of a minute and half a gigabyte.
+// Runs only by its whole name, because it takes a quarter of a minute and half a gigabyte.
 if (only === 'search-memory') {
   useKernelBackend('simd');
   const [queries, candidates] = [rows(10_000, DIM), rows(100_000, DIM)];
@@ -455,8 +451,8 @@ if (only === 'search-memory') {
   const { result, peak } = await peakWhile(() => retriever.search(queries, 10));
   const seconds = [packed - start, performance.now() - packed].map(ms => `${(ms / 1000).toFixed(2)} s`);
   console.log(
-    `\nsearch, best 10, 10,000 queries, 100,000 candidates: packed in ${seconds[0]}, searched in ${seconds[1]}, ` +
-      `at most ${mebibytes(peak)} of resident memory beside candidates and queries, ${result.indices.length} results included`,
+    `\nsearch, best 10, 10,000 queries, 100,000 candidates: packed in ${seconds[0]}, searched in ${seconds[1]}; ` +
+      `peak of ${mebibytes(peak)} of resident memory beside candidates and queries, with ${result.indices.length} results`,
   );
 }
 if ('checkpointing'.includes(only)) {
@@ -480,7 +476,7 @@ if ('checkpointing'.includes(only)) {
     const slots = Math.ceil(Math.log2(n));
     const layers = Array.from({ length: n }, (_, seed) => new LoRAAdapter({ dim, seed }));
     const steps = layers.map(layer => layer.asStep());
-    // Other layers cost twice as much, so that the plan is not the binomial one's.
+    // Every second layer costs twice as much, so the plan differs from the binomial one.
     const uneven = steps.map((step, i) => ({ ...step, cost: 1 + (i % 2) }));
     const strategies = {
       'store-all': { strategy: 'store-all' },
@@ -515,7 +511,7 @@ if ('checkpointing'.includes(only)) {
 
 if ('streaming'.includes(only)) {
   console.log(
-    '\nstreaming 200,000 examples of 384 floats, 16 MiB of cache: most heap and buffers beside the start, rows a second',
+    '\nstreaming: 200,000 examples of 384 floats, 16 MiB of cache: peak of added heap and buffers, and rows per second',
   );
   const embedder = async texts => texts.map(text => new Float32Array(DIM).fill(text.length));
   for (const [name, options] of Object.entries({
@@ -524,7 +520,7 @@ if ('streaming'.includes(only)) {
     deduplicate: { deduplicate: true },
   })) {
     const preprocessor = new DataPreprocessor({ ...options, cacheBytes: 16 * 2 ** 20 });
-    // What ran before may leave buffers that are freed only now.
+    // A first short run lets buffers of earlier rows be freed before the measurement.
     for await (const _ of new DataPreprocessor(options).stream(manyExamples(2000)));
     const before = bytesInUse();
     const start = performance.now();
@@ -577,7 +573,7 @@ function mebibytes(bytes) {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
-/** Prints one row of work that no kernel takes part in. */
+/** Prints one row of work that does not use kernels. */
 async function compareAsync(name, { plain: reference, library }, before) {
   if (!name.includes(only)) return;
   for (const each of ['plain', 'library']) await before(each);
@@ -587,7 +583,7 @@ async function compareAsync(name, { plain: reference, library }, before) {
   console.log([name.padEnd(54), ...cells].map(pad).join(''));
 }
 
-/** Prints one row: checks that both backends give what the plain loops give, then times all three in turns. */
+/** Prints one row: checks that both backends give the results of the plain loops, then times all three in turns. */
 function compare(name, { plain: reference, library }) {
   if (!name.includes(only)) return;
   const onBackend = backend => () => {

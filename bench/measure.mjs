@@ -1,11 +1,11 @@
-// Timing side by side: the variants of a row take turns, so that what slows the machine slows all of them.
+// Timing side by side: the variants of a row take turns, so a slow phase of the machine slows all of them.
 
 import { Worker } from 'node:worker_threads';
 
-/** Least time and number of turns spent on a row, in milliseconds. */
+/** Least time per variant of a row in milliseconds, and least number of turns. */
 const LEAST_TIME = 400;
 const LEAST_TURNS = 7;
-/** What one sample takes at least, so that the clock's grain does not show. */
+/** Least duration of a sample in milliseconds, so that the resolution of the clock does not matter. */
 const LEAST_SAMPLE = 0.2;
 
 /**
@@ -30,7 +30,7 @@ export function measure(variants, before = () => {}) {
   return Object.fromEntries(entries.map(({ name, samples }) => [name, median(samples)]));
 }
 
-/** Runs until the compiler has seen enough; returns how often to run for one sample. */
+/** Runs a function until it is compiled. Returns the number of runs per sample. */
 function warmUp(run) {
   const start = performance.now();
   let calls = 0;
@@ -47,7 +47,7 @@ function median(values) {
   return sorted[Math.floor(sorted.length / 2)];
 }
 
-/** The same for functions that return promises and take long; `before` is awaited. */
+/** {@link measure} for slow functions that return promises. `before` is awaited. */
 export async function measureAsync(variants, before = () => {}) {
   const entries = Object.entries(variants).map(([name, run]) => ({ name, run, samples: [] }));
   for (const { name, run } of entries) {
@@ -65,7 +65,7 @@ export async function measureAsync(variants, before = () => {}) {
   return Object.fromEntries(entries.map(({ name, samples }) => [name, median(samples)]));
 }
 
-/** Runs a function that blocks, and gives its result and how much resident memory it took at most, in bytes. */
+/** Runs a synchronous function. Returns its result and the peak of the resident memory that it took, in bytes. */
 export async function peakWhile(run) {
   const shared = new Float64Array(new SharedArrayBuffer(8));
   const code = `

@@ -1,4 +1,4 @@
-// The computations as a training script would write them without a library: plain loops over rows, one pair at a time.
+// The computations as a training script without a library would write them: plain loops over rows, one pair at a time.
 
 import { createHash } from 'node:crypto';
 
@@ -27,7 +27,9 @@ export function contrastive(anchors, positives, temperature = 0.07) {
   return total / anchors.length;
 }
 
-/** With k own negatives per anchor, beside the other positives of the batch where `inBatch` says so. */
+/**
+ * `contrastive` with k own negatives per anchor. With `inBatch`, the other positives of the batch are negatives too.
+ */
 export function contrastiveOwn(anchors, positives, negatives, inBatch, temperature = 0.07) {
   const k = negatives.length / anchors.length;
   let total = 0;
@@ -59,7 +61,7 @@ export function hardestNegatives(anchors, positives) {
   });
 }
 
-/** As `BatchGenerator` mines where no two examples are duplicates. */
+/** Mines negatives as `BatchGenerator` does, for examples without duplicates. */
 export function mineNegatives(data, strategy) {
   return data.map(({ inputEmb, outputEmb }, i) => {
     const own = cosine(inputEmb, outputEmb);
@@ -75,7 +77,7 @@ export function mineNegatives(data, strategy) {
   });
 }
 
-/** All cosines of each query, sorted; the best `k`. */
+/** The best `k` candidates of each query, by sorting all cosines. */
 export function search(queries, candidates, k, similarity) {
   const found = queries.map(query => {
     const scores = candidates.map(candidate => similarity(query, candidate));
@@ -92,7 +94,7 @@ export function ranks(queries, candidates, relevant, similarity) {
   return indices.map((order, i) => order.indexOf(relevant[i]) + 1);
 }
 
-/** The most similar candidates that are not relevant and not more similar than allowed. */
+/** The most similar candidates that are not relevant and whose cosine is at most `maxSimilarity`. */
 export function mineFromCorpus(queries, candidates, relevant, count, maxSimilarity, similarity) {
   const { indices, scores } = search(queries, candidates, candidates.length, similarity);
   return indices.map((order, i) =>
@@ -362,7 +364,7 @@ export function loraBackward({ loraA, loraB, scaling }, rows, gradRows) {
   return { gradA, gradB };
 }
 
-/** AdamW on matrices of rows; `state` holds `step`, and `first` and `second` shaped as the values. */
+/** AdamW on matrices of rows. `state` holds `step`, and `first` and `second` in the shape of the values. */
 export function adamw(values, gradients, state, { lr, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 }) {
   state.step++;
   const correction1 = 1 - beta1 ** state.step;
@@ -382,7 +384,7 @@ export function adamState(height, width) {
   return { step: 0, first: zeros(height, width), second: zeros(height, width) };
 }
 
-/** Gradients of an adapter as wide as it is high. */
+/** Zero gradients of a square adapter. */
 export function zeroGradients(dim, rank) {
   return { gradA: zeros(dim, rank), gradB: zeros(rank, dim) };
 }

@@ -1,10 +1,10 @@
-// Reading safetensors: a real file, and headers made to cost much.
+// Times reading of safetensors: a real file, and headers that are made to take long.
 
 import { LoRAAdapter } from 'microlora-training-utils';
 import { measure } from './measure.mjs';
 
 export function runSafetensors() {
-  console.log('\nsafetensors: files and headers, read or refused');
+  console.log('\nsafetensors: time to read or refuse a file');
   const adapter = new LoRAAdapter({ dim: 4096, rank: 16, seed: 1 });
   const adapters = new Map(Array.from({ length: 50 }, (_, i) => [`layers.${i}.q`, adapter]));
   time('50 adapters of 4096, rank 16', LoRAAdapter.toSafetensors(adapters));
@@ -17,7 +17,7 @@ export function runSafetensors() {
   time('50,000 adapters of 1, rank 1', file(`{"__metadata__":{"lora_alpha":"1"},${tensors}}`, entries));
   const alphas = JSON.stringify(Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`layers.${i}`, 1])));
   const metadata = JSON.stringify({ alpha_pattern: alphas });
-  time('50,000 adapters and a key of alpha_pattern for each', file(`{"__metadata__":${metadata},${tensors}}`, entries));
+  time('50,000 adapters, each with a key of alpha_pattern', file(`{"__metadata__":${metadata},${tensors}}`, entries));
 
   const keys = Array.from({ length: 1_000_000 }, (_, i) => `"key${i}":"value"`);
   time('a million keys of metadata', file(`{"__metadata__":{${keys}}}`));

@@ -1,4 +1,4 @@
-// A whole training step: an adapter with residual on the anchors, InfoNCE over the batch, backward, AdamW.
+// A whole training step: an adapter with residual on the anchors, InfoNCE over the batch, gradients, and AdamW.
 
 import {
   AdamW,
@@ -18,12 +18,12 @@ export const RANK = 8;
 export const TEMPERATURE = 0.07;
 export const LR = 1e-3;
 export const BATCHES = [64, 256, 1024, 4096];
-/** Steps whose losses and weights are compared before any is timed. */
+/** Number of steps whose losses and weights are compared before any step is timed. */
 const COMPARED = 5;
 
 const INT16 = { options: { precision: 'int16' }, tolerance: { loss: 1e-4, moves: 5e-2 } };
 
-/** Ways to do the step here by column: what `contrastive` is given beside adapters, how exact it is, and on how many threads. */
+/** The ways of this library to run the step, by column: options of `contrastive`, tolerance, and number of threads. */
 export const WAYS = {
   float32: { options: {} },
   int16: INT16,
@@ -31,11 +31,11 @@ export const WAYS = {
   'int16, 2 threads': { ...INT16, threads: 2 },
 };
 
-/** `npm run bench -- step`: each way against the calls one by one. */
+/** `npm run bench -- step`: each way against separate calls. */
 export function runStep() {
   useKernelBackend('simd');
-  console.log(`\nstep: LoRA ${DIM} rank ${RANK}, InfoNCE, backward, AdamW; × is the calls one by one against it`);
-  print(['', 'one by one ms', ...Object.keys(WAYS).flatMap(name => [`${name} ms`, 'ratio'])]);
+  console.log(`\nstep: LoRA ${DIM} rank ${RANK}, InfoNCE, backward, AdamW; × is the speed-up over separate calls`);
+  print(['', 'separate ms', ...Object.keys(WAYS).flatMap(name => [`${name} ms`, 'ratio'])]);
   for (const n of BATCHES) {
     const data = batchOf(n);
     const composed = composedTrainer(data);
@@ -50,7 +50,7 @@ export function runStep() {
         expectSame(`step, batch ${n}, ${name}`, train(trainer), expected, way.tolerance);
         steps[name] = trainer.step;
       }
-      // Calls one by one are timed on one thread; while there are two they warm the helpers up.
+      // The time of separate calls comes from one thread. With two threads, they only warm the helpers up.
       const ms = measure(steps);
       if (threads === 1) cells.push(ms.composed);
       for (const name of Object.keys(steps).slice(1)) cells.push(ms[name]);
@@ -66,7 +66,7 @@ export function runStep() {
   useKernelThreads(1);
 }
 
-/** Before a turn of a way, untimed: as many threads as it takes, started. Of no way: one. */
+/** Prepares a turn, untimed: sets and starts the threads of the way, or one thread without a way. */
 export function prepare(way, step) {
   const threads = way?.threads ?? 1;
   if (kernelThreads() === threads) return;
@@ -77,21 +77,21 @@ export function prepare(way, step) {
   step();
 }
 
-/** Milliseconds in which helper threads have started. */
+/** Milliseconds after which helper threads have started. */
 const START_MS = 50;
 
-/** Seeded rows and an adapter whose B is not zero, so that both of its matrices have gradients from the first step. */
+/** Seeded rows, and an adapter whose B is not zero, so both of its matrices have gradients from the first step. */
 export function batchOf(n) {
   const random = generator(n);
   const rows = (count, width, scale) =>
     Array.from({ length: count }, () => Float32Array.from({ length: width }, () => scale * (random() - 0.5)));
   const anchors = rows(n, DIM, 1);
-  // Answers resemble their anchors, as they do where training makes sense.
+  // Answers resemble their anchors, as in real training data.
   const positives = rows(n, DIM, 2).map((row, i) => row.map((value, k) => value + anchors[i][k]));
   return { anchors, positives, adapter: { loraA: rows(DIM, RANK, 0.1), loraB: rows(RANK, DIM, 0.1), scaling: 1 } };
 }
 
-/** A step through the loss with its adapter in one call. */
+/** A step with loss and adapter in one call. */
 export function trainerOf({ anchors, positives, adapter }, options = {}) {
   const { adapters, optimizer, weights } = learner(adapter);
   const all = { ...options, temperature: TEMPERATURE, gradients: true, adapters, through: { anchors: 'query' } };
@@ -103,7 +103,7 @@ export function trainerOf({ anchors, positives, adapter }, options = {}) {
   return { step, weights };
 }
 
-/** The same by the calls one by one. */
+/** The same step with separate calls. */
 function composedTrainer({ anchors, positives, adapter }) {
   const { adapters, optimizer, weights } = learner(adapter);
   const query = adapters.get('query');
@@ -120,7 +120,7 @@ function composedTrainer({ anchors, positives, adapter }) {
 
 function learner(adapter) {
   const adapters = new Map([['query', LoRAAdapter.from(adapter)]]);
-  // Without decay AdamW is Adam, which is what other libraries have.
+  // Without decay, AdamW is Adam, which other libraries have too.
   const optimizer = new AdamW(adapters, { lr: LR, weightDecay: 0 });
   const weights = () => {
     const { loraA, loraB } = adapters.get('query');
@@ -129,7 +129,7 @@ function learner(adapter) {
   return { adapters, optimizer, weights };
 }
 
-/** Losses of the first steps, and how far the weights went in them. */
+/** Losses of the first steps, and the moves of all weights over them. */
 export function train({ step, weights }) {
   const before = weights();
   const losses = Array.from({ length: COMPARED }, () => step());
@@ -137,16 +137,17 @@ export function train({ step, weights }) {
 }
 
 /**
- * Losses must agree closely. Adam moves an entry by its rate however small its gradient is, so of moves only the mean
- * difference is bounded: signs of the smallest gradients are a matter of rounding.
+ * Losses must agree closely. Of moves, only the mean difference is bounded: Adam moves an entry by its rate however
+ * small the gradient is, and rounding decides the signs of the smallest gradients.
  */
 export function expectSame(name, actual, expected, { loss = 1e-5, moves = 1e-2 } = {}) {
   const differences = differencesOf(actual, expected);
-  if (!(differences.loss <= loss)) throw new Error(`${name}: a loss is off by ${differences.loss}`);
-  if (!(differences.moves <= moves)) throw new Error(`${name}: the weights moved otherwise by ${differences.moves}`);
+  if (!(differences.loss <= loss)) throw new Error(`${name}: a loss differs by ${differences.loss}`);
+  if (!(differences.moves <= moves))
+    throw new Error(`${name}: the moves of the weights differ by ${differences.moves}`);
 }
 
-/** The largest relative difference of the losses, and the root mean square of the moves' differences against theirs. */
+/** The largest relative difference of the losses, and the relative root mean square of the differences of the moves. */
 export function differencesOf(actual, expected) {
   const squares = values => values.reduce((sum, value) => sum + value * value, 0);
   const ofLosses = actual.losses.map((value, i) => Math.abs(value / expected.losses[i] - 1));
@@ -154,7 +155,7 @@ export function differencesOf(actual, expected) {
   return { loss: Math.max(...ofLosses), moves: Math.sqrt(squares(ofMoves) / squares(expected.moves)) };
 }
 
-/** Mulberry32, which everybody has. */
+/** A seeded random generator (Mulberry32). */
 function generator(seed) {
   let state = seed;
   return () => {
@@ -169,7 +170,9 @@ function print(cells) {
   console.log(cells.map((cell, i) => (i === 0 ? cell.padEnd(24) : cell.padStart(15))).join(''));
 }
 
-/** `npm run bench -- job`: a whole small training, batches and schedule included. Its size is that of a public set of pairs. */
+/**
+ * `npm run bench -- job`: a whole small training with batches and schedule. It has the size of a public set of pairs.
+ */
 export function runJob() {
   useKernelBackend('simd');
   const [pairs, epochs, batchSize] = [2371, 10, 64];

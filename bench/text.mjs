@@ -1,4 +1,4 @@
-// How many texts an n-gram embedder reads, and what long ones cost. All texts are made up here.
+// How many texts per second an n-gram embedder embeds, and the time of long texts. All texts are made up.
 
 import { NgramEmbedder } from 'microlora-training-utils';
 import { measure, measureAsync } from './measure.mjs';
@@ -33,7 +33,7 @@ export async function runEmbedding() {
   const lengths = [1e3, 1e4, 1e5, 1e6];
   const ms = measure(Object.fromEntries(lengths.map(n => [n, () => embedder.embed([words.slice(0, n)])])));
   for (const n of lengths) {
-    print(`one text of ${n.toLocaleString('en')} characters`, `${((1e6 * ms[n]) / n).toFixed(0)} ns a character`);
+    print(`one text of ${n.toLocaleString('en')} characters`, `${((1e6 * ms[n]) / n).toFixed(0)} ns per character`);
   }
 }
 
@@ -41,7 +41,7 @@ function embedAll(embedder, texts) {
   for (let start = 0; start < texts.length; start += BATCH) embedder.embed(texts.slice(start, start + BATCH));
 }
 
-/** Twelve words of a vocabulary in which a few are frequent and most are rare. */
+/** Twelve words of a vocabulary with a few frequent and many rare words. */
 function sentence(seed) {
   return Array.from({ length: 12 }, (_, k) => word(random(seed, k, 40) ** 2)).join(' ');
 }

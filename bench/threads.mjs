@@ -1,4 +1,4 @@
-// One thread against several, in turns; results are checked to be the same to the bit.
+// Compares one thread with several, in turns. Checks that results are the same to the bit.
 
 import {
   LossComputer,
@@ -11,13 +11,13 @@ import { measure } from './measure.mjs';
 import { BATCHES, batchOf, DIM, TEMPERATURE, trainerOf } from './step.mjs';
 
 const THREADS = 2;
-/** Milliseconds in which helper threads have started. */
+/** Milliseconds after which helper threads have started. */
 const START = 50;
 
 /** `npm run bench -- threads` */
 export function runThreads() {
   useKernelBackend('simd');
-  console.log(`\nthreads: 1 against ${THREADS}, which takes a core for each`);
+  console.log(`\nthreads: 1 against ${THREADS}; each thread needs a free core`);
   print(['', '1 thread ms', `${THREADS} threads ms`, 'ratio']);
   for (const n of BATCHES) {
     const data = batchOf(n);
@@ -41,7 +41,7 @@ export function runThreads() {
   useKernelThreads(1);
 }
 
-/** Sets the number of threads and waits as long as helpers take to start, so that every turn begins from the same rest. */
+/** Sets the number of threads and waits until helpers have started, so every turn begins in the same state. */
 export function startThreads(count) {
   useKernelThreads(count);
   LossComputer.contrastive(warmUp, warmUp);
@@ -51,7 +51,7 @@ export function startThreads(count) {
 
 const { anchors: warmUp } = batchOf(256);
 
-/** @param result What must be the same on all threads. */
+/** @param result Returns the value that must be the same for any number of threads. */
 function compare(name, run, result = run) {
   const results = [1, THREADS].map(count => {
     startThreads(count);

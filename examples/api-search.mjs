@@ -1,7 +1,8 @@
-// Finds an API from its description: trains adapters so that a description lands near the signature it belongs to.
+// Finds an API by its description: trains adapters so that a description is close to its signature.
 //
 //   npm run demo
 //   node examples/api-search.mjs --data pairs.jsonl --save model.json
+//   npm run demo -- --report report.html
 //   node examples/api-search.mjs --search "wait for all promises" --model model.json
 
 import { createHash } from 'node:crypto';
@@ -10,14 +11,15 @@ import { Retriever, readJsonl } from 'microlora-training-utils';
 import { HELP, readOptions } from './api-search/command-line.mjs';
 import { learnOn } from './api-search/continual.mjs';
 import { compare } from './api-search/held-out.mjs';
-import { checkWritable, loadModel, saveModel } from './api-search/model-file.mjs';
+import { checkWritable, loadModel, saveModel, writeWhole } from './api-search/model-file.mjs';
+import { pageOf, recorderOf } from './api-search/page.mjs';
 import { lookupOf, newAdapters, prepare, train } from './api-search/recipe.mjs';
 import { continualReportOf, headerOf, progressOn, reportOf, searchReportOf } from './api-search/report.mjs';
 import { fileProblem, UserError } from './api-search/user-error.mjs';
 
 const ANSWERS_FOUND = 10;
 
-// A closed pipe, as `| head` leaves it, is no failure.
+// A closed pipe, such as that of `| head`, is not an error.
 process.stdout.on('error', error => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 try {
@@ -35,31 +37,35 @@ async function main() {
   else find(search, options);
 }
 
-/** Trains on one or two sets of pairs, and shows what that gave. */
-async function learn({ json, data, save, ...settings }) {
-  if (save !== undefined) checkWritable(save);
+/** Trains on one or two sets of pairs, and shows the results. */
+async function learn({ json, data, save, report, ...settings }) {
+  for (const path of [save, report]) if (path !== undefined) checkWritable(path);
   const screen = json ? process.stderr : process.stdout;
   const tasks = [];
   for (const [name, pairs] of data === undefined ? await standardSets() : await userSets(data)) {
     tasks.push(await taskOf(name, pairs, settings));
   }
-  const runs = tasks.map(task => runTask(task, settings, screen));
+  const runs = tasks.map((task, i) => runTask(task, settings, screen, report !== undefined && i === 0));
   const output = { ...settings, pool: 'held-out answers', sets: runs.map(({ result }) => result) };
   const [first, second] = tasks;
   const model = { embedder: first.embedder, adapters: runs[0].adapters, answers: answersOf(tasks) };
   if (second) {
     const moved = await taskOf(second.name, second.pairs, settings, first.embedder);
-    const { report, adapters } = learnOn(first, moved, runs[0].adapters, settings, screen);
-    screen.write(continualReportOf(report));
-    output.continual = report;
+    const { report: continual, adapters } = learnOn(first, moved, runs[0].adapters, settings, screen);
+    screen.write(continualReportOf(continual));
+    output.continual = continual;
     model.adapters = adapters;
   }
   if (save !== undefined) {
     const megabytes = (saveModel(save, model) / 1e6).toFixed(1);
-    const which = second ? 'the adapters that learned both with the\nfunction penalty' : 'the trained adapters';
+    const which = second ? 'the adapters that learned both sets\nwith the function penalty' : 'the trained adapters';
     const answers = model.answers.length.toLocaleString('en');
     screen.write(`\nSaved (${megabytes} MB): the embedder, ${which} and ${answers} answers. Search them:\n\n`);
     screen.write(`  node examples/api-search.mjs --search "a query" --model ${save}\n`);
+  }
+  if (report !== undefined) {
+    writeWhole(report, pageOf(first, runs[0], output.continual, settings));
+    screen.write(`\nA page about the training is in ${report}\n`);
   }
   if (json) console.log(JSON.stringify(output, null, 2));
 }
@@ -74,7 +80,7 @@ function find(query, { json, model: path }) {
   else process.stdout.write(searchReportOf(results));
 }
 
-/** Compilers take a while to load, so only where they are needed. */
+/** The default sets. Their reader is imported here, because the compiler takes a while to load. */
 async function standardSets() {
   const { readDomAndEcmaScriptPairs, readNodePairs } = await import('./api-search/pairs.mjs');
   return [
@@ -103,18 +109,24 @@ async function taskOf(name, pairs, settings, embedder) {
   try {
     task = await prepare(rest, settings, embedder);
   } catch (error) {
-    // Inputs that differ in case alone are in one part.
+    // `splitPairs` keeps inputs that differ only in case together, so there may be too few groups.
     throw error.message.startsWith('splitPairs: the number of groups') ? tooFew() : error;
   }
   return { name, pairs, ...task, heldOut: { pairs: held, ...lookupOf(task.embedder, held) } };
 }
 
-/** Trains adapters, and measures and shows the held-out pairs. */
-function runTask(task, settings, screen) {
+/** Trains adapters, and measures and shows the held-out pairs. Keeps the course of the training where it is wanted. */
+function runTask(task, settings, screen, isRecorded) {
   const { name, pairs, embedder, training, validation, heldOut } = task;
   screen.write(headerOf(task));
   const adapters = newAdapters(embedder.dim, settings);
-  const trained = train(adapters, task, settings, progressOn(screen, settings.epochs));
+  const show = progressOn(screen, settings.epochs);
+  const { course, record } = recorderOf(heldOut, adapters);
+  const trained = train(adapters, task, settings, progress => {
+    show(progress);
+    if (isRecorded) record(progress);
+  });
+  const { evaluations, result: compared } = compare(heldOut, adapters);
   const result = {
     name,
     pairs: pairs.length,
@@ -123,10 +135,10 @@ function runTask(task, settings, screen) {
     heldOut: heldOut.pairs.length,
     candidates: heldOut.answers.length,
     ...trained,
-    ...compare(heldOut, adapters),
+    ...compared,
   };
   screen.write(reportOf(result));
-  return { adapters, result };
+  return { adapters, result, course, evaluations };
 }
 
 /** The different answers of all pairs. */
@@ -134,13 +146,13 @@ function answersOf(tasks) {
   return [...new Set(tasks.flatMap(({ pairs }) => pairs.map(({ output }) => output)))];
 }
 
-/** The first pair of each input: overloads and the typed arrays repeat descriptions, and a query needs one answer. */
+/** The first pair of each input. Overloads and typed arrays repeat descriptions, and a query needs one answer. */
 function withoutRepeats(pairs) {
   const seen = new Set();
   return pairs.filter(({ input }) => !seen.has(input) && seen.add(input));
 }
 
-/** A fifth of the pairs, chosen by a hash of the input: the same ones in every run, whatever the seed. */
+/** Whether a pair is in the held-out fifth. A hash of the input decides, so it does not depend on the seed. */
 function isHeldOut({ input }) {
   return createHash('sha256').update(input).digest().readUInt32BE() % 5 === 0;
 }
@@ -150,7 +162,7 @@ async function readPairs(path) {
   try {
     for await (const pair of readJsonl(path)) pairs.push(pair);
   } catch (error) {
-    if (error.code === undefined) throw new UserError(error.message); // A bad line: the message names it and the file.
+    if (error.code === undefined) throw new UserError(error.message); // The message names the bad line and the file.
     throw new UserError(`cannot read "${path}": ${fileProblem(error)}`);
   }
   if (pairs.length === 0) throw new UserError(`"${path}" holds no pairs`);

@@ -1,4 +1,4 @@
-// Trains 200 residual LoRA layers under a memory budget, and once more with all states stored.
+// Trains 200 residual LoRA layers, once with all states stored and once under a memory budget.
 //
 //   node examples/checkpointing.mjs
 
@@ -10,23 +10,23 @@ const ROWS = 256;
 const STEPS = 10;
 const MEMORY_BUDGET = 2 * 2 ** 20;
 
-// The task: turn each row by one place.
+// The task: rotate each row by one entry.
 const inputs = Array.from({ length: ROWS }, (_, i) =>
   Float32Array.from({ length: DIM }, (_, j) => Math.sin(i * j + i)),
 );
 const targets = inputs.map(row => row.map((_, j) => row[(j + 1) % DIM]));
 
 console.log(`${LAYERS} layers of ${DIM}, rank 4, ${ROWS} rows, ${STEPS} steps\n`);
-console.log(['', 'peak MiB', 'forwards', 'ms a step', 'loss before', 'after'].map(pad).join(''));
+console.log(['', 'peak MiB', 'forwards', 'ms per step', 'loss before', 'after'].map(pad).join(''));
 train({ strategy: 'store-all' }); // Warms up.
 const stored = train({ strategy: 'store-all' });
 const budgeted = train({ strategy: 'budget', memoryBudget: MEMORY_BUDGET });
 report('store all', stored);
 report(`budget of ${MEMORY_BUDGET / 2 ** 20} MiB`, budgeted);
 console.log(
-  `\n${(stored.peakBytes / budgeted.peakBytes).toFixed(1)} times less memory, ` +
-    `${(budgeted.milliseconds / stored.milliseconds).toFixed(2)} times the time, ` +
-    `${budgeted.losses.every((loss, i) => loss === stored.losses[i]) ? 'the same' : 'other'} losses`,
+  `\nThe budget takes ${(stored.peakBytes / budgeted.peakBytes).toFixed(1)} times less memory and ` +
+    `${(budgeted.milliseconds / stored.milliseconds).toFixed(2)} times the time, and gives ` +
+    `${budgeted.losses.every((loss, i) => loss === stored.losses[i]) ? 'the same' : 'other'} losses.`,
 );
 
 function train(options) {

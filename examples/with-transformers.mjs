@@ -1,18 +1,20 @@
-// A transformers.js model as embedder: prints which answer its embeddings find nearest to each question.
+// Uses a transformers.js model as embedder, and prints the answer that is nearest to each question.
 //
 //   npm install @huggingface/transformers
 //   node examples/with-transformers.mjs [model]
 //
-// The model, by default Xenova/all-MiniLM-L6-v2 (384 floats a row), is downloaded once.
+// The model is downloaded once. By default it is Xenova/all-MiniLM-L6-v2 (384 floats per row).
 
 import { pathToFileURL } from 'node:url';
 import { DataPreprocessor, LossComputer } from 'microlora-training-utils';
 
-/** An embedder of a feature-extraction pipeline: a text's row is the mean over its tokens, of unit length. */
+/**
+ * Makes an embedder from a feature-extraction pipeline. A text's row is the mean over its tokens, scaled to length 1.
+ */
 export function embedderFrom(extractor) {
   return async texts => {
     const tensor = await extractor(texts, { pooling: 'mean', normalize: true });
-    return tensor.tolist(); // dims [texts.length, width] as rows of numbers
+    return tensor.tolist(); // one row of numbers per text
   };
 }
 

@@ -22,17 +22,7 @@ import { checkArray, checkCount, checkIterable, throwNonFinite } from './interna
 import { kernels } from './kernels/index.js';
 import { withJson } from './kernels/matrix.js';
 import { cosineOf } from './kernels/vector.js';
-import type { Batch, EmbeddedExample, ProcessedExample, Stateful, Vector } from './types.js';
-
-/** A batch and its place in the training. */
-export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
-  /** Epoch of the batch, from 0. */
-  epoch: number;
-  /** Number of batches before this one, in all epochs. */
-  step: number;
-  /** The batch. */
-  batch: Batch<E>;
-}
+import type { Batch, EmbeddedExample, ProcessedExample, Stateful, TrainingStep, Vector } from './types.js';
 
 /**
  * Cuts data into batches. A generator is an iterator: a `for` loop runs through one epoch, and `reset()` starts the next.
@@ -115,13 +105,9 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
   /** The examples' own negatives, or mined ones. Null without either. */
   #negativesOf(
     call: string,
-    {
-      examples,
-      indices,
-      anchors,
-      positives,
-    }: Pick<Batch<E>, 'examples' | 'anchors' | 'positives'> & { indices: number[] },
+    made: Pick<Batch<E>, 'examples' | 'anchors' | 'positives'> & { indices: number[] },
   ): E['outputEmb'][] | null {
+    const { examples, indices, anchors, positives } = made;
     const { hardNegatives, negativeMining } = this.config;
     const { ownNegatives } = this.#current.data;
     if (ownNegatives > 0) return [...ownNegativesOf(call, examples, indices, ownNegatives)];
@@ -159,12 +145,11 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
   }
 
   /**
-   * The batch of one step, numbered as {@link epochs} numbers steps. The generator stays where it stands. So workers that
-   * share a seed and the data can each make the batch of any step, in any order.
+   * The batch of one step, numbered as {@link epochs} numbers steps, for workers that share a seed and the data. Steps may
+   * come in any order. The generator stays where it stands.
    *
    * @param step Number of batches before this one in all epochs, at least 0.
-   * @throws TypeError or RangeError for a `step` that is not such a number, where the order depends on chance and there is
-   *   no `seed`, for data that make no batch, and where `data` or `config` were changed to something invalid.
+   * @throws TypeError or RangeError for another `step`, a missing `seed`, data that make no batch, and invalid changes.
    */
   at(step: number): TrainingStep<E> {
     const call = 'BatchGenerator.at';

@@ -1,4 +1,4 @@
-import { readWhole, toPath, writeWhole } from '#platform';
+import { readWhole, toPath, writeWhole } from '#platform/files';
 import { pack, unpack } from './checkpoint/packing.js';
 import { checkFunction, checkObject, describe, wrongType } from './internal/validate.js';
 import { encode, MOST_TENSORS } from './tensors/safetensors.js';
@@ -9,18 +9,19 @@ const FORMAT = 'microlora-training-utils checkpoint';
 const VERSION = '1';
 
 /**
- * Writes the states of any parts of a training to one file, whole or not at all: to a temporary file beside it, which
- * takes its place when it is on the disk. A process killed in mid-save leaves the earlier file, and maybe a
+ * Writes the states of any parts of a training to one file, whole or not at all. They go to a temporary file beside it,
+ * which replaces it once it is on the disk. A process that is killed during a save leaves the earlier file, and maybe a
  * `.<name>.<16 hex digits>.tmp`, which may be deleted.
  *
- * The file is safetensors. Typed arrays and arrays and matrices of at least 16 numbers are tensors, in float32 where
- * that loses nothing, else in their own type; the rest is JSON in its metadata. Every number of a tensor survives to the
- * bit, and the file takes about a fifth of the JSON.
+ * The file is safetensors. Its tensors are the typed arrays of the states, in their own type, and the arrays and
+ * matrices of at least 16 numbers, in float32 where that loses nothing and otherwise in float64. The rest is JSON in
+ * its metadata. Every number of a tensor survives to the bit. The file has about a fifth of the size of the JSON.
  *
- * @param path Where to write; a file that is there is replaced, and keeps its permissions.
+ * @param path Where to write. An earlier file is replaced, and its permissions are kept.
  * @param parts Adapters, optimizers, batches and other parts by name.
- * @throws TypeError or RangeError when there is no part, one lacks `stateDict` or `loadStateDict`, a state holds what
- *   JSON cannot, or `path` is a folder or in none; and what the file system throws, with the temporary file removed.
+ * @throws TypeError or RangeError where there is no part, a part lacks `stateDict` or `loadStateDict`, a state holds a
+ *   value that JSON cannot hold, `path` is a folder, or its folder does not exist.
+ * @throws Errors of the file system. The temporary file is removed then.
  *
  * @example
  * ```js
@@ -62,14 +63,15 @@ function packed(call: string, parts: Readonly<Record<string, Stateful>>): Uint8A
 }
 
 /**
- * Loads the parts of a file that {@link saveCheckpoint} wrote. All of them take their states, or none: when one refuses
- * its state, those before it get back what they had. Their order is free, though an optimizer's state is only taken
- * with the weights that it belongs to.
+ * Loads the parts of a file that {@link saveCheckpoint} wrote. All of them load their states, or none: if one refuses
+ * its state, the others get back the states that they had. Their order is free: an optimizer's state, which belongs to
+ * weights, loads after them.
  *
- * @param path What was written.
- * @param parts As they were when it was written: the same names, with parts made in the same way.
- * @throws RangeError, with nothing changed, when there is no such file, it is not whole or no checkpoint, or has other
- *   parts, which the message names; TypeError or RangeError when a part refuses its state, with its name and reason.
+ * @param path The file.
+ * @param parts Parts by name, with the names that were saved. Each part is made as the one that was saved.
+ * @throws RangeError where there is no such file, it is not whole or not a checkpoint, or it has other parts, which the
+ *   message names. Nothing has changed then.
+ * @throws TypeError or RangeError where a part refuses its state, with its name and its reason.
  */
 export function loadCheckpoint(path: string | URL, parts: Readonly<Record<string, Stateful>>): void {
   const call = 'loadCheckpoint';
@@ -120,10 +122,10 @@ interface Refusal {
 }
 
 /**
- * Loads all states, in an order that does: a part that refuses its state is asked again after others have theirs, as an
- * optimizer's belongs to the weights that an adapter loads.
+ * Loads all states. A part that refuses its state is asked again after others have loaded theirs: an optimizer's state
+ * belongs to the weights that an adapter loads.
  *
- * @returns The first refusal that stays, with some parts loaded.
+ * @returns The first refusal, if some parts refuse their states in any order. The other parts are loaded then.
  */
 function loadAll(parts: Readonly<Record<string, Stateful>>, states: ReadonlyMap<string, unknown>): Refusal | undefined {
   let open = Object.keys(parts);

@@ -1,8 +1,5 @@
 import { insertFiller, replaceSynonym, varyCase } from './data-preprocessor/augmentation.js';
-import { embedAhead, embedOne, notEmbedded } from './data-preprocessor/embed-ahead.js';
 import { EmbeddingCache } from './data-preprocessor/embedding-cache.js';
-import type { DataPreprocessorEvents, PreprocessorStats } from './data-preprocessor/events.js';
-import { hashEmbedding } from './data-preprocessor/hash-embedding.js';
 import {
   callersEmbedder,
   checkConfig,
@@ -11,23 +8,31 @@ import {
   type DataPreprocessorOptions,
   type ExampleSource,
   type ProcessOptions,
+  type ProcessProgress,
 } from './data-preprocessor/options.js';
-import { type DataPreprocessorState, parseState, statefulEmbedder } from './data-preprocessor/preprocessor-state.js';
+import {
+  type DataPreprocessorState,
+  type PreprocessorStats,
+  parseState,
+  statefulEmbedder,
+} from './data-preprocessor/preprocessor-state.js';
 import { Run } from './data-preprocessor/run.js';
-import { checkExample, chunksOf, lengthOf, textsOf } from './data-preprocessor/source.js';
+import { checkExample, qualityOf } from './data-preprocessor/source.js';
+import { TextEmbedder } from './data-preprocessor/text-embedder.js';
 import { WordTokenizer } from './data-preprocessor/word-tokenizer.js';
 import { withDefaults } from './internal/options.js';
-import type { Pace } from './internal/pace.js';
+import { overrideOf } from './internal/overrides.js';
 import { mathRandom, type Random, type SeededRandom, seededRandomFor } from './internal/random.js';
 import { TypedEmitter } from './internal/typed-emitter.js';
-import { checkIterable, checkSeed } from './internal/validate.js';
-import { NgramEmbedder } from './text/ngram-embedder.js';
+import { checkSeed } from './internal/validate.js';
 import type { ProcessedExample, Stateful, TrainingExample } from './types.js';
 
-/** Examples are handled in chunks of this many: what `stream` reads ahead. */
-const CHUNK = 128;
-/** Characters from which on an example takes so long that the clock is looked at after each. */
-const LONG_TEXT = 1000;
+export interface DataPreprocessorEvents {
+  /** After each chunk of a call, with the same values as `onProgress`. */
+  'process:progress': [ProcessProgress];
+  /** After each `process`, and each `stream` read to its end: the number of rows it gave, and the running counts. */
+  'process:complete': [{ total: number; stats: PreprocessorStats }];
+}
 
 /**
  * Turns raw (input, output) pairs into examples with tokens and embeddings.
@@ -65,9 +70,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   readonly #seeded: SeededRandom | undefined;
   readonly #random: Random;
   readonly #words = new WordTokenizer();
-  #ngramEmbedder: NgramEmbedder | undefined;
-  /** What the caller's embedder returned for the chunks at hand: the cache may be too small to hold it. */
-  readonly #embedded = new Set<ReadonlyMap<string, Float32Array>>();
+  readonly #textEmbedder = new TextEmbedder();
 
   /**
    * @throws TypeError or RangeError that names the option and the value.
@@ -115,10 +118,10 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
    *   whatever the source, the embedder or the tokenizer throws.
    */
   async process(examples: ExampleSource, options: ProcessOptions = {}): Promise<ProcessedExample[]> {
-    const run = new Run('process', examples, options, this.config);
+    const run = this.#run('DataPreprocessor.process', examples, options);
     const processed: ProcessedExample[] = [];
-    for await (const rows of this.#chunks(examples, run)) for (const row of rows) processed.push(row);
-    if (processed.length > 0) run.settleRowLength(this.config);
+    for await (const rows of run.chunks()) for (const row of rows) processed.push(row);
+    if (processed.length > 0) run.settleRowLength();
     this.emit('process:complete', { total: processed.length, stats: this.stats });
     return processed;
   }
@@ -139,13 +142,13 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
    * ```
    */
   stream(examples: ExampleSource, options: ProcessOptions = {}): AsyncGenerator<ProcessedExample, void, undefined> {
-    return this.#rows(examples, new Run('stream', examples, options, this.config));
+    return this.#rows(this.#run('DataPreprocessor.stream', examples, options));
   }
 
-  async *#rows(examples: ExampleSource, run: Run): AsyncGenerator<ProcessedExample, void, undefined> {
+  async *#rows(run: Run): AsyncGenerator<ProcessedExample, void, undefined> {
     let total = 0;
-    for await (const rows of this.#chunks(examples, run)) {
-      if (rows.length > 0) run.settleRowLength(this.config);
+    for await (const rows of run.chunks()) {
+      if (rows.length > 0) run.settleRowLength();
       for (const row of rows) {
         run.pace.throwIfAborted();
         total++;
@@ -155,92 +158,11 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
     this.emit('process:complete', { total, stats: this.stats });
   }
 
-  async *#chunks(examples: ExampleSource, run: Run): AsyncGenerator<ProcessedExample[], void, undefined> {
-    const { call, pace } = run;
-    const size = callersEmbedder(this.config.embedder) ? 2 * this.config.embedBatchSize : CHUNK;
-    const total = lengthOf(examples);
-    let read = 0;
-    let produced = 0;
-    pace.throwIfAborted();
-    for await (const chunk of chunksOf(call, examples, size, pace)) {
-      const rows = await this.#processChunk(chunk, run);
-      read += chunk.length;
-      produced += rows.length;
-      run.onProgress?.({ read, produced, total });
-      this.emit('process:progress', { read, produced, total });
-      pace.throwIfAborted();
-      yield rows;
-    }
-  }
-
-  async #processChunk(chunk: readonly TrainingExample[], run: Run): Promise<ProcessedExample[]> {
-    const { seen } = run;
-    const good = chunk.filter(example => qualityOf(example) >= this.config.qualityThreshold);
-    const kept = seen ? good.filter(example => seen.add(example)) : good;
-    const embedder = callersEmbedder(this.config.embedder);
-    let variations: TrainingExample[][] | undefined;
-    let embedded: ReadonlyMap<string, Float32Array> = new Map();
-    if (embedder) {
-      // It wants its texts in batches, so all variations are made first.
-      variations = [];
-      for (const example of kept) {
-        variations.push(this.config.augmentation ? await this.#variationsOf(example, run.pace) : []);
-      }
-      const texts = new Set([...kept, ...variations.flat()].flatMap(textsOf));
-      embedded = await embedAhead(embedder, texts, this.embeddingCache, this.config, run);
-    }
-    this.stats.filtered += chunk.length - good.length;
-    if (seen) this.stats.duplicates = (this.stats.duplicates ?? 0) + good.length - kept.length;
-    this.#embedded.add(embedded);
-    try {
-      return await this.#finishChunk(kept, run, variations);
-    } finally {
-      this.#embedded.delete(embedded);
-    }
-  }
-
-  /**
-   * Without ready-made variations each example is finished before its own are drawn, as in the original: an overridden
-   * `_embed` may draw too.
-   */
-  async #finishChunk(
-    kept: readonly TrainingExample[],
-    { pace }: Run,
-    variations?: readonly TrainingExample[][],
-  ): Promise<ProcessedExample[]> {
-    const processed: ProcessedExample[] = [];
-    const isOverridden = this._processExample !== processExample;
-    const add = (result: ProcessedExample | null, count: 'processed' | 'augmented'): void => {
-      if (!result) return;
-      processed.push(result);
-      this.stats[count]++;
-    };
-    const finish = (example: TrainingExample): PromiseLike<ProcessedExample | null> | ProcessedExample | null =>
-      pace.untilAborted(this._processExample(example));
-    for (let i = 0; i < kept.length; i++) {
-      const example = kept[i]!;
-      // An await where none is needed would take as long as a cached example.
-      add(isOverridden ? await finish(example) : this.#processNow(example), 'processed');
-      if (this.config.augmentation) {
-        for (const variation of variations?.[i] ?? (await this.#variationsOf(example, pace))) {
-          add(isOverridden ? await finish(variation) : this.#processNow(variation), 'augmented');
-        }
-      }
-      // A look at the clock takes 40 ns, a cached example of ordinary length 1 µs.
-      const isLookedAt = i % 4 === 3 || example.input.length + example.output.length > LONG_TEXT;
-      if (isLookedAt && pace.isDue()) await pace.pause();
-    }
-    return processed;
-  }
-
-  /** What `_augmentExample` gives, checked, as an override may have made it. */
-  async #variationsOf(example: TrainingExample, pace: Pace): Promise<TrainingExample[]> {
-    const call = '_augmentExample';
-    const variations: unknown = await pace.untilAborted(this._augmentExample(example));
-    checkIterable(call, 'the result', variations);
-    return Array.from(variations as Iterable<TrainingExample>, variation => {
-      checkExample(call, variation);
-      return variation;
+  #run(call: Run['call'], examples: ExampleSource, options: ProcessOptions): Run {
+    return new Run(call, examples, options, this, {
+      textEmbedder: this.#textEmbedder,
+      processNow: example => this.#processNow(example),
+      processOverride: () => overrideOf(this, this._processExample, processExample),
     });
   }
 
@@ -254,7 +176,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
 
   #processNow(example: TrainingExample): ProcessedExample {
     // Checked when it was read, but an embedder or an override may have been waited for since.
-    checkExample('_processExample', example);
+    checkExample('DataPreprocessor._processExample', example);
     const inputTokens = this.#truncate(this._tokenize(example.input));
     const outputTokens = this.#truncate(this._tokenize(example.output));
     const inputEmb = this._embed(example.input);
@@ -302,32 +224,9 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
       this.stats.cacheHits++;
       return cached;
     }
-    const embedding = this.#embeddedAhead(text) ?? this.#embedNow(text);
+    const embedding = this.#textEmbedder.embed(text, this.config);
     this.embeddingCache.set(text, embedding);
     return embedding;
-  }
-
-  #embeddedAhead(text: string): Float32Array | undefined {
-    for (const embedded of this.#embedded) {
-      const row = embedded.get(text);
-      if (row !== undefined) return row;
-    }
-    return undefined;
-  }
-
-  #embedNow(text: string): Float32Array {
-    const { embedder, embeddingDim } = this.config;
-    if (embedder === 'ngram') return this.#ngrams(embeddingDim!).embed([text])[0]!;
-    if (typeof embedder === 'string') {
-      return hashEmbedding(text, embeddingDim!, Boolean(this.config.normalizeEmbeddings));
-    }
-    if (typeof embedder === 'object') return embedOne(embedder, text, this.config);
-    throw notEmbedded(text);
-  }
-
-  #ngrams(dim: number): NgramEmbedder {
-    if (this.#ngramEmbedder?.dim !== dim) this.#ngramEmbedder = new NgramEmbedder({ dim });
-    return this.#ngramEmbedder!;
   }
 
   /** Up to `augmentationFactor - 1` variations of one example, of slightly lower quality, with its metadata. */
@@ -416,9 +315,5 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   }
 }
 
-/** The method itself, so that a patched prototype is an override too. */
+// Read when the module is loaded, so that a patched prototype is an override too.
 const { _processExample: processExample } = DataPreprocessor.prototype;
-
-function qualityOf(example: TrainingExample): number {
-  return example.quality ?? 1;
-}

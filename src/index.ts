@@ -50,9 +50,7 @@ export type { DuplicateKey, DuplicatesBy } from './batch-generator/labels.js';
 export type { NegativeMining } from './batch-generator/negative-mining.js';
 export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-generator/options.js';
 export type { Shard } from './batch-generator/shard.js';
-export type { TrainingStep } from './batch-generator.js';
 export type { ContinualMetrics, ContinualMetricsOptions } from './continual-metrics.js';
-export type { DataPreprocessorEvents, PreprocessorStats, ProcessProgress } from './data-preprocessor/events.js';
 export type {
   DataPreprocessorConfig,
   DataPreprocessorOptions,
@@ -60,9 +58,11 @@ export type {
   EmbedderObject,
   ExampleSource,
   ProcessOptions,
+  ProcessProgress,
   Tokenizer,
 } from './data-preprocessor/options.js';
-export type { DataPreprocessorState } from './data-preprocessor/preprocessor-state.js';
+export type { DataPreprocessorState, PreprocessorStats } from './data-preprocessor/preprocessor-state.js';
+export type { DataPreprocessorEvents } from './data-preprocessor.js';
 export type { AverageUpdatesOptions, RefusedUpdate } from './distributed/average-updates.js';
 export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
@@ -96,14 +96,14 @@ export type { Precision } from './kernels/kernels.js';
 export type { AdapterConfig } from './lora-adapter/peft-config.js';
 export type { LoRAAdapterOptions, LoRAGradients, LoRATrace, SavedAdapter } from './lora-adapter.js';
 export type { WeightedLoss } from './loss-computer/combine.js';
-export type { ContrastiveOptions } from './loss-computer/contrastive.js';
-export type { CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
-export type { CrossEntropyOptions } from './loss-computer/cross-entropy.js';
-export type { MseOptions } from './loss-computer/mse.js';
+export type { ContrastiveComponents, ContrastiveOptions } from './loss-computer/contrastive.js';
+export type { CosineEmbeddingComponents, CosineEmbeddingOptions } from './loss-computer/cosine-embedding.js';
+export type { CrossEntropyComponents, CrossEntropyOptions } from './loss-computer/cross-entropy.js';
+export type { MseComponents, MseOptions } from './loss-computer/mse.js';
 export type { Ids, NegativeMode } from './loss-computer/negatives.js';
 export type { DiagnosticsOptions, ReductionOptions } from './loss-computer/reduction.js';
 export type { ContrastiveArgument, GradientsWrt } from './loss-computer/through.js';
-export type { TripletOptions } from './loss-computer/triplet.js';
+export type { TripletComponents, TripletOptions } from './loss-computer/triplet.js';
 export type { Anneal, CosineWarmRestartsOptions, OneCycleOptions } from './lr-schedulers/cycles.js';
 export type { CosineOptions, PolynomialOptions } from './lr-schedulers/decay.js';
 export type { ExponentialOptions, MultiStepOptions, StepOptions } from './lr-schedulers/factors.js';
@@ -141,6 +141,7 @@ export type {
   EmbeddedExample,
   Float32Row,
   InputGradient,
+  LossComponents,
   LossResult,
   LossWithGradients,
   MutableVector,
@@ -150,6 +151,8 @@ export type {
   Stateful,
   Through,
   TrainingExample,
+  TrainingStep,
   Vector,
+  WithDiagnostics,
   WithPerRow,
 } from './types.js';

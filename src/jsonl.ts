@@ -1,4 +1,4 @@
-import { type ByteRange, bytesOfFile } from '#platform';
+import { type ByteRange, bytesOfFile } from '#platform/files';
 import { joinBytes } from './internal/bytes.js';
 import { checkCount, checkOneOf, checkOptions, wrongType } from './internal/validate.js';
 import { unpacked } from './jsonl/unpacked.js';

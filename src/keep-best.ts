@@ -21,23 +21,32 @@ import { copyRows, type FloatMatrix, toNestedArrays } from './kernels/matrix.js'
 import type { Adapter, MutableVector, Stateful } from './types.js';
 
 export interface KeepBestOptions {
-  /** Whether the metric is to rise (an accuracy) or to fall (a loss). Default `'max'`. */
+  /**
+   * Whether a greater metric is better (`'max'`, as for an accuracy) or a smaller one (`'min'`, as for a loss).
+   *
+   * @default 'max'
+   */
   mode?: 'max' | 'min';
-  /** Metrics in a row without improvement that are put up with, 0 or more. Default Infinity: no end before the last. */
+  /**
+   * Number of metrics in a row without improvement after which `step` still returns true, an integer of at least 0 or
+   * `Infinity`. With `Infinity`, `step` always returns true.
+   *
+   * @default Infinity
+   */
   patience?: number;
 }
 
-/** Where a `KeepBest` stands: plain values, ready for JSON. */
+/** The state of a `KeepBest`, as plain data for JSON. */
 export interface KeepBestState {
-  /** The direction of `best`, which must be that of the instance that loads the state. */
+  /** The direction of `best`. The instance that loads the state must have the same. */
   mode: 'max' | 'min';
   /** Number of metrics so far. */
   steps: number;
-  /** The best metric so far, null before the first. */
+  /** The best metric so far. Null before the first. */
   best: number | null;
-  /** Which metric it was, from 0, null before the first. */
+  /** The number of that metric, from 0. Null before the first. */
   bestStep: number | null;
-  /** The weights it was measured with, by adapter; null before the first. */
+  /** The weights that it was measured with, by adapter. Null before the first. */
   adapters: Record<string, { loraA: number[][]; loraB: number[][]; scaling: number }> | null;
 }
 
@@ -59,11 +68,11 @@ const MODES = ['max', 'min'] as const;
 const MATRICES = ['loraA', 'loraB'] as const;
 
 /**
- * Keeps the adapters' weights that measured best on validation data, the untrained ones included, and says when
- * patience with a metric that no longer improves has run out. With one `step` before training and one after each epoch,
- * `restore` never leaves the adapters worse on that data than they started.
+ * Keeps the adapters' weights that measured best on validation data, and tells when the metric has stopped improving.
+ * With one `step` before training and one after each epoch, `restore` never leaves the adapters worse on that data
+ * than they were at the start.
  *
- * It holds one copy of the weights. Of equal metrics the first counts, and only a better one is an improvement.
+ * It holds one copy of the weights. If metrics are equal, the first counts: only a better metric is an improvement.
  *
  * @example
  * ```js
@@ -82,9 +91,9 @@ const MATRICES = ['loraA', 'loraB'] as const;
  */
 export class KeepBest implements Stateful<KeepBestState> {
   readonly #adapters: ReadonlyMap<string, Adapter>;
-  /** The matrices as they were when this was made: their rows are written to. */
+  /** The matrices when this instance was made. `restore` writes to their rows. */
   readonly #matrices: ReadonlyMap<string, Pick<Adapter, 'loraA' | 'loraB'>>;
-  /** Their shapes then, as rank and outDim of plain arrays may change. */
+  /** Their shapes at that time. The shapes of plain arrays may change. */
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
   readonly #scalings: ReadonlyMap<string, number>;
   readonly #mode: 'max' | 'min';
@@ -93,7 +102,7 @@ export class KeepBest implements Stateful<KeepBestState> {
   #best: Best | undefined;
 
   /**
-   * @param adapters Adapters by name, at least one; `number[][]` matrices work too.
+   * @param adapters At least one adapter, by name. Their matrices may be `number[][]`.
    * @throws TypeError or RangeError that names the option or the adapter and the value.
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: KeepBestOptions = {}) {
@@ -111,14 +120,14 @@ export class KeepBest implements Stateful<KeepBestState> {
     this.#patience = patience;
   }
 
-  /** The best metric so far, null before the first. */
+  /** The best metric so far. Null before the first. */
   get best(): number | null {
     return this.#best?.metric ?? null;
   }
 
   /**
-   * Which metric it was, from 0; null before the first. With one before training and one after each epoch it is the
-   * number of epochs.
+   * The number of the best metric, from 0. Null before the first. With one `step` before training and one after each
+   * epoch, this is the number of epochs.
    */
   get bestStep(): number | null {
     return this.#best?.step ?? null;
@@ -130,14 +139,14 @@ export class KeepBest implements Stateful<KeepBestState> {
   }
 
   /**
-   * Takes the next metric, and copies the weights if it is the best so far. The first always is: call this once before
-   * training, so that the start counts too.
+   * Takes the next metric, and copies the weights if it is the best so far. The first metric always is. Call this
+   * method once before training, so that the untrained weights count too.
    *
-   * @param metric What the adapters measure as they are now; a finite number.
-   * @returns Whether to go on: false once more than `patience` metrics in a row were no better than the best.
-   * @throws TypeError or RangeError, with nothing changed, for a metric that is not a finite number, for a new best with
-   *   weights that are not finite, and when an adapter was added, removed, replaced, reshaped or frozen after this was
-   *   made.
+   * @param metric The metric of the current weights, a finite number.
+   * @returns Whether to continue: false after more than `patience` metrics in a row that were no better than the best.
+   * @throws TypeError or RangeError for a metric that is not a finite number, for a new best with weights that are not
+   *   finite, and where an adapter was added, removed, replaced or reshaped after this instance was made. Nothing has
+   *   changed then.
    */
   step(metric: number): boolean {
     const call = `${CALL}.step`;
@@ -158,10 +167,10 @@ export class KeepBest implements Stateful<KeepBestState> {
   }
 
   /**
-   * Writes the best weights back into the adapters, in place, so that an optimizer could go on from there.
+   * Writes the best weights back into the adapters, in place, so that an optimizer can continue from there.
    *
-   * @throws Error before the first `step`; TypeError or RangeError, with nothing changed, when an adapter was added,
-   *   removed, replaced, reshaped or frozen after this was made.
+   * @throws Error before the first `step`. TypeError or RangeError where an adapter was added, removed, replaced,
+   *   reshaped or frozen after this instance was made. Nothing has changed then.
    */
   restore(): void {
     const call = `${CALL}.restore`;
@@ -174,8 +183,8 @@ export class KeepBest implements Stateful<KeepBestState> {
   }
 
   /**
-   * Where it stands, the best weights included, ready for JSON. Every weight survives JSON exactly, except for the sign
-   * of a zero.
+   * The state with the best weights, as plain data for JSON. Every weight survives JSON exactly, except the sign of a
+   * zero.
    */
   stateDict(): KeepBestState {
     const weights = this.#best?.weights;
@@ -186,11 +195,11 @@ export class KeepBest implements Stateful<KeepBestState> {
   }
 
   /**
-   * Goes on where the state was taken, with this instance's own `patience`. The adapters stay as they are: load their
-   * own states too, or call {@link restore}.
+   * Continues where the state was taken, with the `patience` of this instance. The adapters stay as they are: load
+   * their own states too, or call {@link restore}.
    *
-   * @throws TypeError or RangeError, with nothing changed, for what `stateDict` cannot have given, another `mode`,
-   *   other adapters, other shapes or another scaling.
+   * @throws TypeError or RangeError for a state that `stateDict` cannot have returned, another `mode`, other adapters,
+   *   other shapes or another scaling. Nothing has changed then.
    */
   loadStateDict(state: KeepBestState): void {
     const call = `${CALL}.loadStateDict`;

@@ -13,17 +13,17 @@ import { whyNoHelpers } from './kernels/simd/helper.js';
 /** `'simd'`: WebAssembly SIMD. `'scalar'`: plain JavaScript. */
 export type KernelBackend = 'simd' | 'scalar';
 
-/** Which kernels compute: `'simd'` where WebAssembly SIMD is there, else `'scalar'`, unless chosen otherwise. */
+/** The kernels that compute. By default, `'simd'` if WebAssembly SIMD is available, and otherwise `'scalar'`. */
 export function kernelBackend(): KernelBackend {
   return kernels().name;
 }
 
 /**
- * Chooses the kernels that compute from now on, in this thread. `'scalar'` computes in float64. `'simd'` computes
- * similarities, logits and adapters in float32: results agree to 1e-5 and mostly to 1e-6, at low temperatures to about
- * 1e-7 / temperature.
+ * Chooses the kernels that compute in this thread from now on. `'scalar'` computes in float64. `'simd'` computes
+ * similarities, logits and adapters in float32. Results agree to 1e-5, and mostly to 1e-6. At low temperatures they
+ * agree to about 1e-7 / temperature.
  *
- * @throws TypeError or RangeError for another name, Error when `'simd'` is asked for where WebAssembly SIMD is missing.
+ * @throws TypeError or RangeError for another name. Error for `'simd'` where WebAssembly SIMD is missing.
  */
 export function useKernelBackend(backend: KernelBackend): void {
   checkOneOf('useKernelBackend', 'backend', backend, ['simd', 'scalar']);
@@ -48,21 +48,21 @@ export function useKernelModule(module: object): void {
   if (!useModule(module)) throw new Error(`${call}: there is no memory for the kernels`);
 }
 
-/** No machine that runs this has more cores to spare. */
+/** The greatest number of threads. */
 const MOST_THREADS = 256;
 
 /**
- * Chooses how many threads the SIMD kernels compute on from now on, the calling thread included. Default 1. Calls stay
- * synchronous, and results do not depend on the number of threads, to the bit. Threads share large losses, their
- * gradients and searches; small calls stay on the calling thread. More threads than free cores gain nothing.
+ * Chooses the number of threads that the SIMD kernels compute on from now on, including the calling thread. Default 1.
+ * Calls stay synchronous, and results are the same to the bit for any number of threads. Threads share large losses,
+ * their gradients and searches. Small calls stay on the calling thread. More threads than free cores gain nothing.
  *
- * Helper threads start with the first large call, which does not wait for them, and sleep between calls. They do not keep
- * the process alive. `useKernelThreads(1)` and `releaseKernelMemory()` end them; after the latter the next large call
- * starts new ones. If a helper fails, the calling thread does its work. Memory that threads share comes beside that of
- * small calls. The scalar kernels always compute on one thread.
+ * Helper threads start with the first large call, which does not wait for them, and sleep between calls. They do not
+ * keep the process alive. `useKernelThreads(1)` and `releaseKernelMemory()` end them. After the latter, the next large
+ * call starts new ones. If a helper fails, the calling thread does its work. Threads share memory of their own, in
+ * addition to the memory of small calls. The scalar kernels always compute on one thread.
  *
- * @param count 1 to 256; 1 for no helpers.
- * @throws TypeError or RangeError for another number; Error where memory cannot be shared, as in a page that is not
+ * @param count An integer from 1 to 256. With 1, there are no helpers.
+ * @throws TypeError or RangeError for another number. Error where memory cannot be shared, as in a page that is not
  *   cross-origin isolated.
  */
 export function useKernelThreads(count: number): void {
@@ -72,15 +72,15 @@ export function useKernelThreads(count: number): void {
   setThreads(count);
 }
 
-/** On how many threads the SIMD kernels compute, as chosen by {@link useKernelThreads}. */
+/** The number of threads that the SIMD kernels compute on, as chosen by {@link useKernelThreads}. */
 export function kernelThreads(): number {
   return countThreads();
 }
 
 /**
- * Gives back the memory that the SIMD kernels work in, and ends their helper threads. They keep as much as their largest
- * call needed; the next call takes what it needs anew. Safe at any time, between `forward` and `backward` too; the memory
- * goes at the next garbage collection.
+ * Releases the memory that the SIMD kernels work in, and ends their helper threads. Without it, they keep as much
+ * memory as their largest call needed. The next call allocates its memory again. This is safe at any time, also
+ * between `forward` and `backward`. The next garbage collection frees the memory.
  */
 export function releaseKernelMemory(): void {
   releaseMemory();

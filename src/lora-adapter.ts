@@ -12,10 +12,8 @@ import {
   checkWidth,
   throwNonFinite,
 } from './internal/validate.js';
-import { areFinite } from './kernels/finite.js';
-import { kernels } from './kernels/index.js';
+import { areFinite, firstFinite } from './kernels/finite.js';
 import { float32Matrix, toNestedArrays } from './kernels/matrix.js';
-import { scalarKernels } from './kernels/scalar/index.js';
 import { readAdapters, writeAdapters } from './lora-adapter/peft.js';
 import type { AdapterConfig } from './lora-adapter/peft-config.js';
 import type { Adapter, AdapterGradients, Bytes, Float32Row, ParameterStep, Rows, Stateful } from './types.js';
@@ -41,7 +39,7 @@ export interface LoRAAdapterOptions {
   seed?: number;
 }
 
-/** What a backward returns. */
+/** The gradients that the backward of an adapter returns. */
 export interface LoRAGradients extends AdapterGradients {
   gradA: readonly Float32Row[];
   gradB: readonly Float32Row[];
@@ -49,14 +47,14 @@ export interface LoRAGradients extends AdapterGradients {
   gradInputs: Float32Row[];
 }
 
-/** What `trace` returns: the outputs of some rows, and the backward of the same rows. */
+/** The result of `trace`: the outputs of some rows, and the backward of the same rows. */
 export interface LoRATrace {
   /** n rows of `outDim` floats. */
   output: Float32Row[];
   /**
-   * Gradients for the rows that were traced, also if other rows went through the adapter afterwards. Call it before the
-   * optimizer's step: it reads the current weights together with what the forward kept (the rows and rows · A). It may be
-   * called again.
+   * Gradients for the rows that were traced, also if other rows went through the adapter afterwards. Call it before
+   * the optimizer's step: it reads the current weights together with what the forward kept (the rows and rows · A). It
+   * may be called again.
    *
    * @param gradRows Gradient of the loss with respect to `output`: n rows of `outDim` numbers.
    * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
@@ -73,9 +71,9 @@ export interface SavedAdapter {
 }
 
 /**
- * A low-rank adapter of embeddings (Hu et al. 2021, "LoRA"): `y = x + scaling · x · A · B`. If `outDim` is not `dim`, there
- * is no `x +`. As in MicroLoRA, A starts Gaussian with standard deviation √(2 / (dim + rank)), and B starts at zero. So
- * training starts from the identity.
+ * A low-rank adapter of embeddings (Hu et al. 2021, "LoRA"): `y = x + scaling · x · A · B`. If `outDim` is not `dim`,
+ * there is no `x +`. As in MicroLoRA, A starts Gaussian with standard deviation √(2 / (dim + rank)), and B starts at
+ * zero. So training starts from the identity.
  *
  * @example
  * ```js
@@ -117,10 +115,11 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * A copy of an adapter: one of MicroLoRA, what {@link toJSON} returned, or another `LoRAAdapter`. The rows may be arrays,
-   * or objects with the keys `"0"`, `"1"` …, which `JSON.stringify` makes of `Float32Array`s.
+   * A copy of an adapter: one of MicroLoRA, what {@link toJSON} returned, or another `LoRAAdapter`. The rows may be
+   * arrays, or objects with the keys `"0"`, `"1"` …, which `JSON.stringify` makes of `Float32Array`s.
    *
-   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite, or the matrices do not fit each other.
+   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite, or the matrices do not fit each
+   *   other.
    */
   static from(plain: Adapter | SavedAdapter): LoRAAdapter {
     const call = 'LoRAAdapter.from';
@@ -138,13 +137,14 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
 
   /**
    * Adapters as the bytes of one safetensors file, in float32 and in PEFT's layout:
-   * `base_model.model.<name>.lora_A.weight` (rank × dim) and `….lora_B.weight` (outDim × rank). The metadata holds what
-   * `adapter_config.json` does (`peft_type`, `r`, `lora_alpha`, `target_modules`, `rank_pattern`, `alpha_pattern`;
-   * lists and numbers as JSON), and `scaling_pattern` for scalings that are no quotient by the rank. float32 weights and
-   * scalings survive exactly. float64 weights are rounded.
+   * `base_model.model.<name>.lora_A.weight` (rank × dim) and `….lora_B.weight` (outDim × rank). The metadata holds
+   * what `adapter_config.json` holds (`peft_type`, `r`, `lora_alpha`, `target_modules`, `rank_pattern`,
+   * `alpha_pattern`; lists and numbers as JSON), and `scaling_pattern` for scalings that no `lora_alpha / rank` gives.
+   * float32 weights and scalings survive exactly. float64 weights are rounded.
    *
    * @param adapters Adapters by name, from one to 50,000. Their matrices may be `number[][]`.
-   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite in float32, or a name is no text.
+   * @throws TypeError or RangeError where a matrix is missing, ragged or not finite in float32, or a name is not a
+   *   string.
    *
    * @example
    * ```js
@@ -161,21 +161,21 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * The adapters of a safetensors file, by name. The file is one that {@link LoRAAdapter.toSafetensors} wrote, or one of
-   * PEFT that holds only LoRA on linear layers, in F32, F16 or BF16. The bytes may come from anywhere.
+   * The adapters of a safetensors file, by name. The file is one that {@link LoRAAdapter.toSafetensors} wrote, or one
+   * of PEFT that holds only LoRA on linear layers, in F32, F16 or BF16. The bytes may come from anywhere.
    *
    * @param bytes The whole file.
-   * @param config The content of PEFT's `adapter_config.json`, as text or parsed. It replaces the file's metadata. Pass the
-   *   text where keys of a pattern look like integers: `JSON.parse` puts these first, and the first key that fits counts.
-   *   Patterns must be plain names. They are not run as regular expressions.
+   * @param config The content of PEFT's `adapter_config.json`, as text or parsed. It replaces the file's metadata.
+   *   Pass the text where keys of a pattern look like integers: `JSON.parse` puts these first, and the first key that
+   *   fits counts. Patterns must be plain names. They are not run as regular expressions.
    * @throws TypeError for arguments of another type.
-   * @throws RangeError where the file is not exactly a header, and the matrices that the header names, in its order. The
-   *   header has at most 100 MB, 100,000 tensors and 10,000 keys of metadata.
+   * @throws RangeError where the file is not exactly a header, followed by the matrices that the header names, in its
+   *   order. The header has at most 100 MB, 100,000 tensors and 10,000 keys of metadata.
    * @throws RangeError where the file holds anything except pairs of matrices that fit each other and the ranks of the
    *   configuration, or an entry that is not finite.
    * @throws RangeError where a key of a pattern fits no adapter, or the order of the keys that fit is lost.
-   * @throws RangeError where the file or `config` names DoRA or another variant of LoRA, and where neither the metadata nor
-   *   `config` has `lora_alpha`.
+   * @throws RangeError where the file or `config` names DoRA or another variant of LoRA, and where neither the
+   *   metadata nor `config` has `lora_alpha`.
    */
   static fromSafetensors(bytes: Uint8Array, config?: AdapterConfig | string): Map<string, LoRAAdapter> {
     return new Map(Array.from(readAdapters(bytes, config), ([name, plain]) => [name, copyOf(plain)]));
@@ -232,9 +232,9 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * Gradients for the last {@link forward}, with the current weights. Call it before the optimizer's step. If other rows
-   * went through `forward` in between, the gradients are wrong, and there is no error if there were equally many rows. Use
-   * {@link trace} then.
+   * Gradients for the last {@link forward}, with the current weights. Call it before the optimizer's step. If other
+   * rows went through `forward` in between, the gradients are wrong, and there is no error if there were equally many
+   * rows. Use {@link trace} then.
    *
    * @param gradRows Gradient of the loss with respect to the output: n rows of `outDim` numbers.
    * @returns `gradA` (dim × rank), `gradB` (rank × outDim) and `gradInputs` (n × dim).
@@ -246,9 +246,9 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * The adapter as a step of `GradientCheckpointer.chain`, whose states are rows. Unlike {@link forward}, the step holds no
-   * rows between calls. Its backward runs the products of the forward again, and returns `{ gradA, gradB }` as
-   * `gradParams`. Its `bytes` is not set, so a chain expects outputs as large as the inputs.
+   * The adapter as a step of `GradientCheckpointer.chain`, whose states are rows. Unlike {@link forward}, the step
+   * holds no rows between calls. Its backward runs the products of the forward again, and returns `{ gradA, gradB }`
+   * as `gradParams`. Its `bytes` is not set, so a chain expects outputs as large as the inputs.
    */
   asStep(): ParameterStep<Rows, AdapterGradients> {
     const call = 'LoRAAdapter.asStep';
@@ -259,6 +259,8 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
         return this.#run(`${call}.forward`, rows).outputs;
       },
       backward: (rows, gradRows) => {
+        checkRows(`${call}.backward`, 'rows', rows);
+        checkWidth(`${call}.backward`, 'rows', rows, this.dim);
         const { hidden } = this.#run(`${call}.backward`, rows);
         const ofRows = this.#gradients(`${call}.backward`, 'rows', rows, hidden, gradRows);
         const { gradInputs, ...gradParams } = ofRows;
@@ -280,23 +282,24 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
 
   /** @param rows The caller's rows, for messages. */
   #run(call: string, inputs: Rows, rows = inputs): { outputs: Float32Row[]; hidden: Rows } {
-    // Products that float32 cannot hold may still give a result that it can.
-    for (const backend of [kernels(), scalarKernels]) {
-      const result = backend.loraForward(this, inputs);
-      if (areFinite(result.outputs)) return result;
-    }
+    const result = firstFinite(backend => {
+      const forward = backend.loraForward(this, inputs);
+      return areFinite(forward.outputs) ? forward : undefined;
+    });
+    if (result) return result;
     throwNonFinite(call, { rows, loraA: this.loraA, loraB: this.loraB, scaling: [] });
   }
 
-  /** @param forwardName What has as many rows as `gradRows` must have, for messages. */
+  /** @param forwardName What `gradRows` must have equally many rows as, for messages. */
   #gradients(call: string, forwardName: string, inputs: Rows, hidden: Rows, gradRows: Rows): LoRAGradients {
     checkRows(call, 'gradRows', gradRows);
     checkWidth(call, 'gradRows', gradRows, this.outDim);
     checkSameCount(call, 'gradRows', gradRows.length, forwardName, inputs.length);
-    for (const backend of [kernels(), scalarKernels]) {
+    const result = firstFinite(backend => {
       const gradients = backend.loraBackward(this, inputs, hidden, gradRows, true);
-      if (areFinite(gradients.gradA, gradients.gradB, gradients.gradInputs)) return gradients;
-    }
+      return areFinite(gradients.gradA, gradients.gradB, gradients.gradInputs) ? gradients : undefined;
+    });
+    if (result) return result;
     throwNonFinite(call, { gradRows, loraA: this.loraA, loraB: this.loraB });
   }
 
@@ -311,12 +314,12 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 
   /**
-   * Writes saved weights into this adapter's matrices, so that an optimizer continues with them. The weights of any adapter
-   * with the same shape and scaling are accepted: weights do not tell which adapter or embedder they belong to.
-   * `loadStateDict` of an optimizer checks whether its state belongs to the weights.
+   * Writes saved weights into this adapter's matrices, so that an optimizer continues with them. The weights of any
+   * adapter with the same shape and scaling are accepted: weights do not tell which adapter or embedder they belong
+   * to. `loadStateDict` of an optimizer checks whether its state belongs to the weights.
    *
-   * @throws TypeError or RangeError where the rank, a matrix's shape or the scaling is not that of the adapter, or an entry
-   *   is not finite. Nothing has changed then.
+   * @throws TypeError or RangeError where the rank, the shape of a matrix or the scaling differs from the adapter's,
+   *   or an entry is not finite. Nothing has changed then.
    */
   loadStateDict(state: SavedAdapter): void {
     const call = 'LoRAAdapter.loadStateDict';
@@ -337,6 +340,6 @@ export class LoRAAdapter implements Adapter, Stateful<SavedAdapter> {
   }
 }
 
-/** These stand outside the class: a class that names itself in its body gets another name in the bundle. */
+/** These stand outside of the class: a class that names itself in its body gets another name in the bundle. */
 const create = (options: LoRAAdapterOptions): LoRAAdapter => new LoRAAdapter(options);
 const copyOf = (plain: Adapter): LoRAAdapter => LoRAAdapter.from(plain);

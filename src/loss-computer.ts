@@ -1,41 +1,47 @@
 import { cosineOf, euclidean } from './kernels/vector.js';
 import { combine, type WeightedLoss } from './loss-computer/combine.js';
-import { type ContrastiveOptions, contrastive } from './loss-computer/contrastive.js';
-import { type CosineEmbeddingOptions, cosineEmbedding } from './loss-computer/cosine-embedding.js';
-import { type CrossEntropyOptions, crossEntropy } from './loss-computer/cross-entropy.js';
-import { type MseOptions, mse } from './loss-computer/mse.js';
+import { type ContrastiveComponents, type ContrastiveOptions, contrastive } from './loss-computer/contrastive.js';
+import {
+  type CosineEmbeddingComponents,
+  type CosineEmbeddingOptions,
+  cosineEmbedding,
+} from './loss-computer/cosine-embedding.js';
+import { type CrossEntropyComponents, type CrossEntropyOptions, crossEntropy } from './loss-computer/cross-entropy.js';
+import { type MseComponents, type MseOptions, mse } from './loss-computer/mse.js';
 import type { ContrastiveArgument, GradientsWrt } from './loss-computer/through.js';
-import { type TripletOptions, triplet } from './loss-computer/triplet.js';
-import type { LossResult, LossWithGradients, Rows, Vector, WithPerRow } from './types.js';
+import { type TripletComponents, type TripletOptions, triplet } from './loss-computer/triplet.js';
+import type { LossResult, LossWithGradients, Rows, Vector, WithDiagnostics, WithPerRow } from './types.js';
 
 /**
- * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`, averaged over
- * the batch, weighted by `weights`, or added up with `reduction: 'sum'`. With `gradients: true` the result also holds
- * `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of rows.
- * With `perRow: true` it holds `perRow`, the loss of each row before weights and reduction, in float64.
- * Every one throws a `TypeError` or `RangeError` that names the argument, the row and the value when it is given no
- * rows, row counts that differ, an empty row, or an entry that is not a finite number.
+ * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`. The loss is
+ * averaged over the batch, weighted by `weights`, or added up with `reduction: 'sum'`. With `gradients: true` the result
+ * also has `gradients`, `targetGradients` and `negativeGradients` with respect to the first, second and third argument of
+ * rows. With `perRow: true` it has `perRow`: the loss of each row before weights and reduction, in float64.
  *
  * Rows of unequal length are compared over the shorter, as in the original module.
+ *
+ * Each function throws a `TypeError` or `RangeError` that names the argument, the row and the value if it is given no rows,
+ * different numbers of rows, an empty row, or an entry that is not a finite number.
  */
 export class LossComputer {
   /**
-   * InfoNCE: for each anchor the negative log of the softmax share of its positive among its candidates, over cosine
-   * similarities divided by `temperature` (van den Oord et al. 2018, "Representation Learning with Contrastive
-   * Predictive Coding"). Computed with an exact log-sum-exp; one pair without negatives has loss 0.
+   * InfoNCE (van den Oord et al. 2018, "Representation learning with contrastive predictive coding"): for each anchor the
+   * negative log of its positive's share in the softmax over its candidates. Logits are cosine similarities divided by
+   * `temperature`, and the log-sum-exp is exact. One pair without negatives has loss 0.
    *
    * @param anchors n rows.
-   * @param positives n rows; row i belongs to anchor i.
-   * @param negatives With rows, those alone are the negatives, for every anchor, unless `negativeMode` says otherwise;
-   *   with none at all (`[]`) the loss is 0. Without (`null`), the other positives of the batch are.
-   * @returns The mean loss; with `gradients: true` also `gradients` (anchors), `targetGradients` (positives) and, where
-   *   negatives are given, `negativeGradients`. The gradient at a zero row is 0. With `adapters` the rows go through
-   *   them first, the result has `adapterGradients` by name, and gradients of rows only where `wrt` asks for them. With
-   *   `diagnostics: true` the components also hold `accuracy`, the share of anchors whose positive is more similar than
-   *   every negative, and the mean `positiveCosine` and `negativeCosine`. With `symmetric`, a row of `perRow` is the
-   *   mean of both directions.
+   * @param positives n rows. Row i belongs to anchor i.
+   * @param negatives Rows that are the only negatives, for every anchor, unless `negativeMode` says otherwise. With `[]`
+   *   the loss is 0. With `null`, the negatives of an anchor are the other positives of the batch.
+   * @returns The mean loss. The gradient at a zero row is 0. Further results depend on the options:
+   *   - `gradients: true`: `gradients` of the anchors, `targetGradients` of the positives, and `negativeGradients` of
+   *     negatives that are given.
+   *   - `adapters`: rows go through them first. The result has `adapterGradients` by name, and gradients of rows only if
+   *     `wrt` asks for them.
+   *   - `diagnostics: true`: further `components`, see {@link ContrastiveComponents}.
+   *   - `symmetric`: a row of `perRow` is the mean of both directions.
    * @throws TypeError or RangeError also for a name in `through` that is no adapter's, and for rows that do not fit
-   *   their adapter, or each other behind it.
+   *   their adapter, or outputs that do not fit each other.
    *
    * @example
    * ```js
@@ -68,44 +74,85 @@ export class LossComputer {
    * console.log(losses.at(-1)); // 0.00
    * ```
    */
-  static contrastive<const Wrt extends readonly ContrastiveArgument[] = [], PerRow extends boolean = false>(
+  static contrastive<
+    const Wrt extends readonly ContrastiveArgument[] = [],
+    PerRow extends boolean = false,
+    Diagnostics extends boolean = false,
+  >(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
     options: ContrastiveOptions &
-      Required<Pick<ContrastiveOptions, 'adapters' | 'through'>> & { gradients: true; wrt?: Wrt; perRow?: PerRow },
-  ): LossWithGradients<'adapterGradients' | 'temperatureGradient' | GradientsWrt<Wrt>> & WithPerRow<PerRow>;
-  static contrastive<const Wrt extends readonly ContrastiveArgument[], PerRow extends boolean = false>(
+      Required<Pick<ContrastiveOptions, 'adapters' | 'through'>> & {
+        gradients: true;
+        wrt?: Wrt;
+        perRow?: PerRow;
+        diagnostics?: Diagnostics;
+      },
+  ): LossWithGradients<'adapterGradients' | 'temperatureGradient' | GradientsWrt<Wrt>, ContrastiveComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<
+    const Wrt extends readonly ContrastiveArgument[],
+    PerRow extends boolean = false,
+    Diagnostics extends boolean = false,
+  >(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
-    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt: Wrt; perRow?: PerRow },
-  ): LossWithGradients<'temperatureGradient' | GradientsWrt<Wrt>> & WithPerRow<PerRow>;
-  static contrastive<PerRow extends boolean = false>(
+    options: ContrastiveOptions & {
+      gradients: true;
+      adapters?: undefined;
+      wrt: Wrt;
+      perRow?: PerRow;
+      diagnostics?: Diagnostics;
+    },
+  ): LossWithGradients<'temperatureGradient' | GradientsWrt<Wrt>, ContrastiveComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
-    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt?: undefined; perRow?: PerRow },
-  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients' | 'temperatureGradient'> &
-    WithPerRow<PerRow>;
-  static contrastive<PerRow extends boolean = false>(
+    options: ContrastiveOptions & {
+      gradients: true;
+      adapters?: undefined;
+      wrt?: undefined;
+      perRow?: PerRow;
+      diagnostics?: Diagnostics;
+    },
+  ): LossWithGradients<
+    'gradients' | 'targetGradients' | 'negativeGradients' | 'temperatureGradient',
+    ContrastiveComponents
+  > &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
-    options: ContrastiveOptions & { gradients: true; adapters?: undefined; wrt?: undefined; perRow?: PerRow },
-  ): LossWithGradients<'gradients' | 'targetGradients' | 'temperatureGradient'> & WithPerRow<PerRow>;
-  static contrastive<PerRow extends boolean = false>(
+    options: ContrastiveOptions & {
+      gradients: true;
+      adapters?: undefined;
+      wrt?: undefined;
+      perRow?: PerRow;
+      diagnostics?: Diagnostics;
+    },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'temperatureGradient', ContrastiveComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives?: Rows | null,
-    options?: ContrastiveOptions & { perRow?: PerRow },
-  ): LossResult & WithPerRow<PerRow>;
+    options?: ContrastiveOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<ContrastiveComponents> & WithPerRow<PerRow> & WithDiagnostics<Diagnostics, ContrastiveComponents>;
   static contrastive(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null = null,
     options: ContrastiveOptions = {},
-  ): LossResult {
+  ): LossResult<ContrastiveComponents> {
     return contrastive(anchors, positives, negatives, options);
   }
 
@@ -115,66 +162,78 @@ export class LossComputer {
    * @param anchors n rows.
    * @param positives n rows.
    * @param negatives n rows.
-   * @returns The mean loss; with `diagnostics: true` the components also hold `activeTriplets`, the share with a loss.
+   * @returns The mean loss. With `diagnostics: true` there are further components, see {@link TripletComponents}.
    */
-  static triplet<PerRow extends boolean = false>(
+  static triplet<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
-    options: TripletOptions & { gradients: true; perRow?: PerRow },
-  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients'> & WithPerRow<PerRow>;
-  static triplet<PerRow extends boolean = false>(
+    options: TripletOptions & { gradients: true; perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossWithGradients<'gradients' | 'targetGradients' | 'negativeGradients', TripletComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, TripletComponents>;
+  static triplet<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
-    options?: TripletOptions & { perRow?: PerRow },
-  ): LossResult & WithPerRow<PerRow>;
-  static triplet(anchors: Rows, positives: Rows, negatives: Rows, options: TripletOptions = {}): LossResult {
+    options?: TripletOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<TripletComponents> & WithPerRow<PerRow> & WithDiagnostics<Diagnostics, TripletComponents>;
+  static triplet(
+    anchors: Rows,
+    positives: Rows,
+    negatives: Rows,
+    options: TripletOptions = {},
+  ): LossResult<TripletComponents> {
     return triplet(anchors, positives, negatives, options);
   }
 
   /**
    * Softmax cross-entropy of logits against class indices.
    *
-   * @param predictions n rows of logits, any number of classes each; -Infinity rules a class out.
+   * @param predictions n rows of logits, any number of classes each. -Infinity rules a class out.
    * @param targets n class indices, from 0 to the row's length - 1.
-   * @returns The mean loss; with `diagnostics: true` the components also hold `accuracy`, the share of rows whose
-   *   target has the highest logit. A row of `perRow` is as PyTorch's without reduction: times the weight of its
-   *   target's class, 0 for an ignored one. Rows that count nothing are not read, and may hold anything; with `perRow`
-   *   only ignored ones are not.
+   * @returns The mean loss. With `diagnostics: true` there are further components, see {@link CrossEntropyComponents}. A
+   *   row of `perRow` is as PyTorch's without reduction: times the weight of its target's class, and 0 for an ignored row.
+   *   Rows that do not count are not read and may hold anything. With `perRow` only ignored rows are not read.
    */
-  static crossEntropy<PerRow extends boolean = false>(
+  static crossEntropy<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: ArrayLike<number>,
-    options: CrossEntropyOptions & { gradients: true; perRow?: PerRow },
-  ): LossWithGradients<'gradients'> & WithPerRow<PerRow>;
-  static crossEntropy<PerRow extends boolean = false>(
+    options: CrossEntropyOptions & { gradients: true; perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossWithGradients<'gradients', CrossEntropyComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, CrossEntropyComponents>;
+  static crossEntropy<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: ArrayLike<number>,
-    options?: CrossEntropyOptions & { perRow?: PerRow },
-  ): LossResult & WithPerRow<PerRow>;
-  static crossEntropy(predictions: Rows, targets: ArrayLike<number>, options: CrossEntropyOptions = {}): LossResult {
+    options?: CrossEntropyOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<CrossEntropyComponents> & WithPerRow<PerRow> & WithDiagnostics<Diagnostics, CrossEntropyComponents>;
+  static crossEntropy(
+    predictions: Rows,
+    targets: ArrayLike<number>,
+    options: CrossEntropyOptions = {},
+  ): LossResult<CrossEntropyComponents> {
     return crossEntropy(predictions, targets, options);
   }
 
   /**
-   * Mean squared error: the mean over each row's entries, then over the rows.
+   * Mean squared error: the mean over the entries of each row, then over the rows.
    *
    * @param predictions n rows.
    * @param targets n rows.
-   * @returns The loss; with `gradients: true` also `gradients` (predictions) and `targetGradients` (targets).
+   * @returns The loss. With `gradients: true` also `gradients` of the predictions and `targetGradients` of the targets.
    */
   static mse<PerRow extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     options: MseOptions & { gradients: true; perRow?: PerRow },
-  ): LossWithGradients & WithPerRow<PerRow>;
+  ): LossWithGradients<'gradients' | 'targetGradients', MseComponents> & WithPerRow<PerRow>;
   static mse<PerRow extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     options?: MseOptions & { perRow?: PerRow },
-  ): LossResult & WithPerRow<PerRow>;
-  static mse(predictions: Rows, targets: Rows, options: MseOptions = {}): LossResult {
+  ): LossResult<MseComponents> & WithPerRow<PerRow>;
+  static mse(predictions: Rows, targets: Rows, options: MseOptions = {}): LossResult<MseComponents> {
     return mse(predictions, targets, options);
   }
 
@@ -183,42 +242,47 @@ export class LossComputer {
    *
    * @param predictions n rows.
    * @param targets n rows.
-   * @param labels n labels, 1 for similar; any other number is dissimilar. `null` means that all are similar.
-   * @returns The mean loss; with `diagnostics: true` the components also hold the mean `positiveCosine` of similar and
-   *   `negativeCosine` of dissimilar pairs.
+   * @param labels n labels: 1 for similar, any other number for dissimilar. `null` means that all are similar.
+   * @returns The mean loss. With `diagnostics: true` there are further components, see {@link CosineEmbeddingComponents}.
    */
-  static cosineEmbedding<PerRow extends boolean = false>(
+  static cosineEmbedding<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     labels: ArrayLike<number> | null | undefined,
-    options: CosineEmbeddingOptions & { gradients: true; perRow?: PerRow },
-  ): LossWithGradients & WithPerRow<PerRow>;
-  static cosineEmbedding<PerRow extends boolean = false>(
+    options: CosineEmbeddingOptions & { gradients: true; perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossWithGradients<'gradients' | 'targetGradients', CosineEmbeddingComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, CosineEmbeddingComponents>;
+  static cosineEmbedding<PerRow extends boolean = false, Diagnostics extends boolean = false>(
     predictions: Rows,
     targets: Rows,
     labels?: ArrayLike<number> | null,
-    options?: CosineEmbeddingOptions & { perRow?: PerRow },
-  ): LossResult & WithPerRow<PerRow>;
+    options?: CosineEmbeddingOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
+  ): LossResult<CosineEmbeddingComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, CosineEmbeddingComponents>;
   static cosineEmbedding(
     predictions: Rows,
     targets: Rows,
     labels: ArrayLike<number> | null = null,
     options: CosineEmbeddingOptions = {},
-  ): LossResult {
+  ): LossResult<CosineEmbeddingComponents> {
     return cosineEmbedding(predictions, targets, labels, options);
   }
 
   /**
-   * Weighted sum of losses, of their components by name and, where all were computed with `gradients: true`, of their
-   * gradients: of each argument, and of each adapter, over the losses that have one.
+   * Weighted sum of losses, of their components by name, and of their gradients if all were computed with
+   * `gradients: true`. The gradients of an argument or an adapter are added up over the losses that have them.
    *
-   * @param losses Results of the other losses with their weights. None at all is loss 0.
+   * @param losses Results of other losses with their weights. Without any the loss is 0.
+   * @throws TypeError or RangeError that names the loss and the value, also for gradients of different shapes and for a sum
+   *   that overflows.
    */
-  static combine(losses: Iterable<WeightedLoss>): LossResult {
+  static combine(losses: Iterable<WeightedLoss>): LossResult<Record<string, number>> {
     return combine(losses);
   }
 
-  /** Cosine similarity over the shorter of two rows; 0 for a zero row. */
+  /** Cosine similarity over the shorter of two rows. It is 0 for a zero row. */
   static _cosineSimilarity(a: Vector, b: Vector): number {
     return cosineOf(a, b);
   }

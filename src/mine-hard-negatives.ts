@@ -18,39 +18,59 @@ import { packedCandidatesOf, Retriever } from './retriever.js';
 import type { Rows } from './types.js';
 
 export interface HardNegativeOptions {
-  /** Negatives for each query. Default 1. */
+  /**
+   * Negatives for each query, an integer of at least 1.
+   *
+   * @default 1
+   */
   count?: number;
   /**
-   * Ranks that negatives are taken from, `[from, to]`: 0 is the most similar candidate that is allowed, `to` itself is
-   * not taken. Default `[0, 50]`.
+   * Ranks that negatives are taken from, `[from, to]`. Rank 0 is the most similar candidate that is allowed. Rank `to` is
+   * not taken. Integers, at least 0, `to` above `from`.
+   *
+   * @default [0, 50]
    */
   range?: readonly [from: number, to: number];
-  /** `'top'`, the first of the range; `'random'`, any of the range, each as likely. Default `'top'`. */
+  /**
+   * `'top'` takes the first ranks of the range. `'random'` draws ranks of the range, each as likely.
+   *
+   * @default 'top'
+   */
   sampling?: 'top' | 'random';
-  /** Candidates of a higher cosine with the query are likely false negatives and skipped, from -1 to 1. Default: none. */
+  /**
+   * Candidates of a higher cosine with the query are skipped, as likely false negatives. From -1 to 1.
+   *
+   * @default none are skipped
+   */
   maxSimilarity?: number;
   /**
    * Candidates of a higher cosine than `positive - relativeMargin · |positive|` are skipped, where `positive` is the
-   * cosine of the query with its relevant candidate; with several relevant candidates this holds for each. 0 or more.
-   * Default: none are.
+   * cosine of the query with its relevant candidate. With several relevant candidates this holds for each. 0 or more.
+   *
+   * @default none are skipped
    */
   relativeMargin?: number;
-  /** Seed (uint32) of `'random'`; what a query gets depends on the seed and its position only. Default: `Math.random`. */
+  /**
+   * Seed of `'random'`, an integer from 0 to 2³² - 1. The negatives of a query depend only on the seed and its position.
+   *
+   * @default none: draws come from `Math.random`
+   */
   seed?: number;
 }
 
 const CALL = 'mineHardNegatives';
 
 /**
- * For each query candidates that are similar to it but not relevant, to train against: the most similar first, of equal
- * cosine the lower index first. Never a relevant candidate, and never one whose row equals that of a relevant one, up to
- * its length and to float32 rounding. Where fewer than `count` are allowed and in the range, the query gets as many as there are, maybe none.
+ * Finds candidates that are similar to a query but not relevant, to train against. The most similar come first, and of
+ * equal cosines the lower index. A relevant candidate is never taken, and neither is one whose row equals that of a
+ * relevant one, up to its length and float32 rounding. A query gets fewer than `count` if fewer are allowed and in the
+ * range, maybe none.
  *
  * @param queries Rows, one per query.
  * @param candidates The whole corpus: rows, or a `Retriever` that holds them.
  * @param relevant For each query the index of its relevant candidate, or the indices of several.
  * @returns For each query the indices of its negatives.
- * @throws TypeError or RangeError that names the argument, the row and the value; also for a query without any relevant
+ * @throws TypeError or RangeError that names the argument, the row and the value, also for a query without a relevant
  *   candidate, and for a `count` that the range cannot hold.
  *
  * @example
@@ -88,11 +108,14 @@ export function mineHardNegatives(
   return mined;
 }
 
-interface Checked extends Pick<HardNegativeOptions, 'maxSimilarity' | 'relativeMargin' | 'seed'> {
+interface Checked {
   count: number;
   from: number;
   to: number;
   sampling: 'top' | 'random';
+  maxSimilarity: number | undefined;
+  relativeMargin: number | undefined;
+  seed: number | undefined;
 }
 
 function parseOptions(options: HardNegativeOptions): Checked {
@@ -111,14 +134,14 @@ function parseOptions(options: HardNegativeOptions): Checked {
   return { count, from, to, sampling, maxSimilarity, relativeMargin, seed: checkSeed(CALL, seed) };
 }
 
-/** The rows under this call's name. */
+/** A retriever of the rows. Errors name this call. */
 function retrieverOf(candidates: Rows): Retriever {
   checkFiniteRows(CALL, 'candidates', candidates);
   checkWidth(CALL, 'candidates', candidates, candidates[0]!.length);
   return new Retriever(candidates);
 }
 
-/** Which candidates may be negatives; only cosines near to a limit or to a relevant candidate's are looked at again. */
+/** Tells which candidates may be negatives. Only cosines near a limit or a relevant candidate's are computed again. */
 function allowed(
   queries: UnitRows,
   candidates: PackedRows,
@@ -145,7 +168,7 @@ function allowed(
   };
 }
 
-/** Some of the indices, each as likely, in their order (Knuth's algorithm S). */
+/** Draws some of the indices, each as likely, in their order (Knuth's algorithm S). */
 function drawSome(indices: Int32Array, count: number, random: () => number): Int32Array {
   let wanted = Math.min(count, indices.length);
   return indices.filter((_, i) => {

@@ -9,43 +9,75 @@ import {
   type SGDState,
   sgdMoments,
 } from './optimizers/moments.js';
-import { checkRate, Optimizer } from './optimizers/optimizer.js';
-import type { Adapter, AdapterGradients } from './types.js';
+import { checkRate, OptimizerMemory } from './optimizers/optimizer-memory.js';
+import type { Adapter, AdapterGradients, Stateful } from './types.js';
 
-export interface SGDOptions {
-  /** Learning rate, 0 or more. Default 0.01. */
+export interface AdamWOptions {
+  /**
+   * Learning rate, from 0 to 3.4e38.
+   *
+   * @default 0.001
+   */
   lr?: number;
-  /** Factor on the velocity, from 0 to below 1. Default 0. */
-  momentum?: number;
-  /** L2 penalty, added to the gradient. Default 0. */
+  /**
+   * Decay of the mean of the gradients and of the mean of their squares, each from 0 to below 1.
+   *
+   * @default [0.9, 0.999]
+   */
+  betas?: readonly [number, number];
+  /**
+   * Number added to the root of the second moment, at least 1.2e-38.
+   *
+   * @default 1e-8
+   */
+  eps?: number;
+  /**
+   * Decoupled weight decay, 0 or more.
+   *
+   * @default 0.01
+   */
   weightDecay?: number;
-  /** Gradients are scaled down together to at most this global norm. Default: no limit. */
+  /**
+   * Greatest norm of all gradients together, above 0. Gradients above it are scaled down to it. By default, no limit.
+   */
   maxGradNorm?: number;
 }
 
-export interface AdamWOptions {
-  /** Learning rate, 0 or more. Default 0.001. */
+export interface SGDOptions {
+  /**
+   * Learning rate, from 0 to 3.4e38.
+   *
+   * @default 0.01
+   */
   lr?: number;
-  /** Decay of the mean of gradients and of their squares, each from 0 to below 1. Default [0.9, 0.999]. */
-  betas?: readonly [number, number];
-  /** Added to the root of the second moment, at least 1.2e-38. Default 1e-8. */
-  eps?: number;
-  /** Decoupled weight decay. Default 0.01. */
+  /**
+   * Factor on the velocity, from 0 to below 1.
+   *
+   * @default 0
+   */
+  momentum?: number;
+  /**
+   * L2 penalty, 0 or more. It is added to the gradient.
+   *
+   * @default 0
+   */
   weightDecay?: number;
-  /** Gradients are scaled down together to at most this global norm. Default: no limit. */
+  /**
+   * Greatest norm of all gradients together, above 0. Gradients above it are scaled down to it. By default, no limit.
+   */
   maxGradNorm?: number;
 }
 
 /** AdamW's second moment holds squares, in float32 for a LoRAAdapter. */
 const LARGEST_NORM = 1e19;
-/** What AdamW adds to a root must not be 0 there. */
+/** The smallest `eps` that is not 0 in float32. */
 const SMALLEST_EPS = 1.2e-38;
 /** SGD's velocity and step must stay within float32 too. */
 const LARGEST_STEP = 1e38;
 
 /**
- * AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization"), in place on the adapters it was made
- * for, with PyTorch's arithmetic.
+ * AdamW (Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization") with PyTorch's arithmetic. It updates its
+ * adapters in place.
  *
  * @example
  * ```js
@@ -57,10 +89,14 @@ const LARGEST_STEP = 1e38;
  * console.log(Array.from(adapter.loraB[0], weight => weight.toFixed(3))); // [ '-0.100', '0.100' ]
  * ```
  */
-export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
+export class AdamW implements Stateful<AdamWState> {
+  /** The learning rate of a `step` without one. */
+  lr: number;
+  readonly #memory: OptimizerMemory<AdamWState, AdamWMoments>;
+
   /**
-   * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers, frozen rows,
+   * @param adapters Adapters by name. Their matrices may be `number[][]`. Their rows are updated in place.
+   * @throws TypeError or RangeError that names the option or the adapter, and the value. Rows of integers, frozen rows,
    *   and an adapter, matrix or row that is there twice are refused too.
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: AdamWOptions = {}) {
@@ -73,22 +109,23 @@ export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
     const beta2 = checkNumber(call, 'betas[1]', betas[1], { min: 0, below: 1 });
     checkNumber(call, 'eps', eps, { min: SMALLEST_EPS });
     checkNumber(call, 'weightDecay', weightDecay, { min: 0 });
-    const clipping = clippingOf(call, maxGradNorm);
-    super(call, adapters, lr, { betas: [beta1, beta2], eps, weightDecay, ...clipping }, adamWMoments);
+    const parsed: AdamWState['options'] = { betas: [beta1, beta2], eps, weightDecay, ...clippingOf(call, maxGradNorm) };
+    this.lr = lr;
+    this.#memory = new OptimizerMemory(call, adapters, parsed, adamWMoments);
   }
 
   /**
    * One step. Adapters without an entry in `grads` stay as they are.
    *
    * @param grads Gradients by adapter name.
-   * @param lr Learning rate of this step. Default: `this.lr`.
-   * @throws TypeError or RangeError, with nothing changed, for an unknown name, a shape that is not the adapter's, an
-   *   entry that is not finite, gradients whose norm exceeds 1e19 after clipping, a bad rate, or an adapter that was
-   *   replaced, reshaped or frozen after the optimizer was made.
+   * @param lr Learning rate of this step, from 0 to 3.4e38. Default: `this.lr`.
+   * @throws TypeError or RangeError for an unknown name, a shape that is not the adapter's, an entry that is not
+   *   finite, gradients whose norm exceeds 1e19 after clipping, a bad rate, or an adapter that was replaced, reshaped
+   *   or frozen after the optimizer was made. Nothing has changed then.
    */
   step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
-    const { betas, eps, weightDecay } = this.options;
-    const { parameters, gradientScale } = this.prepare(grads, lr, LARGEST_NORM);
+    const { betas, eps, weightDecay } = this.#memory.options;
+    const { parameters, gradientScale } = this.#memory.prepare(grads, lr, LARGEST_NORM);
     const [beta1, beta2] = betas;
     for (const { values, gradients, moments } of parameters) {
       moments.steps++;
@@ -97,13 +134,39 @@ export class AdamW extends Optimizer<AdamWState, AdamWMoments> {
       kernels().adamw(values, gradients, moments, step);
     }
   }
+
+  /**
+   * Everything that a later run needs to continue, as plain data for JSON: moments, step counts, the rate and the
+   * options. Every number survives JSON exactly, except the sign of a zero.
+   */
+  stateDict(): AdamWState {
+    return this.#memory.stateDict(this.lr);
+  }
+
+  /**
+   * Takes over a state. The steps that follow are then those of the optimizer that gave it, bit by bit. Load the
+   * adapters first: a state belongs to the weights that it was taken with. Their fingerprints are compared in float32.
+   * Delete `state.fingerprints` to continue with other weights.
+   *
+   * @param state What {@link stateDict} returned, also after a round trip through JSON.
+   * @throws TypeError or RangeError when the state belongs to another optimizer, has other options, adapters, ranks,
+   *   shapes or weights, or holds a number that is not finite, a negative square or a bad count. Nothing has changed
+   *   then.
+   */
+  loadStateDict(state: AdamWState): void {
+    this.lr = this.#memory.loadStateDict(state);
+  }
 }
 
-/** Stochastic gradient descent with momentum (PyTorch's form), in place on the adapters it was made for. */
-export class SGD extends Optimizer<SGDState, SGDMoments> {
+/** Stochastic gradient descent with momentum, in PyTorch's form. It updates its adapters in place. */
+export class SGD implements Stateful<SGDState> {
+  /** The learning rate of a `step` without one. */
+  lr: number;
+  readonly #memory: OptimizerMemory<SGDState, SGDMoments>;
+
   /**
-   * @param adapters Adapters by name; `number[][]` matrices work too. Their rows are updated in place.
-   * @throws TypeError or RangeError that names the option or the adapter and the value; rows of integers, frozen rows,
+   * @param adapters Adapters by name. Their matrices may be `number[][]`. Their rows are updated in place.
+   * @throws TypeError or RangeError that names the option or the adapter, and the value. Rows of integers, frozen rows,
    *   and an adapter, matrix or row that is there twice are refused too.
    */
   constructor(adapters: ReadonlyMap<string, Adapter>, options: SGDOptions = {}) {
@@ -113,22 +176,42 @@ export class SGD extends Optimizer<SGDState, SGDMoments> {
     checkRate(call, lr);
     checkNumber(call, 'momentum', momentum, { min: 0, below: 1 });
     checkNumber(call, 'weightDecay', weightDecay, { min: 0 });
-    super(call, adapters, lr, { momentum, weightDecay, ...clippingOf(call, maxGradNorm) }, sgdMoments(momentum));
+    const parsed: SGDState['options'] = { momentum, weightDecay, ...clippingOf(call, maxGradNorm) };
+    this.lr = lr;
+    this.#memory = new OptimizerMemory(call, adapters, parsed, sgdMoments(momentum));
   }
 
   /**
    * One step. Adapters without an entry in `grads` stay as they are.
    *
    * @param grads Gradients by adapter name.
-   * @param lr Learning rate of this step. Default: `this.lr`.
-   * @throws TypeError or RangeError, with nothing changed, as `AdamW.step` does.
+   * @param lr Learning rate of this step, from 0 to 3.4e38. Default: `this.lr`.
+   * @throws TypeError or RangeError as `AdamW.step` does. The greatest norm after clipping is 1e38, divided by the
+   *   rate if that is above 1. Nothing has changed then.
    */
   step(grads: ReadonlyMap<string, AdapterGradients>, lr: number = this.lr): void {
-    const { momentum, weightDecay } = this.options;
-    const { parameters, gradientScale } = this.prepare(grads, lr, LARGEST_STEP / Math.max(1, lr));
+    const { momentum, weightDecay } = this.#memory.options;
+    const { parameters, gradientScale } = this.#memory.prepare(grads, lr, LARGEST_STEP / Math.max(1, lr));
     for (const { values, gradients, moments } of parameters) {
       kernels().sgd(values, gradients, moments.velocity, { lr, momentum, weightDecay, gradientScale });
     }
+  }
+
+  /**
+   * Everything that a later run needs to continue, as `AdamW.stateDict` gives it: velocities, the rate and the options.
+   */
+  stateDict(): SGDState {
+    return this.#memory.stateDict(this.lr);
+  }
+
+  /**
+   * Takes over a state, as `AdamW.loadStateDict` does.
+   *
+   * @param state What {@link stateDict} returned, also after a round trip through JSON.
+   * @throws TypeError or RangeError as `AdamW.loadStateDict` does. Nothing has changed then.
+   */
+  loadStateDict(state: SGDState): void {
+    this.lr = this.#memory.loadStateDict(state);
   }
 }
 

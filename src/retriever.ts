@@ -12,7 +12,7 @@ import { checkRelevant, type RelevantCandidates } from './retriever/relevant.js'
 import { topCandidates } from './retriever/top-candidates.js';
 import type { Float32Row, Rows } from './types.js';
 
-/** What a search finds; row i of each list belongs to query i. */
+/** The result of a search. Row i of each list belongs to query i. */
 export interface SearchResult {
   /** Indices of the candidates, best first. */
   indices: Int32Array[];
@@ -22,23 +22,36 @@ export interface SearchResult {
 
 export interface SearchOptions {
   /**
-   * What the first pass over all candidates computes in; the results are the same to the last bit. `'int16'` rounds
-   * entries of unit rows to 16-bit integers, and scores again in `'float32'` what that may rank wrongly. Default
-   * `'float32'`.
+   * The precision of the first pass over all candidates. The results are the same to the last bit. `'int16'` rounds
+   * entries of unit rows to 16-bit integers, and scores candidates that may rank wrongly again in float32.
+   *
+   * @default 'float32'
    */
   precision?: Precision;
 }
 
 export interface EvaluateOptions {
-  /** Cut-offs of accuracy, precision, recall and nDCG. Default `[1, 10]`. */
+  /**
+   * Cut-offs of accuracy, precision, recall and nDCG, each an integer of at least 1.
+   *
+   * @default [1, 10]
+   */
   at?: readonly number[];
-  /** Seed (uint32) of the bootstrap. Default 1. */
+  /**
+   * Seed (uint32) of the bootstrap.
+   *
+   * @default 1
+   */
   seed?: number;
-  /** As in {@link SearchOptions}: the results are the same to the last bit. Default `'float32'`. */
+  /**
+   * As in {@link SearchOptions}. The results are the same to the last bit.
+   *
+   * @default 'float32'
+   */
   precision?: Precision;
 }
 
-/** One value by metric; those with a cut-off by cut-off. All metrics are shares, from 0 to 1. */
+/** One value per metric, or per metric and cut-off. All metrics are from 0 to 1. */
 export interface RetrievalMetrics<Value = number> {
   /** Share of queries with a relevant candidate among the best k. */
   accuracyAt: Record<number, Value>;
@@ -54,7 +67,7 @@ export interface RetrievalMetrics<Value = number> {
   map: Value;
 }
 
-/** What `evaluate` measures: means over the queries. */
+/** The result of `evaluate`: means over the queries. */
 export interface RetrievalEvaluation extends RetrievalMetrics {
   /** Rank of the best relevant candidate of each query, from 1. */
   ranks: Int32Array;
@@ -66,13 +79,13 @@ export interface RetrievalEvaluation extends RetrievalMetrics {
 export let packedCandidatesOf: (retriever: Retriever) => PackedRows;
 
 /**
- * Finds the candidates nearest to queries by cosine similarity. The candidates are scaled to length 1 and packed once;
- * searches never hold the matrix of all cosines. A retriever keeps a copy of its candidates in float32, 4 bytes an
- * entry, and once `precision: 'int16'` was asked for one in 16-bit integers too, 2 bytes an entry. The garbage collector
- * frees them with it; `releaseKernelMemory()` does not touch them.
+ * Finds the candidates nearest to queries by cosine similarity. The candidates are scaled to length 1 and packed once.
+ * Searches never hold the matrix of all cosines. A retriever keeps a copy of its candidates in float32, with 4 bytes
+ * per entry. From the first call with `precision: 'int16'` on, it keeps another in 16-bit integers, with 2 bytes per
+ * entry. The garbage collector frees them together with the retriever. `releaseKernelMemory()` does not.
  *
- * Cosines are products of rows rounded to float32 after scaling, added up in float64 and rounded to float32: within
- * 1e-6 of `cosineSimilarity`. Candidates of equal cosine rank by index, the lower first. A zero row has cosine 0 with
+ * Cosines are products of unit rows in float32, added up in float64 and rounded to float32. They are within 1e-6 of
+ * `cosineSimilarity`. Candidates of equal cosine rank by index, the lower first. A zero row has cosine 0 with
  * every row. Both kernel backends give the same indices and scores.
  *
  * @example
@@ -93,7 +106,7 @@ export class Retriever {
   readonly size: number;
 
   readonly #packed: PackedRows;
-  /** Made by the first call that wants them. */
+  /** The candidates in 16-bit integers. The first call with `'int16'` makes them. */
   #int16: Int16Panels | undefined;
 
   static {
@@ -101,7 +114,7 @@ export class Retriever {
   }
 
   /**
-   * @param candidates At least one row, all of equal length; copied.
+   * @param candidates At least one row. All rows have equal length. They are copied.
    * @throws TypeError or RangeError that names the row and the value.
    */
   constructor(candidates: Rows) {
@@ -113,22 +126,23 @@ export class Retriever {
   }
 
   /**
-   * The `k` nearest candidates of each query, best first; all of them where there are fewer than `k`.
+   * The `k` nearest candidates of each query, best first. If there are fewer than `k`, all candidates.
    *
    * `precision: 'int16'` gives the same result sooner on the SIMD backend. The first such call rounds the candidates to
-   * 16-bit integers, which are kept. A proven bound of the rounding, little more than √dim / 32767, tells which
-   * candidates need the cosine in float32. Where too many are that close to the `k`-th, the query is searched again in
-   * float32. On the scalar backend the option changes nothing.
+   * 16-bit integers, and keeps them. A proven bound of the rounding error, little more than √dim / 32767, tells which
+   * candidates need the cosine in float32. If too many are that close to the `k`-th, the query is searched again in
+   * float32. On the scalar backend, the option changes nothing.
    *
    * @param queries At least one row of `dim` numbers.
-   * @param k At least 1.
+   * @param k Number of candidates per query, an integer of at least 1.
    * @throws TypeError or RangeError that names the argument, the row and the value.
    */
   search(queries: Rows, k: number, options: SearchOptions = {}): SearchResult {
-    const { precision } = withDefaults('search', { precision: 'float32' as Precision }, options);
-    this.#checkQueries('search', queries);
-    checkCount('search', 'k', k);
-    const int16 = this.#int16Panels('search', precision);
+    const call = 'Retriever.search';
+    const { precision } = withDefaults(call, { precision: 'float32' as Precision }, options);
+    this.#checkQueries(call, queries);
+    checkCount(call, 'k', k);
+    const int16 = this.#int16Panels(call, precision);
     const kept = Math.min(k, this.size);
     const result: SearchResult = { indices: [], scores: [] };
     eachChunk(queries, kept, chunk => {
@@ -141,8 +155,8 @@ export class Retriever {
   }
 
   /**
-   * How well the queries find their relevant candidates, in means over the queries. With the ranks r₁ < r₂ < … of a
-   * query's R relevant candidates among all candidates:
+   * Measures how well the queries find their relevant candidates, in means over the queries. A query's R relevant
+   * candidates have the ranks r₁ < r₂ < … among all candidates:
    *
    * - `accuracyAt[k]`: 1 where r₁ ≤ k, else 0.
    * - `precisionAt[k]`: the number of ranks up to k, divided by k, also where there are fewer than k candidates.
@@ -153,22 +167,22 @@ export class Retriever {
    * - `map`: Σ i / rᵢ, divided by R.
    *
    * These are the definitions of sentence-transformers' `InformationRetrievalEvaluator` and of trec_eval's `success`,
-   * `P`, `recall`, `ndcg_cut`, `recip_rank` and `map`, with relevance 0 or 1. `mrr` and `map` take the whole ranking, as
-   * in trec_eval; sentence-transformers cuts them off, at 10 and 100 by default. Candidates of equal cosine rank by
-   * index, the lower first, as in {@link search}; trec_eval orders them by name.
+   * `P`, `recall`, `ndcg_cut`, `recip_rank` and `map`, with relevance 0 or 1. `mrr` and `map` use the whole ranking,
+   * as in trec_eval. sentence-transformers cuts them off, at 10 and 100 by default. Candidates of equal cosine rank by
+   * index, the lower first, as in {@link search}. trec_eval orders them by name.
    *
    * `intervals` holds `[low, high]` for every mean: the 2.5th and 97.5th percentile of the means of 1,000 resamples of
-   * the queries (Efron and Tibshirani 1993, "An introduction to the bootstrap"). It says how much the choice of queries
-   * matters; where all queries score alike its ends coincide, however few they are.
+   * the queries (Efron and Tibshirani 1993, "An introduction to the bootstrap"). It shows how much the choice of
+   * queries matters. If all queries score the same, its ends are equal, for any number of queries.
    *
    * @param queries At least one row of `dim` numbers.
-   * @param relevant For each query the index of its relevant candidate, or the indices of several; a repeated index
+   * @param relevant For each query, the index of its relevant candidate, or the indices of several. A repeated index
    *   counts once.
-   * @throws TypeError or RangeError that names the argument, the query and the value; also for a query without any
+   * @throws TypeError or RangeError that names the argument, the query and the value. RangeError for a query without a
    *   relevant candidate.
    */
   evaluate(queries: Rows, relevant: readonly RelevantCandidates[], options: EvaluateOptions = {}): RetrievalEvaluation {
-    const call = 'evaluate';
+    const call = 'Retriever.evaluate';
     const defaults = { at: [1, 10] as readonly number[], seed: 1, precision: 'float32' as Precision };
     const { at, seed, precision } = withDefaults(call, defaults, options);
     checkArray(call, 'at', at);
@@ -200,7 +214,7 @@ export class Retriever {
     return result;
   }
 
-  /** The candidates in 16-bit integers where they are wanted, and of use. */
+  /** The candidates in 16-bit integers. Undefined for `'float32'` and on the scalar backend. */
   #int16Panels(call: string, precision: Precision): Int16Panels | undefined {
     checkOneOf(call, 'precision', precision, ['float32', 'int16']);
     if (precision === 'float32' || kernels().name === 'scalar') return undefined;

@@ -1,4 +1,4 @@
-import { checkArray, checkCount, checkObject, describe, wrongType } from './internal/validate.js';
+import { checkArray, checkCount, checkObject, describe, inWords, wrongType } from './internal/validate.js';
 import { ALL_DTYPES, type Dtype, dtypeOf, type TensorData } from './tensors/dtypes.js';
 import {
   countOf,
@@ -15,9 +15,9 @@ import type { Bytes } from './types.js';
 
 /** Numbers with a shape. */
 export interface Tensor {
-  /** Sizes, the slowest first: `[height, width]` for a matrix, `[]` for a single number; at most 64. */
+  /** At most 64 sizes, the slowest first: `[height, width]` for a matrix, `[]` for a single number. */
   shape: readonly number[];
-  /** The entries row by row, as many as the product of `shape`. */
+  /** The entries row by row. Their number is the product of `shape`. */
   data: TensorData;
 }
 
@@ -27,23 +27,23 @@ export interface ReadTensor extends Tensor {
   dtype: Dtype;
 }
 
-/** What `readTensors` returns. */
+/** The content of a file, as `readTensors` returns it. */
 export interface TensorFile {
   /** Tensors by name, in the order of their entries. */
   tensors: Map<string, ReadTensor>;
-  /** What the writer said beside them. */
+  /** Texts by name that the writer added. */
   metadata: Record<string, string>;
 }
 
 /**
- * Tensors as the bytes of one safetensors file, which readers in Python and Rust take too. The type of the array is the
- * type in the file; every bit survives. Tensors of wider entries come first, so that all are aligned.
+ * Tensors as the bytes of one safetensors file. Readers in Python and Rust accept it too. The type of the array is the
+ * type in the file, and every bit survives. Tensors of wider entries come first, so that all are aligned.
  *
- * @param tensors Tensors by name, a Map or an object, at most 100,000.
- * @param metadata Texts by name, at most 10,000. Default: none.
- * @throws TypeError or RangeError that names the tensor: a shape that is not of counts or not of `data`, an array of
- *   another type, a name that is no text or is reserved (`__metadata__`, `__proto__`); and for a header of more than
- *   100 MB.
+ * @param tensors At most 100,000 tensors by name, as a Map or an object.
+ * @param metadata At most 10,000 texts by name. By default, none.
+ * @throws TypeError or RangeError that names the tensor: for a shape whose entries are not counts or that does not fit
+ *   `data`, an array of another type, and a name that is not a string or is reserved (`__metadata__`, `__proto__`).
+ *   RangeError for a header of more than 100 MB.
  *
  * @example
  * ```js
@@ -74,20 +74,21 @@ export function writeTensors(
 }
 
 /**
- * The tensors and metadata of a safetensors file. The bytes may come from anywhere: all of the header is checked before
+ * The tensors and metadata of a safetensors file. The bytes may come from anywhere: the whole header is checked before
  * anything is allocated, and no tensor takes more than twice its bytes in the file. Entries that are not finite are
  * read as they are.
  *
  * @param bytes The whole file.
- * @throws RangeError when the file is not exactly a header of at most 100 MB, 100,000 tensors, 64 sizes per shape and
- *   10,000 keys of metadata, and the entries it tells of, without gap or overlap; for a type it does not know; and for
- *   another format, which it names where it can tell. TypeError when `bytes` is no Uint8Array.
+ * @throws RangeError where the file is not exactly a header, followed by the entries that the header names, without gap
+ *   or overlap. The header has at most 100 MB, 100,000 tensors, 64 sizes per shape and 10,000 keys of metadata.
+ * @throws RangeError for an unknown type, and for a file of another format, which the message names if it is known.
+ * @throws TypeError where `bytes` is not a Uint8Array.
  */
 export function readTensors(bytes: Uint8Array): TensorFile {
   return readTensorsFor('readTensors', bytes);
 }
 
-/** {@link readTensors} on behalf of another call. */
+/** Does the work of {@link readTensors} under the name of another call. */
 export function readTensorsFor(call: string, bytes: Uint8Array): TensorFile {
   const { metadata, tensors } = readHeader(bytes, {
     call,
@@ -107,12 +108,16 @@ function checkedTensor(call: string, label: string, tensor: unknown): Tensor {
   const { shape, data } = tensor;
   checkArray(call, `${label}.shape`, shape);
   if (shape.length > MOST_DIMENSIONS)
-    throw new RangeError(`${call}: ${label}.shape has ${shape.length} sizes, at most ${MOST_DIMENSIONS} are allowed`);
+    throw new RangeError(
+      `${call}: ${label}.shape has ${inWords(shape.length, 'size')}, at most ${MOST_DIMENSIONS} are allowed`,
+    );
   checkSizes(call, `${label}.shape`, shape);
   if (dtypeOf(data) === undefined) throw wrongType(call, `${label}.data`, 'a typed array of numbers', data);
   const { length } = data as TensorData;
   if (length !== countOf(shape))
-    throw new RangeError(`${call}: ${label}.data has ${length} entries, its shape [${shape.join(', ')}] needs ${countOf(shape)}`); // biome-ignore format: one message
+    throw new RangeError(
+      `${call}: ${label}.data has ${inWords(length, 'entry')}, its shape [${shape.join(', ')}] needs ${countOf(shape)}`,
+    );
   return { shape: [...shape], data: data as TensorData };
 }
 
@@ -139,7 +144,7 @@ function checkName(call: string, label: string, name: unknown): asserts name is 
   checkWhole(call, label, name);
 }
 
-/** Half of a surrogate pair has no UTF-8. */
+/** Checks that a text has no half of a surrogate pair, which has no UTF-8. */
 function checkWhole(call: string, label: string, text: string): void {
   if (/\p{Surrogate}/u.test(text))
     throw new RangeError(`${call}: ${label} has half of a surrogate pair: ${describe(text)}`);

@@ -19,25 +19,33 @@ export interface TrainingExample {
   input: string;
   /** Expected output text. */
   output: string;
-  /** Weight of the example; 1 when absent. */
+  /**
+   * Weight of the example.
+   *
+   * @default 1
+   */
   quality?: number;
-  /** Texts that are wrong answers to this input, as many as every other example has. */
+  /** Texts that are wrong answers to this input. All examples have equally many. */
   negatives?: readonly string[];
-  /** Anything of the caller's; passed through. */
+  /** Any value. It is passed through. */
   metadata?: unknown;
 }
 
-/** What a batch needs of an example; {@link ProcessedExample} is the one that `DataPreprocessor` makes. */
+/** What a batch needs of an example. `DataPreprocessor` makes the richer {@link ProcessedExample}. */
 export interface EmbeddedExample {
   /** Embedding of the input. */
   inputEmb: Vector;
   /** Embedding of the expected output. */
   outputEmb: Vector;
-  /** Embedding of a negative that belongs to this example; of the type of `outputEmb`. */
+  /** Embedding of a negative of this example, of the type of `outputEmb`. */
   negativeEmb?: Vector;
-  /** Embeddings of several; not beside `negativeEmb`. */
+  /** Embeddings of several negatives. Not allowed together with `negativeEmb`. */
   negativeEmbs?: readonly Vector[];
-  /** Weight of the example; 1 when absent. */
+  /**
+   * Weight of the example.
+   *
+   * @default 1
+   */
   quality?: number;
 }
 
@@ -51,7 +59,7 @@ export interface ProcessedExample extends EmbeddedExample {
   inputEmb: Float32Array;
   /** Embedding of `output`, `embeddingDim` floats. */
   outputEmb: Float32Array;
-  /** Embedding of a negative that belongs to this example, where the caller added one. */
+  /** Embedding of a negative of this example, if the caller added one. */
   negativeEmb?: Float32Array;
   /** Negatives of the raw example. */
   negatives?: readonly string[];
@@ -76,34 +84,50 @@ export interface Batch<E extends EmbeddedExample = ProcessedExample> {
   /** Their output embeddings. */
   positives: E['outputEmb'][];
   /**
-   * The examples' own negatives, k rows per anchor in turn, or one mined negative per anchor; `null` when there are
-   * neither.
+   * The examples' own negatives, k rows per anchor in turn, or one mined negative per anchor. `null` without either.
    */
   negatives: E['outputEmb'][] | null;
   /** Number of examples. */
   size: number;
 }
 
-/** A loss, its parts and, on request, its gradients. */
-export interface LossResult {
+/** A batch and its place in the training. */
+export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
+  /** Epoch of the batch, from 0. */
+  epoch: number;
+  /** Number of batches before this one, in all epochs. */
+  step: number;
+  /** The batch. */
+  batch: Batch<E>;
+}
+
+/** Parts of a loss by name. */
+export type LossComponents = { readonly [name: string]: number | undefined };
+
+/**
+ * A loss, its parts and, on request, its gradients.
+ *
+ * @typeParam Components The parts that this loss has.
+ */
+export interface LossResult<Components = LossComponents> {
   /** The loss, reduced over the batch. */
   loss: number;
   /** Parts of the loss by name. */
-  components: Record<string, number>;
-  /** Gradient with respect to the first argument, row by row; views of one buffer. Present with `gradients: true`. */
+  components: Components;
+  /** Gradient with respect to the first argument, row by row: views of one buffer. Present with `gradients: true`. */
   gradients?: Float32Row[];
   /** Gradient with respect to the second argument, row by row. Present with `gradients: true`. */
   targetGradients?: Float32Row[];
-  /** Gradient with respect to the explicit negatives, row by row. Present with `gradients: true` and negatives. */
+  /** Gradient with respect to given negatives, row by row. Present with `gradients: true` and negatives. */
   negativeGradients?: Float32Row[];
   /**
-   * Derivative with respect to the temperature. Present on `contrastive` with `gradients: true`. Relative error: 1e-4; with
-   * `adapters` 1e-6 of the sum of the magnitudes of its terms, which may cancel.
+   * Derivative with respect to the temperature. Present on `contrastive` with `gradients: true`. Its relative error is at
+   * most 1e-4. With `adapters` its error is at most 1e-6 of the sum of the magnitudes of its terms, which may cancel.
    */
   temperatureGradient?: number;
   /**
-   * Gradients of the adapters that rows went through, by name; an optimizer and `addPenaltyGradient` take them. Present
-   * on `contrastive` with `gradients: true` and `adapters`.
+   * Gradients of the adapters that rows went through, by name. Optimizers and `addPenaltyGradient` take them. Present on
+   * `contrastive` with `gradients: true` and `adapters`.
    */
   adapterGradients?: Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>;
   /** The loss of each row, before weights and reduction. Present with `perRow: true`. */
@@ -113,21 +137,33 @@ export interface LossResult {
 /** What `perRow: true` adds to a loss. */
 export type WithPerRow<PerRow extends boolean> = PerRow extends true ? { perRow: Float64Array } : unknown;
 
-/** A loss computed with `gradients: true`: it has these derivatives. */
-export type LossWithGradients<Derivatives extends keyof LossResult = 'gradients' | 'targetGradients'> = LossResult &
-  Required<Pick<LossResult, Derivatives>>;
+/** What `diagnostics: true` adds to a loss: all its parts are there. */
+export type WithDiagnostics<Diagnostics extends boolean, Components> = Diagnostics extends true
+  ? { components: Required<Components> }
+  : unknown;
 
 /**
- * What can be saved and go on from there: everything here that has state, and any object of the caller's with these two
- * methods. `saveCheckpoint` takes such parts.
+ * A loss computed with `gradients: true`: it has these derivatives.
  *
- * @typeParam S The state: plain objects, arrays, numbers, texts, truth values and null; typed arrays where the caller
+ * @typeParam Derivatives Names of the derivatives.
+ * @typeParam Components The parts that this loss has.
+ */
+export type LossWithGradients<
+  Derivatives extends keyof LossResult = 'gradients' | 'targetGradients',
+  Components = LossComponents,
+> = LossResult<Components> & Required<Pick<LossResult, Derivatives>>;
+
+/**
+ * Has a state that can be saved and loaded: every class of this library that has state, and any object of the caller's
+ * with these two methods. `saveCheckpoint` takes such objects.
+ *
+ * @typeParam S The state: plain objects, arrays, numbers, texts, truth values and null, and typed arrays if the caller
  *   does not need JSON.
  */
 export interface Stateful<S = unknown> {
   /** The state as it is now, a copy. */
   stateDict(): S;
-  /** Takes over a state, or throws and changes nothing. */
+  /** Loads a state, or throws and changes nothing. */
   loadStateDict(state: S): void;
 }
 
@@ -149,11 +185,19 @@ export interface AdapterGradients {
   gradB: readonly MutableVector[];
 }
 
-/** Which adapter each side of a pair goes through, by name; the same name twice is one adapter for both sides. */
+/** Which adapter each side of a pair goes through, by name. The same name twice is one adapter for both sides. */
 export interface Through {
-  /** The adapter of the anchors, the inputs of examples. Default: none, so they are used as they are. */
+  /**
+   * The adapter of the anchors, the inputs of examples.
+   *
+   * @default none: anchors are used as they are
+   */
   anchors?: string;
-  /** The adapter of the positives and the negatives, the outputs of examples. Default: none. */
+  /**
+   * The adapter of the positives and the negatives, the outputs of examples.
+   *
+   * @default none: these rows are used as they are
+   */
   positives?: string;
 }
 

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LoRAAdapter } from '../src/index.js';
 import { faqPairs, type Pair, translationPairs } from './support/made-up-pairs.js';
+import { chartOf, curvesOf, parsePage, textOf } from './support/report-page.js';
 
 const script = fileURLToPath(new URL('../examples/api-search.mjs', import.meta.url));
 
@@ -65,7 +66,7 @@ function widthOf(line: string): number {
 }
 
 describe('examples/api-search.mjs', () => {
-  it('learns, saves what it learned, and finds by it what nobody asked in training', async () => {
+  it('trains, saves a model, and finds answers to queries that were not in the training', async () => {
     const args = ['--data', translations, '--epochs', '20', '--rank', '16'];
     const { code, out, err } = await demo(...args, '--json', '--save', model);
     expect([code, err.includes('Saved (')]).toEqual([0, true]);
@@ -89,7 +90,7 @@ describe('examples/api-search.mjs', () => {
     expect(set.validationMrr[set.keptEpoch]).toBe(Math.max(...set.validationMrr));
     expect(set.training + set.validation + set.heldOut).toBe(256);
 
-    // Queries of the examples are held out, so none of them was trained on.
+    // The queries of the examples are held out, so training did not see them.
     for (const { input, output, trained } of set.examples) {
       const found = await demo('--search', input, '--model', model, '--json');
       const { query, results } = JSON.parse(found.out);
@@ -104,7 +105,27 @@ describe('examples/api-search.mjs', () => {
     expect(shown.out.split('\n')[0]).toMatch(/^ {2}1\. \d\.\d{3} {2}\w+ --\w+$/);
   });
 
-  it('lets the first adapters learn a second set, prints the same twice, and nothing wider than a terminal', async () => {
+  it('writes a page about the training, the same twice, and nothing else that differs', async () => {
+    const args = ['--data', translations, '--data', faq, '--epochs', '2', '--rank', '4', '--json'];
+    const pages = [1, 2].map(i => join(folder, `report-${i}.html`));
+    const plain = await demo(...args);
+    for (const page of pages) {
+      const { code, out, err } = await demo(...args, '--report', page);
+      expect([code, out]).toEqual([0, plain.out]);
+      expect(err).toBe(`${plain.err}\nA page about the training is in ${page}\n`);
+    }
+    const [once, again] = pages.map(page => readFileSync(page, 'utf8'));
+    expect(again).toBe(once);
+    const page = parsePage(once!);
+    expect(page.errors).toEqual([]);
+    const { sets, continual } = JSON.parse(plain.out);
+    const texts = page.elements.map(textOf);
+    for (const { input, output } of sets[0].examples) expect(texts).toEqual(expect.arrayContaining([input, output]));
+    expect(texts).toContain(continual.untrained.first.recallAt1.toFixed(3));
+    expect(curvesOf(chartOf(page, 'loss'), 'var(--curve-1)')[0]!.length).toBeGreaterThan(2);
+  });
+
+  it('trains the first adapters on a second set, prints the same text twice, and keeps lines within 80 columns', async () => {
     const long = translationPairs().map(
       ({ input, output }): Pair => ({
         input: `${input} ${'作られた言葉 '.repeat(10)}`,
@@ -127,7 +148,7 @@ describe('examples/api-search.mjs', () => {
     expect(readdirSync(folder).filter(name => name.endsWith('.new'))).toEqual([]);
   });
 
-  it('keeps the untrained start, and says so, where training finds fewer answers in validation', async () => {
+  it('keeps the untrained start and says so where training lowers the validation metric', async () => {
     const { out, err } = await demo('--data', faq, '--epochs', '3', '--json');
     const [set] = JSON.parse(out).sets;
     expect(set.losses.at(-1)).toBeLessThan(set.losses[0]);
@@ -139,7 +160,7 @@ describe('examples/api-search.mjs', () => {
 
   it.each<[string, string[], string]>([
     ['an unknown option', ['--bogus'], "Unknown option '--bogus' (--help lists the options)"],
-    ['no number', ['--epochs', 'ten'], '--epochs must be a whole number from 1 to 10000, not "ten"'],
+    ['a text instead of a number', ['--epochs', 'ten'], '--epochs must be a whole number from 1 to 10000, not "ten"'],
     ['a rank of 0', ['--rank', '0'], '--rank must be a whole number from 1 to 1024, not "0"'],
     ['a search without a model', ['--search', 'a'], '--search needs a --model to search'],
     ['an empty search', ['--search', ' ', '--model', 'm.json'], '--search needs a query'],
@@ -148,6 +169,11 @@ describe('examples/api-search.mjs', () => {
       'training and search at once',
       ['--search', 'a', '--model', 'm.json', '--seed', '2'],
       '--seed is for training and cannot be given with --search',
+    ],
+    [
+      'a report of a search',
+      ['--search', 'a', '--model', 'm.json', '--report', 'r.html'],
+      '--report is for training and cannot be given with --search',
     ],
     ['three sets', ['--data', 'a', '--data', 'b', '--data', 'c'], '--data can be given twice at most, not 3 times'],
   ])('refuses %s', async (_, args, message) => {
@@ -179,21 +205,26 @@ describe('examples/api-search.mjs', () => {
         expect.stringMatching(/^api-search: one\.jsonl: the split leaves \d+ to train on and \d+ to test on, too few/),
     ],
     [
-      'a model that is none',
+      'a file that is not a model',
       () => ['--search', 'a', '--model', file('none.json', '{"answers":[]}')],
       path => `"${path}" is no model that --save wrote: its "format" is not "api-search model"`,
     ],
     [
-      'a model that is no JSON',
+      'a model that is not JSON',
       () => ['--search', 'a', '--model', file('text.json', 'hello')],
       path => expect.stringContaining(`"${path}" is no model that --save wrote: `),
     ],
     [
-      'no place to save to',
+      'a save path in a missing folder',
       () => ['--save', join(folder, 'none', 'm.json')],
       path => `cannot write "${path}": there is no folder "${join(folder, 'none')}"`,
     ],
-    ['a folder to save to', () => ['--save', folder], path => `cannot write "${path}": it is no file`],
+    [
+      'no place for a report',
+      () => ['--report', join(folder, 'none', 'r.html')],
+      path => `cannot write "${path}": there is no folder "${join(folder, 'none')}"`,
+    ],
+    ['a save path that is a folder', () => ['--save', folder], path => `cannot write "${path}": it is no file`],
   ])('refuses %s', async (_, makeArgs, message) => {
     const args = makeArgs();
     const expected = message(args.at(-1)!);
@@ -201,7 +232,7 @@ describe('examples/api-search.mjs', () => {
     expect(await demo(...args)).toEqual({ code: 1, out: '', err });
   });
 
-  it('refuses a model of which a part is missing or does not fit', async () => {
+  it('refuses a model with a missing part or a part that does not fit', async () => {
     const saved = JSON.parse(readFileSync(model, 'utf8'));
     const weights = (...names: string[]): string => {
       const adapters = names.map((name): [string, LoRAAdapter] => [name, new LoRAAdapter({ dim: 3, seed: 1 })]);
@@ -224,7 +255,7 @@ describe('examples/api-search.mjs', () => {
     }
   });
 
-  it('saves little: the file holds counts, matrices and answers, no rows', () => {
+  it('saves a small file of counts, matrices and answers, without rows', () => {
     expect(existsSync(model)).toBe(true);
     expect(statSync(model).size).toBeLessThan(1_000_000);
   });

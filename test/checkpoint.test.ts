@@ -73,7 +73,7 @@ function training(seed: number, rank = 4, dim = 24): { query: LoRAAdapter; optim
 }
 
 describe('a checkpoint', () => {
-  it('takes a quarter of the JSON at most', () => {
+  it('takes at most a quarter of the size of the JSON', () => {
     const { query, optimizer, step } = training(1, 128, 384);
     step();
     step();
@@ -84,7 +84,7 @@ describe('a checkpoint', () => {
     expect(statSync(path).size).toBeLessThan(3 * 4 * 2 * 128 * 384 + 2000);
   });
 
-  it('is a safetensors file whose tensors are named by their places', () => {
+  it('is a safetensors file whose tensors are named by their place in the state', () => {
     const { query, optimizer, step } = training(1);
     step();
     saveCheckpoint(pathToFileURL(path), { query, optimizer });
@@ -98,7 +98,7 @@ describe('a checkpoint', () => {
     expect(metadata['format']).toBe('microlora-training-utils checkpoint');
   });
 
-  it('loads whatever the order of the parts, though an optimizer’s state belongs to the weights', () => {
+  it('loads parts in any order, although an optimizer’s state belongs to the weights', () => {
     const { query, optimizer, step } = training(1);
     step();
     saveCheckpoint(path, { query, optimizer });
@@ -113,7 +113,7 @@ describe('a checkpoint', () => {
     }
   });
 
-  it('replaces an earlier one, keeps its permissions and what links to it, and leaves nothing else', () => {
+  it('replaces an earlier file, keeps its permissions and links to it, and leaves no other file', () => {
     saveCheckpoint(path, { box: new Box(1) });
     chmodSync(path, 0o600);
     const link = join(folder, 'link');
@@ -155,7 +155,7 @@ describe('states survive', () => {
     ),
   })).state;
 
-  it('as they survive JSON, where that loses nothing', () => {
+  it('as they survive JSON, where JSON loses nothing', () => {
     fc.assert(
       fc.property(anyState, state => {
         expect(throughFile(state)).toEqual(JSON.parse(JSON.stringify(state)));
@@ -164,7 +164,7 @@ describe('states survive', () => {
     );
   });
 
-  it('numbers of matrices to the bit, which JSON does not: zeros of either sign, infinities, NaN', () => {
+  it('with the numbers of matrices to the bit, which JSON does not keep: signed zeros, infinities, NaN', () => {
     const special = [0, -0, Infinity, -Infinity, Number.NaN, 0.1, Math.fround(0.1), 5e-324, 1e300, 2 ** 53 - 1];
     fc.assert(
       fc.property(
@@ -178,7 +178,7 @@ describe('states survive', () => {
     );
   });
 
-  it('typed arrays and rows of them as what they were', () => {
+  it('with typed arrays, and rows of typed arrays, in their own types', () => {
     const state = {
       a: Float32Array.of(0.1, -0),
       b: new Float64Array([0.1]),
@@ -195,7 +195,7 @@ describe('states survive', () => {
     expect(throughFile(state)).toEqual(state);
   });
 
-  it('objects with toJSON as JSON has them, and keys that objects have by themselves', () => {
+  it('with objects that have toJSON as JSON writes them, and with keys such as toString and __proto__', () => {
     const date = new Date(0);
     expect(throughFile({ date })).toEqual({ date: '1970-01-01T00:00:00.000Z' });
     const row = Array.from({ length: 20 }, (_, i) => i);
@@ -234,7 +234,7 @@ describe('saveCheckpoint refuses', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('a path that is none, a folder, in no folder, or a device', () => {
+  it('a path that is not a path, is a folder, is in a missing folder, or is a device', () => {
     const parts = { box: new Box(1) };
     expect(() => saveCheckpoint(untyped(1), parts)).toThrow(
       new TypeError('saveCheckpoint: path must be a path, got 1'),
@@ -282,7 +282,7 @@ describe('loadCheckpoint refuses', () => {
     expectRefusal({}, 'parts is empty');
   });
 
-  it('what is no file, a folder, or a file of another kind', () => {
+  it('a missing file, a folder, or a file of another kind', () => {
     const given = parts();
     expect(() => loadCheckpoint(join(folder, 'none'), given)).toThrow(
       new RangeError(`loadCheckpoint: there is no file at ${join(folder, 'none')}`),
@@ -322,7 +322,7 @@ describe('loadCheckpoint refuses', () => {
     expectRefusal({ query: new NgramEmbedder(), optimizer: optimizer! }, 'part "query" refuses its state: NgramEmbedder', TypeError); // biome-ignore format: one message
   });
 
-  it('says so where a part does not take back what it had', () => {
+  it('and says so where a part does not accept its own earlier state', () => {
     let loads = 0;
     const query = {
       stateDict: () => 'before',
@@ -341,7 +341,7 @@ describe('loadCheckpoint refuses', () => {
     );
   });
 
-  it('files that saveCheckpoint cannot have written', () => {
+  it('files that saveCheckpoint would not write', () => {
     const format = 'microlora-training-utils checkpoint';
     const metadata = { format, version: '1', states: '{"a":{"m":null}}', forms: '{}' };
     const tensor = { shape: [2], data: Float32Array.of(1, 2) };
@@ -370,7 +370,7 @@ describe('loadCheckpoint refuses', () => {
     expect(box.state).toBe('before');
   });
 
-  it('any changed bytes with a typed error, or loads what they then say', () => {
+  it('changed bytes with a typed error, or loads the state that they then describe', () => {
     const bytes = readFileSync(path);
     const given = parts();
     fc.assert(
@@ -392,7 +392,7 @@ describe('loadCheckpoint refuses', () => {
   });
 });
 
-it('makes no folder', () => {
+it('and creates no folder', () => {
   mkdirSync(join(folder, 'there'));
   saveCheckpoint(join(folder, 'there', 'x'), { box: new Box(1) });
   expect(readdirSync(join(folder, 'there'))).toEqual(['x']);

@@ -3,14 +3,14 @@ import { describe, expect, it } from 'vitest';
 import { continualMetrics } from '../src/index.js';
 
 describe('continualMetrics', () => {
-  // After each of three tasks: the first is forgotten by and by, the second comes back.
+  // Scores after each of three tasks: the first task is gradually forgotten, and the second recovers.
   const scores = [
     [0.9, 0.3, 0.1],
     [0.95, 0.8, 0.4],
     [0.6, 0.85, 0.7],
   ];
 
-  it('is what the definitions say, by hand', () => {
+  it('follows the definitions, computed by hand', () => {
     const { accuracy, forgetting, forgettingFromFirst, backwardTransfer, forwardTransfer } = continualMetrics(scores);
     expect(accuracy).toBeCloseTo((0.6 + 0.85 + 0.7) / 3, 12);
     expect(forgetting).toBeCloseTo((0.95 - 0.6 + (0.8 - 0.85)) / 2, 12);
@@ -20,7 +20,7 @@ describe('continualMetrics', () => {
     expect(continualMetrics(scores, { baseline: [0.2, 0.2, 0.3] }).forwardTransfer).toBeCloseTo((0.1 + 0.1) / 2, 12);
   });
 
-  it('takes losses as scores whose sign is turned, and the mean as it is', () => {
+  it('treats losses as scores with the opposite sign, and returns their mean unchanged', () => {
     const matrix = fc.integer({ min: 1, max: 5 }).chain(tasks =>
       fc.array(fc.array(fc.double({ min: 0, max: 9, noNaN: true }), { minLength: tasks, maxLength: tasks }), {
         minLength: tasks,
@@ -39,7 +39,7 @@ describe('continualMetrics', () => {
     );
   });
 
-  it('measures forgetting from the best of all earlier scores, before the task was learned too', () => {
+  it('measures forgetting from the best of all earlier scores, including those before the task was learned', () => {
     const rows = [
       [0.9, 0.95, 0.1],
       [0.7, 0.7, 0.3],
@@ -50,20 +50,20 @@ describe('continualMetrics', () => {
     expect(forgettingFromFirst).toBeCloseTo((0.3 + 0.05) / 2, 12);
   });
 
-  it('takes triangles, as short rows or with NaN, and gives what they allow', () => {
+  it('accepts triangular scores, as short rows or with NaN, and returns what they determine', () => {
     const short = scores.map((row, i) => row.slice(0, i + 1));
     const filled = scores.map((row, i) => row.map((value, j) => (j > i ? Number.NaN : value)));
     const { forwardTransfer: _, ...whole } = continualMetrics(scores);
     for (const triangle of [short, filled, [short[0]!, filled[1]!, scores[2]!]])
       expect(continualMetrics(triangle)).toEqual({ ...whole, forwardTransfer: Number.NaN });
-    // One score above the diagonal is known, and counts in the maximum of its task.
+    // One score above the diagonal is known, so it counts in the maximum of its task.
     const partly = [[0.9, 0.99], [0.95, 0.8], scores[2]!];
     const { forwardTransfer, forgetting } = continualMetrics(partly, { baseline: [0, 0.2, 0] });
     expect(forwardTransfer).toBeCloseTo(0.79, 12);
     expect(forgetting).toBeCloseTo((0.95 - 0.6 + (0.99 - 0.85)) / 2, 12);
   });
 
-  it('of one task forgets nothing', () => {
+  it('has no forgetting for one task', () => {
     expect(continualMetrics([Float32Array.of(0.5)])).toEqual({
       accuracy: 0.5,
       forgetting: 0,

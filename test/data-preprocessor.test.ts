@@ -52,7 +52,7 @@ describe('the original’s answers', () => {
     },
   );
 
-  it('spells words in character codes once the vocabulary is full', () => {
+  it('spells new words as character codes once the vocabulary is full', () => {
     const capped = cases.find(each => 'capped' in each)!;
     const preprocessor = new DataPreprocessor();
     for (let i = 0; i < 50_000; i++) preprocessor._tokenize(`w${i}`);
@@ -60,10 +60,10 @@ describe('the original’s answers', () => {
     expect(preprocessor.vocabSize).toBe(capped.vocabSize);
   });
 
-  it('gives a text the same tokens again, however they come about and however many', () => {
+  it('gives a text the same tokens again, by every code path and in any number', () => {
     const preprocessor = new DataPreprocessor();
     const reference = new DataPreprocessor();
-    // More tokens than are kept, most of them twice; one text alone is more than that.
+    // More tokens than the cache keeps, most of them twice. A single text has more than the cache.
     const texts = Array.from({ length: 12 }, (_, i) => `x${i % 10} `.repeat(50_000));
     for (const text of [...texts, 'y '.repeat(600_000)]) {
       const tokens = preprocessor._tokenize(text);
@@ -77,7 +77,7 @@ describe('the original’s answers', () => {
     for (let i = 0; i < 2; i++) expect(preprocessor._tokenize('odd')).toEqual([1.5, 32]);
   });
 
-  it('draws as often as the original, and not at all without augmentation', async () => {
+  it('draws random numbers as often as the original, and none without augmentation', async () => {
     const examples = [{ input: 'write code', output: 'x' }];
     await withMathRandom(1, async draws => {
       await new DataPreprocessor().process(examples);
@@ -85,14 +85,14 @@ describe('the original’s answers', () => {
       await new DataPreprocessor({ augmentation: true, seed: 5 }).process(examples);
       expect(draws()).toBe(0);
       await new DataPreprocessor({ augmentation: true }).process(examples);
-      // Three decisions, and for each variation one draw, or two where a word is inserted.
+      // Three decisions, and per variation one draw, or two where a word is inserted.
       expect(draws()).toBeGreaterThanOrEqual(3);
     });
   });
 });
 
 describe('subclasses', () => {
-  it('heeds an overridden _embed, _tokenize, _augmentExample and _processExample, in the original’s order', async () => {
+  it('use their own _embed, _tokenize, _augmentExample and _processExample, in the original’s order', async () => {
     const calls: string[] = [];
     class Mine extends DataPreprocessor {
       override _tokenize(text: string): number[] {
@@ -120,7 +120,7 @@ describe('subclasses', () => {
     expect(calls).toEqual([...ofExample('a'), 'augment a', ...ofExample('a!')]);
   });
 
-  it('leaves out what an overridden _processExample returns nothing for', async () => {
+  it('skip an example for which their _processExample returns nothing', async () => {
     class Picky extends DataPreprocessor {
       override async _processExample(example: TrainingExample): Promise<ProcessedExample | null> {
         return example.input === 'no' ? null : super._processExample(example);
@@ -143,7 +143,7 @@ describe('quality', () => {
     ...(quality !== undefined && { quality }),
   });
 
-  it('counts 0 as 0 and absence as 1', async () => {
+  it('counts 0 as 0 and a missing value as 1', async () => {
     const preprocessor = new DataPreprocessor({ qualityThreshold: 0.5 });
     const processed = await preprocessor.process([at(0), at(), at(0.5)]);
     expect(processed.map(each => each.quality)).toEqual([1, 0.5]);
@@ -155,7 +155,7 @@ describe('quality', () => {
 describe('sources', () => {
   const examples = Array.from({ length: 600 }, (_, i) => ({ input: `text ${i}`, output: `answer ${i}` }));
 
-  it('takes arrays, iterables and async iterables alike', async () => {
+  it('may be arrays, iterables and async iterables', async () => {
     const run = (source: Iterable<TrainingExample> | AsyncIterable<TrainingExample>): Promise<ProcessedExample[]> =>
       new DataPreprocessor({ embeddingDim: 8 }).process(source);
     const expected = await run(examples);
@@ -164,11 +164,11 @@ describe('sources', () => {
     expect(await run(asyncFrom(examples))).toEqual(expected);
   });
 
-  it('changes nothing when an array holds a bad example at its end', async () => {
+  it('change nothing when an array has a bad example at its end', async () => {
     const preprocessor = new DataPreprocessor();
     const bad = [...examples.slice(0, 5), { input: 'x' }] as TrainingExample[];
     await expect(preprocessor.process(bad)).rejects.toThrow(
-      'process: examples[5].output must be a string, got undefined',
+      'DataPreprocessor.process: examples[5].output must be a string, got undefined',
     );
     expect(preprocessor.getStats()).toEqual({
       processed: 0,
@@ -180,7 +180,7 @@ describe('sources', () => {
     });
   });
 
-  it('closes a source that yields a bad example', async () => {
+  it('are closed when they yield a bad example', async () => {
     let closed = false;
     async function* source(): AsyncGenerator<TrainingExample> {
       try {
@@ -196,7 +196,7 @@ describe('sources', () => {
 });
 
 describe('the cache', () => {
-  it('hands out the same row for the same text, and counts the hits', async () => {
+  it('returns the same row for the same text, and counts the hits', async () => {
     const preprocessor = new DataPreprocessor({ embeddingDim: 4 });
     expect(preprocessor._embed('a')).toBe(preprocessor._embed('a'));
     expect(preprocessor.stats.cacheHits).toBe(1);
@@ -216,7 +216,7 @@ describe('the cache', () => {
     expect(preprocessor.embeddingCache.delete('x')).toBe(false);
   });
 
-  it('needs no room to work', async () => {
+  it('may have no room at all', async () => {
     const preprocessor = new DataPreprocessor({ embeddingDim: 4, cacheBytes: 0 });
     const processed = await preprocessor.process([{ input: 'a', output: 'a' }]);
     expect(processed[0]!.inputEmb).toEqual(processed[0]!.outputEmb);
@@ -225,12 +225,14 @@ describe('the cache', () => {
 });
 
 describe("embedder: 'ngram'", () => {
-  it('is an unfitted NgramEmbedder of embeddingDim, of unit length in any case', async () => {
+  it('is an unfitted NgramEmbedder with embeddingDim, and its rows always have length 1', async () => {
     const texts = ['Array.prototype.map', 'C++ == C#', '日本語', ''];
-    for (const dim of [undefined, 64]) {
-      const expected = new NgramEmbedder({ dim: dim ?? 384 }).embed(texts);
+    const widths: DataPreprocessorOptions[] = [{}, { embeddingDim: 64 }];
+    for (const width of widths) {
+      const { embeddingDim: dim = 384 } = width;
+      const expected = new NgramEmbedder({ dim }).embed(texts);
       for (const normalizeEmbeddings of [true, false]) {
-        const preprocessor = new DataPreprocessor({ embedder: 'ngram', embeddingDim: dim, normalizeEmbeddings });
+        const preprocessor = new DataPreprocessor({ embedder: 'ngram', ...width, normalizeEmbeddings });
         const processed = await preprocessor.process(texts.map(input => ({ input, output: 'x' })));
         expect(processed.map(each => each.inputEmb)).toEqual(expected);
         expect(texts.map(text => preprocessor._embed(text))).toEqual(expected);
@@ -243,7 +245,7 @@ describe('an embedder object', () => {
   const examples = Array.from({ length: 300 }, (_, i) => ({ input: `in ${i}`, output: `out ${i % 3}` }));
   const texts = examples.flatMap(({ input, output }) => [input, output]);
 
-  it('may be a fitted NgramEmbedder, whose length the rows have', async () => {
+  it('may be a fitted NgramEmbedder, and the rows have its length', async () => {
     const embedder = await new NgramEmbedder({ dim: 50 }).fit(texts);
     const preprocessor = new DataPreprocessor({ embedder });
     expect(preprocessor.config).toMatchObject({ normalizeEmbeddings: false, embeddingDim: undefined });
@@ -254,7 +256,7 @@ describe('an embedder object', () => {
     expect(processed[0]!.inputEmb.buffer.byteLength).toBe(200);
   });
 
-  it('is called as a method, with batches of distinct texts that are not cached, and may take its time', async () => {
+  it('is called as a method with batches of distinct texts that are not cached, and may be asynchronous', async () => {
     class Lengths {
       readonly calls: number[] = [];
       async embed(batch: readonly string[]): Promise<number[][]> {
@@ -273,27 +275,33 @@ describe('an embedder object', () => {
     expect(embedder.calls.reduce((sum, each) => sum + each)).toBe(303);
   });
 
-  it('is called by _embed where it answers at once', async () => {
+  it('is called by _embed where it is synchronous', async () => {
     const sync = new DataPreprocessor({ embedder: new NgramEmbedder({ dim: 20 }) });
     expect(sync._embed('a')).toEqual(new NgramEmbedder({ dim: 20 }).embed(['a'])[0]);
     expect(sync._embed('a')).toBe(sync._embed('a'));
     const scaled = new DataPreprocessor({ embedder: { embed: () => [[3, 4]] }, normalizeEmbeddings: true });
     expect(Array.from(scaled._embed('a'))).toEqual(Array.from(Float32Array.of(0.6, 0.8)));
     const wrong = new DataPreprocessor({ embedder: { embed: () => [[3, 4]] }, embeddingDim: 3 });
-    expect(() => wrong._embed('a')).toThrow('_embed: embedder: row 0 ("a") has 2 entries, expected 3');
+    expect(() => wrong._embed('a')).toThrow('DataPreprocessor._embed: embedder: row 0 ("a") has 2 entries, expected 3');
     for (const embed of [async () => [[1]], () => Promise.reject(new Error('no model'))]) {
       const preprocessor = new DataPreprocessor({ embedder: { embed } });
-      expect(() => preprocessor._embed('a')).toThrow('_embed: "a" is not embedded yet; the embedder runs in process()');
+      expect(() => preprocessor._embed('a')).toThrow(
+        'DataPreprocessor._embed: "a" is not embedded yet; the embedder runs in process()',
+      );
       expect(preprocessor.embeddingCache.size).toBe(0);
     }
   });
 
-  it('is named by the errors about its rows', async () => {
+  it('is named in the errors about its rows', async () => {
     const process = (rows: unknown): Promise<unknown> =>
       new DataPreprocessor({ embedder: { embed: () => rows as number[][] } }).process([{ input: 'a', output: 'b' }]);
-    await expect(process([[1]])).rejects.toThrow('process: embedder returned 1 rows for 2 texts');
-    await expect(process('rows')).rejects.toThrow('process: embedder: its result must be an array, got "rows"');
-    await expect(process([[1], [Number.NaN]])).rejects.toThrow('process: embedder: row 1 ("b")[0] must be finite');
+    await expect(process([[1]])).rejects.toThrow('DataPreprocessor.process: embedder returned 1 row for 2 texts');
+    await expect(process('rows')).rejects.toThrow(
+      'DataPreprocessor.process: embedder: its result must be an array, got "rows"',
+    );
+    await expect(process([[1], [Number.NaN]])).rejects.toThrow(
+      'DataPreprocessor.process: embedder: row 1 ("b")[0] must be finite',
+    );
   });
 });
 
@@ -314,7 +322,7 @@ describe('an embedder function', () => {
     expect(preprocessor.config.embeddingDim).toBe(2);
   });
 
-  it('sees the variations too', async () => {
+  it('also gets the variations', async () => {
     const embedder = (texts: readonly string[]): number[][] => texts.map(text => [text.length]);
     const preprocessor = new DataPreprocessor({
       embedder,
@@ -328,7 +336,7 @@ describe('an embedder function', () => {
     expect(processed.every(each => each.inputEmb[0] === each.input.length)).toBe(true);
   });
 
-  it('keeps rows as they are unless asked', async () => {
+  it('has its rows kept unchanged by default', async () => {
     const embedder = (texts: readonly string[]): Float64Array[] => texts.map(() => Float64Array.of(3, 4));
     const run = async (options: DataPreprocessorOptions): Promise<number[]> =>
       Array.from(
@@ -338,7 +346,7 @@ describe('an embedder function', () => {
     expect(await run({ normalizeEmbeddings: true })).toEqual(Array.from(Float32Array.of(0.6, 0.8)));
   });
 
-  it('finds texts that leave the cache while their chunk is finished', async () => {
+  it('works for texts that leave the cache before their chunk is finished', async () => {
     const embedder = (texts: readonly string[]): number[][] => texts.map(text => [text.length]);
     const pairs = (name: string, count: number): TrainingExample[] =>
       Array.from({ length: count }, (_, i) => ({ input: `${name} in ${i}`, output: `${name} out ${i}` }));
@@ -347,7 +355,7 @@ describe('an embedder function', () => {
     expect(await preprocessor.process([...pairs('new', 150), ...pairs('old', 100)])).toHaveLength(250);
   });
 
-  it('serves calls that run at the same time', async () => {
+  it('serves several calls at the same time', async () => {
     const embedder = async (texts: readonly string[]): Promise<number[][]> => {
       await new Promise(resolve => setTimeout(resolve, texts.length % 3));
       return texts.map(text => [text.length]);
@@ -357,7 +365,7 @@ describe('an embedder function', () => {
     expect(runs.map(each => each.length)).toEqual([300, 250]);
   });
 
-  it('passes on what it throws, and works on', async () => {
+  it('may throw: the error is passed on, and the preprocessor still works', async () => {
     let broken = true;
     const embedder = async (texts: readonly string[]): Promise<number[][]> => {
       if (broken) throw new Error('model not loaded');
@@ -372,7 +380,7 @@ describe('an embedder function', () => {
 
   it('is not called by _embed', () => {
     const preprocessor = new DataPreprocessor({ embedder: texts => texts.map(() => [1]) });
-    expect(() => preprocessor._embed('a')).toThrow('_embed: "a" is not embedded yet');
+    expect(() => preprocessor._embed('a')).toThrow('DataPreprocessor._embed: "a" is not embedded yet');
   });
 });
 
@@ -381,7 +389,7 @@ describe('seed', () => {
   const inputs = async (seed: number): Promise<string[]> =>
     (await new DataPreprocessor({ augmentation: true, seed }).process(examples)).map(each => each.input);
 
-  it('makes augmentation repeat itself', async () => {
+  it('makes augmentation reproducible', async () => {
     expect(await inputs(1)).toEqual(await inputs(1));
     expect(await inputs(1)).not.toEqual(await inputs(2));
   });
@@ -389,7 +397,7 @@ describe('seed', () => {
 
 describe('metadata', () => {
   it.each([{}, { embedder: (texts: readonly string[]) => texts.map(() => [1]) }])(
-    'stays with every variation of an example',
+    'is kept by every variation of an example',
     async options => {
       const examples = Array.from({ length: 50 }, (_, id) => ({ input: `write ${id}`, output: 'x', metadata: { id } }));
       const preprocessor = new DataPreprocessor({ augmentation: true, augmentationFactor: 4, seed: 1, ...options });

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 /**
  * The scripts of README, docs and doc comments run as printed, in a folder that has the built package installed. They
- * compile as they stand under strict TypeScript too.
+ * also compile unchanged under strict TypeScript.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -36,12 +36,12 @@ const scripts = [
     }),
 ];
 
-describe('scripts print what they say', () => {
-  it('there are some', () => {
+describe('scripts print what their comments say', () => {
+  it('exist', () => {
     expect(scripts.length).toBeGreaterThan(10);
   });
 
-  // One after the other, as the second script of the training loop reads what the first one wrote.
+  // They run one after the other, because the second script of the training loop reads a file of the first.
   it.each(scripts)('%s', async (_, code) => {
     const printed = await run(code);
     const expected = Array.from(code.matchAll(/^ *console\.log\(.*\); \/\/ (.*)$/gm), match => match[1]!);
@@ -50,10 +50,10 @@ describe('scripts print what they say', () => {
   });
 });
 
-describe('under strict TypeScript', () => {
+describe('scripts under strict TypeScript', () => {
   beforeAll(() => {
     symlinkSync(join(root, 'node_modules', '@types'), join(folder, 'node_modules', '@types'), 'junction');
-    // Each script is a module of its own, as a script may have neither imports nor exports.
+    // Each script becomes a separate module, because a script may have neither imports nor exports.
     for (const [i, [name, code]] of scripts.entries()) {
       writeFileSync(join(folder, `script-${i}.ts`), `// ${name}\n${code}\nexport {};\n`);
     }
@@ -69,7 +69,7 @@ describe('under strict TypeScript', () => {
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
   });
 
-  it.each(['typescript-5.6', 'typescript', 'typescript-7'])('they compile with %s', async typescript => {
+  it.each(['typescript-5.6', 'typescript', 'typescript-7'])('compile with %s', async typescript => {
     const compiler = join(root, 'node_modules', typescript, 'bin', 'tsc');
     const { stdout } = await promisify(execFile)(process.execPath, [compiler, '--project', folder]).catch(
       error => error,
@@ -84,7 +84,7 @@ describe('no example', () => {
     .filter(file => file.endsWith('.mjs'))
     .map(file => [file, readFileSync(join(root, file), 'utf8')] as const);
 
-  it.each([...scripts, ...files])('%s takes gradients of the last forward, which may be of other rows', (_, code) => {
+  it.each([...scripts, ...files])('%s calls backward after forward, which may belong to other rows', (_, code) => {
     expect(code).not.toMatch(/\.forward\(.*\.backward\(/s);
   });
 });
@@ -106,7 +106,7 @@ describe('the training loop', () => {
   });
 });
 
-/** Files below a folder, except what is installed there, which may link back to this folder. */
+/** Files below a folder, except installed packages, which may link back to this folder. */
 function filesIn(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true })
     .filter(({ name }) => name !== 'node_modules')

@@ -52,7 +52,7 @@ describe('GradientCheckpointer', () => {
     expect(checkpointer.checkpoints[0]!.input).toBe(checkpointer.forwardFns[0]!.input);
   });
 
-  it('recomputes from the input as it was, though the function wrote to its own', () => {
+  it('recomputes from the original input, although the function wrote to its own', () => {
     const checkpointer = new GradientCheckpointer({ maxStoredActivations: 0 });
     const double = (row: Float32Array): number => {
       row[0]! *= 2;
@@ -62,7 +62,7 @@ describe('GradientCheckpointer', () => {
     for (let i = 0; i < 3; i++) expect(checkpointer.recompute(0).output).toBe(6);
   });
 
-  it('recomputes the same from whatever kind of input a function writes to', () => {
+  it('recomputes the same result from every kind of input that a function writes to', () => {
     class Box {
       value = 1;
       get double(): number {
@@ -103,7 +103,7 @@ describe('GradientCheckpointer', () => {
     }
   });
 
-  it('copies one level deep, and what has no contents not at all', () => {
+  it('copies one level deep, and does not copy values without contents', () => {
     const checkpointer = new GradientCheckpointer();
     for (const value of [[1, 2], Float32Array.of(1), Int32Array.of(1), { a: 1 }, new Map(), Buffer.of(1)]) {
       const copy = checkpointer._shallowCopy<unknown>(value);
@@ -162,7 +162,7 @@ describe('backward', () => {
     expect(checkpointer.getStats()).toMatchObject({ checkpoints: 5, storedCheckpoints: 2, storedFunctions: 2 });
   });
 
-  it('takes a bare gradient, and sees inputs as they were when the call was made', () => {
+  it('accepts a bare gradient, and uses inputs as they were at the call', () => {
     const checkpointer = new GradientCheckpointer();
     const input = [3];
     const output = checkpointer.checkpoint(
@@ -174,14 +174,14 @@ describe('backward', () => {
     expect(checkpointer.backward(output, [1])).toEqual({ gradInputs: [6], gradParams: [undefined] });
   });
 
-  it('starts anew from an output that has gone back', () => {
+  it('treats an output that it ran backward from as a new input', () => {
     const checkpointer = new GradientCheckpointer();
     const first = times(checkpointer, 2, [1]);
     checkpointer.backward(first, [1]);
     expect(checkpointer.backward(times(checkpointer, 3, first), [1])).toEqual({ gradInputs: [3], gradParams: [2] });
   });
 
-  it('numbers the calls that remain, each with its own output', () => {
+  it('numbers the remaining calls, each with its own output', () => {
     const checkpointer = new GradientCheckpointer({ maxStoredActivations: 2 });
     const first = times(checkpointer, 2, [1]);
     for (const k of [3, 4]) times(checkpointer, k, [1]);
@@ -194,10 +194,10 @@ describe('backward', () => {
     expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 1, storedFunctions: 1 });
   });
 
-  it('refuses what it cannot run backward through, and leaves that as it was', () => {
+  it('refuses outputs that it cannot run backward from, and changes nothing', () => {
     const checkpointer = new GradientCheckpointer();
     const NO_CALL = new RangeError(
-      'GradientCheckpointer.backward: output was returned by no checkpoint call that is remembered',
+      'GradientCheckpointer.backward: output does not come from a remembered checkpoint call',
     );
     const bare = checkpointer.checkpoint(x => scale(2, x), times(checkpointer, 2, [1]));
     for (const output of [[4], 4, null, undefined]) expect(() => checkpointer.backward(output, [1])).toThrow(NO_CALL);
@@ -226,7 +226,7 @@ describe('backward', () => {
     expect(() => checkpointer.backward(branch, [1])).toThrow(NO_CALL);
   });
 
-  it('runs backward once, and forgets the calls also where one throws', () => {
+  it('runs backward once, and forgets the calls even if one throws', () => {
     const checkpointer = new GradientCheckpointer();
     const output = times(checkpointer, 2, [1]);
     checkpointer.backward(output, [1]);
@@ -252,7 +252,7 @@ describe('backward', () => {
     }
   });
 
-  it('lets the inputs go, though the output lives on', async () => {
+  it('releases the inputs, although the output is still in use', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const checkpointer = new GradientCheckpointer();

@@ -14,7 +14,7 @@ import {
   type TrainingExample,
 } from '../src/index.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+// biome-ignore lint/suspicious/noExplicitAny: the tests pass values that the types refuse
 type Untyped = any;
 
 const cyclicArray: unknown[] = [];
@@ -30,7 +30,7 @@ const adapter = (): LoRAAdapter => new LoRAAdapter({ dim: 2, rank: 1, seed: 1 })
 const adapters = (): Map<string, LoRAAdapter> => new Map([['query', adapter()]]);
 const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
 
-/** Every object with a state: a fresh one, the state, and what takes it. */
+/** Every object with a state: a fresh object, a state, and the method that loads it. */
 const owners: Record<string, () => { state: object; load: (state: Untyped) => unknown }> = {
   LoRAAdapter: () => ofDict(adapter()),
   'LoRAAdapter.from': () => ({ state: adapter().toJSON(), load: LoRAAdapter.from }),
@@ -67,7 +67,7 @@ function ofDict<State extends object>(owner: {
   return { state: owner.stateDict(), load: state => owner.loadStateDict(state) };
 }
 
-/** Throws what is no answer to a caller's mistake. */
+/** Expects an error that names the caller's mistake, or no error where `mayPass` allows it. */
 function expectNamed(call: () => unknown, label: string, mayPass = true): void {
   let thrown: unknown;
   try {
@@ -82,7 +82,7 @@ function expectNamed(call: () => unknown, label: string, mayPass = true): void {
   expect(message.length, label).toBeLessThan(600);
 }
 
-/** The state with one of its values replaced, for every value at every depth. */
+/** Copies of the state, each with one value replaced, for every value at every depth. */
 function* variants(state: object, value: unknown): Generator<[path: string, state: object]> {
   for (const key of Object.keys(state)) {
     const inner = (state as Record<string, unknown>)[key];
@@ -95,15 +95,15 @@ function* variants(state: object, value: unknown): Generator<[path: string, stat
 }
 
 describe('states that hold themselves or are 20,000 levels deep', () => {
-  it.each(Object.keys(owners))('%s names what is wrong, at whatever place of the state', name => {
+  it.each(Object.keys(owners))('%s names the wrong value, at every place of the state', name => {
     for (const [kind, value] of Object.entries(hostile)) {
       const { state, load } = owners[name]!();
-      // An object without any known field is the original's empty state of EWC.
+      // An object without known fields is the original's empty state of EWC.
       expectNamed(() => load(value), kind, name.startsWith('EWC'));
       let count = 0;
       for (const [path, variant] of variants(state, value)) {
         count++;
-        // What is not read may be anything.
+        // Values that are not read may be anything.
         expectNamed(() => load(variant), `${kind} at ${path}`);
       }
       expect(count).toBeGreaterThan(2);
@@ -111,7 +111,7 @@ describe('states that hold themselves or are 20,000 levels deep', () => {
     }
   });
 
-  it('are no options of a state', () => {
+  it('are refused as options', () => {
     for (const value of Object.values(hostile)) {
       const optimizer = owners['AdamW']!();
       expect(() => optimizer.load({ ...optimizer.state, options: { eps: value } })).toThrow(
@@ -123,7 +123,7 @@ describe('states that hold themselves or are 20,000 levels deep', () => {
     }
   });
 
-  it('are no states of a checkpointer’s chain', () => {
+  it('are refused as states of a checkpointer’s chain', () => {
     const same = { forward: (x: unknown) => x, backward: (_: unknown, gradY: unknown) => gradY };
     for (const [kind, value] of Object.entries(hostile)) {
       const reason = kind.startsWith('cyclic') ? 'holds itself' : 'is more than 1000 levels deep';
@@ -147,7 +147,7 @@ describe('states that hold themselves or are 20,000 levels deep', () => {
     }
   });
 
-  it('may be as deep as 1,000 levels', () => {
+  it('may be up to 1,000 levels deep', () => {
     let nested: unknown = 1;
     for (let i = 0; i < 1000; i++) nested = [nested];
     const step = { forward: (x: unknown) => x, backward: (_: unknown, gradY: unknown) => gradY };
@@ -165,10 +165,10 @@ describe('examples that change while they are processed', () => {
       const array = examples();
       const preprocessor = new DataPreprocessor(options);
       const processing = preprocessor.process(array, { onProgress: () => (array[250] = example) });
-      await expect(processing).rejects.toThrow(/^process: examples\[250\]/);
+      await expect(processing).rejects.toThrow(/^DataPreprocessor\.process: examples\[250\]/);
       const grown = examples();
       const growing = preprocessor.process(grown, { onProgress: () => grown.push(example) });
-      await expect(growing).rejects.toThrow(/^process: examples\[30[0-9]\]/);
+      await expect(growing).rejects.toThrow(/^DataPreprocessor\.process: examples\[30[0-9]\]/);
       expect(await preprocessor.process(examples())).toHaveLength(300);
     }
   });
@@ -180,7 +180,7 @@ describe('examples that change while they are processed', () => {
       return texts.map(() => [1]);
     };
     const processing = new DataPreprocessor({ embedder }).process([example!]);
-    await expect(processing).rejects.toThrow('_processExample: example.input must be a string, got 7');
+    await expect(processing).rejects.toThrow('DataPreprocessor._processExample: example.input must be a string, got 7');
   });
 
   it('are named where an override makes them', async () => {
@@ -194,10 +194,12 @@ describe('examples that change while they are processed', () => {
       const preprocessor = new Bad({ ...options, augmentation: true });
       for (const example of bad) {
         preprocessor.result = [example];
-        await expect(preprocessor.process(examples())).rejects.toThrow(/^_augmentExample: example/);
+        await expect(preprocessor.process(examples())).rejects.toThrow(/^DataPreprocessor\._augmentExample: example/);
       }
       preprocessor.result = 5;
-      await expect(preprocessor.process(examples())).rejects.toThrow('_augmentExample: the result must be');
+      await expect(preprocessor.process(examples())).rejects.toThrow(
+        'DataPreprocessor._augmentExample: the result must be',
+      );
       preprocessor.result = new Set([{ input: 'y', output: 'z' }]);
       const processed: ProcessedExample[] = await preprocessor.process(examples());
       expect(processed).toHaveLength(600);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import * as library from '../src/index.js';
 
 describe('the barrel', () => {
-  it('has the original’s names and default export, and what the port adds', () => {
+  it('has the original’s names and default export, and the names of the port', () => {
     const original = [
       'DataPreprocessor',
       'BatchGenerator',
@@ -20,19 +20,29 @@ describe('the barrel', () => {
       'ReduceLROnPlateau',
       'Retriever',
       'SGD',
+      'averageUpdates',
       'continualMetrics',
       'cosineSimilarity',
       'kernelBackend',
       'kernelThreads',
       'loadCheckpoint',
       'mineHardNegatives',
+      'packCheckpoint',
+      'packGradients',
+      'packWeights',
       'readJsonl',
       'readTensors',
       'releaseKernelMemory',
       'saveCheckpoint',
       'sequence',
+      'splitJsonl',
       'splitPairs',
+      'sumInOrder',
+      'unpackCheckpoint',
+      'unpackGradients',
+      'unpackWeights',
       'useKernelBackend',
+      'useKernelModule',
       'useKernelThreads',
       'writeTensors',
     ];
@@ -41,7 +51,7 @@ describe('the barrel', () => {
     for (const name of original) expect(Reflect.get(library.default, name)).toBe(Reflect.get(library, name));
   });
 
-  it('has the original’s schedules first, then its own, and nothing but schedules', () => {
+  it('has the original’s schedules first, then its own, and only schedules', () => {
     expect(Object.keys(library.LRSchedulers)).toEqual([
       'constant',
       'linear',
@@ -93,7 +103,7 @@ describe('the barrel', () => {
     });
   });
 
-  it('takes undefined options as not given, null as no options', () => {
+  it('treats undefined options as not given, and null as no options', () => {
     expect(new library.BatchGenerator([], { batchSize: undefined } as object).config.batchSize).toBe(8);
     expect(new library.EWCManager(null as unknown as object).config.lambda).toBe(2000);
   });

@@ -26,19 +26,19 @@ describe('readJsonl', () => {
     expect(await all(readJsonl(pathToFileURL(path)))).toEqual(expected);
   });
 
-  it('reads text that was cut between the two halves of a character', async () => {
+  it('reads text that is cut between the two halves of a character', async () => {
     const text = '{"input":"😀","output":"𝄞"}\n';
     expect(await all(readJsonl(Readable.from(text.split(''))))).toEqual([{ input: '😀', output: '𝄞' }]);
   });
 
-  it('reads what was written, wherever the stream is cut', async () => {
+  it('reads the written records for every cut of the stream', async () => {
     const records = fc.array(
       fc.record({ input: fc.string({ unit: 'binary' }), output: fc.string({ unit: 'grapheme' }) }),
       { minLength: 1 },
     );
     await fc.assert(
       fc.asyncProperty(records, fc.integer({ min: 1, max: 7 }), async (written, size) => {
-        // Lone surrogates are no UTF-8.
+        // Lone surrogates are not valid in UTF-8.
         const clean = JSON.parse(JSON.stringify(written).replaceAll(/\\ud[89a-f]../gi, '?')) as typeof written;
         const bytes = Buffer.from(clean.map(record => JSON.stringify(record)).join('\n'));
         const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
@@ -49,7 +49,7 @@ describe('readJsonl', () => {
     );
   });
 
-  it('takes a stream of text', async () => {
+  it('accepts a stream of text', async () => {
     expect(await all(readJsonl(Readable.from(['{"input":"a",', '"output":"ü"}\n'])))).toEqual([
       { input: 'a', output: 'ü' },
     ]);
@@ -73,7 +73,7 @@ describe('readJsonl', () => {
     expect(await all(readJsonl(source(), { onError: 'skip' }))).toHaveLength(2);
   });
 
-  it('names the file, and passes on that there is none', async () => {
+  it('names the file in errors, and passes on the error of a missing file', async () => {
     writeFileSync(path, 'x');
     await expect(all(readJsonl(path))).rejects.toThrow(`readJsonl: line 1 of ${path}: `);
     await expect(all(readJsonl(join(folder, 'none')))).rejects.toMatchObject({ code: 'ENOENT' });
@@ -89,14 +89,14 @@ describe('readJsonl', () => {
   });
 });
 
-describe('what is no JSON Lines', () => {
+describe('input that is not plain JSON Lines', () => {
   const lines = '{"input":"a","output":"ü"}\n{"input":"b","output":"2"}\n';
   const records = [
     { input: 'a', output: 'ü' },
     { input: 'b', output: '2' },
   ];
 
-  it('is decompressed where it is gzip, whatever its name and wherever it is cut', async () => {
+  it('is decompressed where it is gzip, for every name and every cut', async () => {
     const twoMembers = Buffer.concat([gzipSync(lines.slice(0, 30)), gzipSync(lines.slice(30))]);
     for (const packed of [gzipSync(lines), twoMembers]) {
       for (const name of ['pairs.jsonl.gz', 'misnamed.jsonl']) {
@@ -112,7 +112,7 @@ describe('what is no JSON Lines', () => {
     }
   });
 
-  it('is closed where a loop over gzip ends early, and tells where gzip is cut off or the stream fails', async () => {
+  it('is closed where a loop over gzip ends early, and causes an error where gzip is cut off or the stream fails', async () => {
     const packed = gzipSync(lines);
     for await (const record of readJsonl(Readable.from([packed, packed]))) {
       expect(record).toEqual(records[0]);
@@ -149,7 +149,7 @@ describe('what is no JSON Lines', () => {
     ['zstd; decompress it first', Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 1, 2)],
     ['Parquet', Buffer.from('PAR1 and so on')],
     ['a pointer of Git LFS', Buffer.from('version https://git-lfs.github.com/spec/v1\n')],
-  ])('is named: %s', async (words, bytes) => {
+  ])('is named in the error: %s', async (words, bytes) => {
     writeFileSync(path, bytes);
     for (const onError of ['throw', 'skip'] as const) {
       const reading = all(readJsonl(path, { onError }));
@@ -168,7 +168,7 @@ describe('what is no JSON Lines', () => {
     expect(await all(readJsonl(createReadStream(path, 'utf16le')))).toEqual(records);
   });
 
-  it('is an error of its first line where not one line can be read, also with skip', async () => {
+  it('is an error at its first line where no line can be read, also with skip', async () => {
     const array = JSON.stringify(records, null, 2);
     for (const onError of ['throw', 'skip'] as const) {
       await expect(all(readJsonl(Readable.from([array]), { onError }))).rejects.toThrow(/line 1: .*one JSON array/);
@@ -186,9 +186,10 @@ describe('what is no JSON Lines', () => {
     await expect(all(readJsonl(bad))).rejects.toThrow('readJsonl: line 3: ');
   });
 
-  it('is no source of examples either', async () => {
+  it('is refused as a source of examples too', async () => {
     writeFileSync(path, lines);
-    const words = 'process: examples[0] must be an object, got a Buffer; read the records of a file with readJsonl';
+    const words =
+      'DataPreprocessor.process: examples[0] must be an object, got a Buffer; read the records of a file with readJsonl';
     await expect(new DataPreprocessor().process(createReadStream(path) as never)).rejects.toThrow(words);
     const text = /examples\[0\] must be an object, got "[\s\S]*"; read the records of a file with readJsonl/;
     await expect(new DataPreprocessor().process(createReadStream(path, 'utf8') as never)).rejects.toThrow(text);

@@ -38,7 +38,7 @@ describe('the original’s answers', () => {
 
 interface Counterpart {
   rateAt: (step: number) => number;
-  /** How many steps agree, where not all do. */
+  /** Number of steps that agree, where not all agree. */
   upTo?: number;
   tolerance?: number;
 }
@@ -46,7 +46,7 @@ interface Counterpart {
 /** optax computes in float32. */
 const FLOAT32 = 2e-7;
 
-/** By its key in the file, what gives the same rates; the key says the settings. */
+/** Schedules with the same rates, by key in the file. The key names the settings. */
 const counterparts: Record<string, Counterpart> = {
   'torch 2.13.0+cpu CosineAnnealingLR(T_max=10,eta_min=.1) lr=1 steps 0..10': {
     rateAt: step => cosine(1, step, 10, { minLR: 0.1 }),
@@ -54,15 +54,15 @@ const counterparts: Record<string, Counterpart> = {
   'torch 2.13.0+cpu CosineAnnealingWarmRestarts(T_0=3,T_mult=2) lr=1 0..21': {
     rateAt: step => cosineWarmRestarts(1, step, 22, { restartPeriod: 3, restartMultiplier: 2 }),
   },
-  // PyTorch's cycle of 20 steps peaks at step 0.3 · 20 − 1 and ends at step 20 − 1, the last one of the training; ours peaks
-  // at pctStart · totalSteps and ends at totalSteps, as optax's does.
+  // PyTorch's cycle of 20 steps peaks at step 0.3 · 20 − 1 and ends at step 20 − 1, the last one of the training; ours
+  // peaks at pctStart · totalSteps and ends at totalSteps, as optax's does.
   'torch 2.13.0+cpu OneCycleLR(max_lr=1,total_steps=20,cos) 0..19': {
     rateAt: step => oneCycle(0.04, step, 19, { maxLR: 1, pctStart: 5 / 19, anneal: 'cosine' }),
   },
   'torch 2.13.0+cpu OneCycleLR(max_lr=1,total_steps=20,linear) 0..19': {
     rateAt: step => oneCycle(0.04, step, 19, { maxLR: 1, pctStart: 5 / 19, divFactor: 25 }),
   },
-  // The third phase is one of its own.
+  // The third phase is a separate schedule.
   'torch 2.13.0+cpu OneCycleLR(max_lr=1,total_steps=20,three_phase) 0..19': {
     rateAt: step =>
       sequence([
@@ -73,7 +73,7 @@ const counterparts: Record<string, Counterpart> = {
   'torch 2.13.0+cpu PolynomialLR(total_iters=8,power=2) lr=1 0..10': {
     rateAt: step => polynomial(1, step, 8, { power: 2 }),
   },
-  // A rise from 1/3 in 5 steps is the end of one from 0 in 7.5.
+  // A rise from 1/3 in 5 steps is the end of a rise from 0 in 7.5 steps.
   'torch 2.13.0+cpu LinearLR(1/3->1,5) lr=1 0..7': {
     rateAt: step => warmupStableDecay(1, step, 100, { warmupSteps: 7.5, warmupOffset: 2.5 }),
   },
@@ -102,7 +102,7 @@ const counterparts: Record<string, Counterpart> = {
     rateAt: step => warmupCosine(10, step, 10, { warmupSteps: 2 }),
     upTo: 11,
   },
-  // Two cosines rather than cosineWarmRestarts, which would restart at step 10.
+  // This is two cosines, because cosineWarmRestarts would restart at step 10.
   'transformers 5.18.0 hard_restarts_c2 lr=10 (warmup 2,total 10) 0..11': {
     rateAt: step =>
       sequence([
@@ -124,7 +124,7 @@ const counterparts: Record<string, Counterpart> = {
   'transformers 5.18.0 wsd_w2_d2_cos lr=10 (warmup 2,total 10) 0..11': {
     rateAt: step => warmupStableDecay(10, step, 10, { warmupSteps: 2, decaySteps: 2, decayType: 'cosine' }),
   },
-  // Here transformers is given 3 stable steps, so that the decay ends at step 9 of 10.
+  // Here transformers gets 3 stable steps, so the decay ends at step 9 of 10.
   'transformers 5.18.0 wsd_w2_s3_d4_1sqrt lr=10 (warmup 2,total 10) 0..11': {
     rateAt: step => warmupStableDecay(10, step, 9, { warmupSteps: 2, decaySteps: 4, decayType: '1-sqrt' }),
   },
@@ -196,7 +196,7 @@ describe('by hand', () => {
     expect(cosineWarmRestarts(8, 25, 40, { restartPeriod: 10, minLR: 2 })).toBeCloseTo(5, 12);
   });
 
-  it('oneCycle peaks at pctStart · totalSteps, wherever that is', () => {
+  it('oneCycle peaks at pctStart · totalSteps, for every pctStart', () => {
     for (const [pctStart, peak] of [
       [0, 0],
       [0.07, 7],
@@ -217,7 +217,7 @@ describe('by hand', () => {
     expect(oneCycle(1, 100, 100, { maxLR: 5, pctStart: 0.3, anneal: 'cosine', finalDiv: 4 })).toBe(0.25);
   });
 
-  it('warmupStableDecay decays in the last tenth, or what the rise leaves', () => {
+  it('warmupStableDecay decays in the last tenth, or in the steps that the rise leaves', () => {
     const at = (step: number, opts: object): number => warmupStableDecay(8, step, 100, { warmupSteps: 10, ...opts });
     expect([5, 10, 50, 90, 95, 100, 200].map(step => at(step, {}))).toEqual([4, 8, 8, 8, 4, 0, 0]);
     expect([10, 55, 100].map(step => at(step, { decaySteps: 1000 }))).toEqual([8, 4, 0]);
@@ -237,7 +237,7 @@ describe('by hand', () => {
     expect(oneCycle(1, 0, 0)).toBeCloseTo(1e-4, 12);
   });
 
-  it('needs no totalSteps where the original read none', () => {
+  it('needs no totalSteps where the original does not read it', () => {
     expect(constant(0.1)).toBe(0.1);
     expect(exponential(0.1, 250)).toBeCloseTo(0.1 * 0.95 ** 2, 15);
     expect(cosineWarmRestarts(0.1, 150)).toBeCloseTo(0.05, 15);

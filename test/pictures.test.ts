@@ -1,23 +1,32 @@
-import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { recallPicture } from '../examples/pictures/recall.js';
+import { schedulesPicture } from '../examples/pictures/schedules.js';
 import { LRSchedulers } from '../src/index.js';
+import { parsePage, textOf } from './support/report-page.js';
 
-describe('pictures of the guides', () => {
-  it.each(['schedules', 'recall'])('docs/%s.svg is the one that its script draws', async name => {
-    const kept = readFileSync(new URL(`../docs/${name}.svg`, import.meta.url), 'utf8');
-    expect(kept === (await draw(name)), `node examples/${name}-picture.mjs > docs/${name}.svg`).toBe(true);
+/** The pictures of the guides. `npm run pictures` draws them anew. */
+const pictures = { schedules: schedulesPicture, recall: recallPicture };
+
+describe.each(Object.entries(pictures))('docs/%s.svg', (name, draw) => {
+  it('is the one that its module draws', async () => {
+    await expect(draw()).toMatchFileSnapshot(`../docs/${name}.svg`);
   });
 
-  it('the one of the schedules shows every schedule', async () => {
-    const titles = Array.from((await draw('schedules')).matchAll(/<text class="name"[^>]*>(\w+)</g), match => match[1]);
-    expect(titles.sort()).toEqual([...Object.keys(LRSchedulers), 'ReduceLROnPlateau', 'sequence'].sort());
+  it('is well-formed, and has colours for light and dark pages', () => {
+    const text = draw();
+    const { errors, elements } = parsePage(`<!DOCTYPE html><title></title>${text}`);
+    expect(errors).toEqual([]);
+    expect(elements.find(({ tagName }) => tagName === 'style')).toBeDefined();
+    expect(text).toContain('prefers-color-scheme: dark');
+    expect(text).not.toMatch(/(fill|stroke)="#(?!000")/);
   });
 });
 
-async function draw(name: string): Promise<string> {
-  const script = fileURLToPath(new URL(`../examples/${name}-picture.mjs`, import.meta.url));
-  return (await promisify(execFile)(process.execPath, [script])).stdout;
-}
+describe('the picture of the schedules', () => {
+  it('shows every schedule', () => {
+    const texts = parsePage(schedulesPicture())
+      .elements.filter(({ tagName }) => tagName === 'text')
+      .map(textOf);
+    expect(texts).toEqual(expect.arrayContaining([...Object.keys(LRSchedulers), 'ReduceLROnPlateau', 'sequence']));
+  });
+});

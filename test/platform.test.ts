@@ -1,15 +1,59 @@
+import { readdirSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import * as node from '../src/platform/node.js';
-import * as web from '../src/platform/web.js';
+import * as nodeBase64 from '../src/platform/node/base64.js';
+import * as nodeEventEmitter from '../src/platform/node/event-emitter.js';
+import * as nodeFiles from '../src/platform/node/files.js';
+import * as nodeGunzip from '../src/platform/node/gunzip.js';
+import * as nodeNextTurn from '../src/platform/node/next-turn.js';
+import * as nodeObjectTypes from '../src/platform/node/object-types.js';
+import * as nodeSha256 from '../src/platform/node/sha256.js';
+import * as nodeWarn from '../src/platform/node/warn.js';
+import * as nodeWorkers from '../src/platform/node/workers.js';
+import * as webBase64 from '../src/platform/web/base64.js';
+import * as webEventEmitter from '../src/platform/web/event-emitter.js';
+import * as webFiles from '../src/platform/web/files.js';
+import * as webGunzip from '../src/platform/web/gunzip.js';
+import * as webNextTurn from '../src/platform/web/next-turn.js';
+import * as webObjectTypes from '../src/platform/web/object-types.js';
+import * as webSha256 from '../src/platform/web/sha256.js';
+import * as webWarn from '../src/platform/web/warn.js';
+import * as webWorkers from '../src/platform/web/workers.js';
+
+const node = {
+  ...nodeBase64,
+  ...nodeEventEmitter,
+  ...nodeFiles,
+  ...nodeGunzip,
+  ...nodeNextTurn,
+  ...nodeObjectTypes,
+  ...nodeSha256,
+  ...nodeWarn,
+  ...nodeWorkers,
+};
+const web = {
+  ...webBase64,
+  ...webEventEmitter,
+  ...webFiles,
+  ...webGunzip,
+  ...webNextTurn,
+  ...webObjectTypes,
+  ...webSha256,
+  ...webWarn,
+  ...webWorkers,
+};
 
 const anyText = fc.string({ unit: 'binary' });
 /** With lone surrogates. */
 const anyCodeUnits = fc.array(fc.integer({ min: 0, max: 0xffff })).map(units => String.fromCharCode(...units));
 
 describe('the web platform', () => {
-  it('has the exports of the Node platform', () => {
+  it('has the modules and the exports of the Node platform', () => {
+    const modulesOf = (platform: string) => readdirSync(new URL(`../src/platform/${platform}`, import.meta.url));
+    const shared = (platform: string) =>
+      modulesOf(platform).filter(file => !['load.ts', 'characters.ts'].includes(file));
+    expect(shared('web')).toEqual(shared('node'));
     expect(Object.keys(web).sort()).toEqual(Object.keys(node).sort());
   });
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LoRAAdapter, readTensors, type Tensor, type TensorData, writeTensors } from '../src/index.js';
 
-/** A file by hand: the length and the text of the header, then the entries. */
+/** A file made by hand: the length and the text of the header, then the entries. */
 function file(header: string | object, entries: readonly number[] = [], length?: bigint): Uint8Array {
   const text = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
   const size = new Uint8Array(8);
@@ -28,7 +28,7 @@ const ARRAYS = {
 } as const;
 type Name = keyof typeof ARRAYS;
 
-/** Any tensor of any type: arbitrary bytes, so that every bit pattern occurs. */
+/** Any tensor of any type, from arbitrary bytes, so every bit pattern occurs. */
 const anyTensor = fc
   .tuple(fc.constantFrom(...(Object.keys(ARRAYS) as Name[])), fc.array(fc.nat(4), { maxLength: 4 }))
   .chain(([dtype, shape]) => {
@@ -42,7 +42,7 @@ const anyTensors = fc.uniqueArray(fc.tuple(anyName, anyTensor), { selector: ([na
 const anyMetadata = fc.uniqueArray(fc.tuple(anyName, fc.string({ unit: 'grapheme' })), { selector: ([name]) => name });
 
 describe('the layout', () => {
-  it('is byte for byte that of the format, wider entries first', () => {
+  it('equals the format byte for byte, with wider entries first', () => {
     const bytes = writeTensors({
       'b/ü': { shape: [3], data: Uint8Array.of(1, 2, 255) },
       a: { shape: [2, 1], data: Float32Array.of(1, -2) },
@@ -55,7 +55,7 @@ describe('the layout', () => {
     expect(Buffer.from(bytes).equals(expected)).toBe(true);
   });
 
-  it('has metadata only where there is some', () => {
+  it('has metadata only where it is given', () => {
     expect(Buffer.from(writeTensors({}, {})).toString('latin1', 8)).toBe('{"__metadata__":{}}     ');
     expect(Buffer.from(writeTensors(new Map())).toString('latin1', 8)).toBe('{}      ');
   });
@@ -69,7 +69,7 @@ describe('the layout', () => {
     expect(metadata['lora_alpha']).toBe('8');
   });
 
-  it('widens half precision, with the values of IEEE 754, and gives truth values as bytes', () => {
+  it('widens half precision to the values of IEEE 754, and returns truth values as bytes', () => {
     const bits = [0x3c00, 0xc000, 0x0001, 0x03ff, 0x0400, 0x7bff, 0x8000, 0x7c00, 0xfc00, 0x7e00];
     const entries = bits.flatMap(each => [each & 255, each >> 8]);
     const { tensors } = readTensors(
@@ -83,7 +83,7 @@ describe('the layout', () => {
     expect(tensors.get('yes')!.data).toEqual(Uint8Array.of(0, 1));
   });
 
-  it('may start anywhere in a buffer, and what is read is a copy', () => {
+  it('may start anywhere in a buffer, and reading copies it', () => {
     const bytes = writeTensors({ a: { shape: [2], data: Float64Array.of(1, 2) } });
     const shifted = Buffer.alloc(bytes.length + 3).subarray(3);
     shifted.set(bytes);
@@ -93,7 +93,7 @@ describe('the layout', () => {
     expect(data.buffer.byteLength).toBe(16);
   });
 
-  it('takes views into larger buffers', () => {
+  it('accepts views into larger buffers', () => {
     const data = Float32Array.of(1, 2, 3, 4).subarray(1, 3);
     expect(readTensors(writeTensors({ a: { shape: [2], data } })).tensors.get('a')!.data).toEqual(
       Float32Array.of(2, 3),
@@ -132,7 +132,7 @@ describe('laws', () => {
     );
   });
 
-  it('bytes set, cut off, cut out, doubled or added give a typed error, or what the bytes then say', () => {
+  it('bytes set, cut off, cut out, doubled or added give a typed error or the tensors that they then describe', () => {
     const changes = fc.array(
       fc.record({ at: fc.nat(), kind: fc.nat(4), byte: fc.oneof(fc.nat(255), fc.constantFrom(...Buffer.from('{}[],:"019'))) }),
       { minLength: 1, maxLength: 3 },
@@ -159,7 +159,7 @@ describe('laws', () => {
     fc.assert(fc.property(fc.json(), text => expectErrorOrWhole(file(text))));
   });
 
-  /** Whatever is accepted covers the file to its last byte. */
+  /** The tensors of an accepted file cover it to its last byte. */
   function expectErrorOrWhole(bytes: Uint8Array): void {
     let read: ReturnType<typeof readTensors>;
     try {
@@ -186,12 +186,12 @@ describe('readTensors refuses', () => {
     ['bytes are no safetensors file, but seem to be JSON; parse it with JSON.parse', Buffer.from('{"a": [1, 2, 3]}')],
     ['bytes are no safetensors file, but seem to be JSON with a byte-order mark', Buffer.from('\ufeff{"a": [1, 2, 3]}')],
     ['bytes are no safetensors file, but seem to be text with a byte-order mark', Buffer.from('\ufeffhello world')],
-    ["bytes are no safetensors file, but seem to be base64; decode it with Buffer.from(text, 'base64')", Buffer.from(base64)],
+    ["bytes are no safetensors file, but seem to be base64; decode it first", Buffer.from(base64)],
     ["bytes are no safetensors file, but seem to be NumPy's .npy", npy],
     ['bytes are no safetensors file, but seem to be HDF5', Buffer.from('\u0089HDF\r\n\u001a\n', 'latin1')],
     ['the header length must be at most 2, got 123; the file was cut off within its header', file('{}', [], 123n)],
     ['a ends at byte', file({ a: tensor('F32', [1], [0, 4]) }, [0, 0, 0])],
-    ['bytes has 1 entries that belong to no tensor', file('{}', [0])],
+    ['bytes has 1 entry that belongs to no tensor', file('{}', [0])],
     ['a.data_offsets[0] must be 0, where the last ended, got 4', file({ a: tensor('F32', [1], [4, 8]) }, Array(8).fill(0))],
     ['b.data_offsets[0] must be 4, where the last ended, got 2', file({ a: tensor('F32', [1], [0, 4]), b: tensor('U8', [2], [2, 4]) }, Array(4).fill(0))],
     ['a.data_offsets[1] must be 4, got 8', file({ a: tensor('F32', [1], [0, 8]) }, Array(8).fill(0))],
@@ -211,11 +211,11 @@ describe('readTensors refuses', () => {
     expect(() => readTensors(bytes)).toThrow(`readTensors: ${message}`);
   }); // biome-ignore format: a table
 
-  it('what is no Uint8Array', () => {
+  it('a value that is not a Uint8Array', () => {
     expect(() => readTensors(untyped('x'))).toThrow(new TypeError('readTensors: bytes must be a Uint8Array, got "x"'));
   });
 
-  it('every file that was cut off', () => {
+  it('every truncated file', () => {
     const bytes = writeTensors({
       a: { shape: [2], data: Float64Array.of(1, 2) },
       b: { shape: [], data: Int8Array.of(3) },
@@ -227,7 +227,7 @@ describe('readTensors refuses', () => {
     }
   });
 
-  it('many tensors without entries, which lie where the next one starts', () => {
+  it('many empty tensors, which start where the next one starts', () => {
     const { tensors } = readTensors(
       file(
         { z: tensor('F32', [1], [0, 4]), b: tensor('F64', [1e15, 0], [4, 4]), a: tensor('F32', [0], [0, 0]) },
@@ -265,7 +265,7 @@ describe('writeTensors refuses', () => {
     expect(() => writeTensors(untyped(tensors), untyped(metadata))).toThrow(`writeTensors: ${message}`);
   }); // biome-ignore format: a table
 
-  it('more tensors and longer headers than it reads', () => {
+  it('more tensors and longer headers than readTensors accepts', () => {
     const empty = { shape: [0], data: new Uint8Array() };
     const many = new Map(Array.from({ length: 100_001 }, (_, i) => [String(i), empty]));
     expect(() => writeTensors(many)).toThrow('tensors must have at most 100000 entries, got 100001');

@@ -24,11 +24,11 @@ import {
 } from '../src/index.js';
 import type { OptionsOwner } from '../src/internal/option-names.js';
 
-/** What plain JavaScript may pass. */
-// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+/** A value as plain JavaScript may pass it. */
+// biome-ignore lint/suspicious/noExplicitAny: the tests pass values that the types refuse
 type Untyped = any;
 
-/** A misspelt name, the nearest that there is, and the call that is given it. */
+/** A misspelt name, the nearest known name, and the call that gets the misspelt one. */
 type Case = [misspelt: string, nearest: string, call: (options: Untyped) => unknown];
 
 const rows = [
@@ -40,7 +40,7 @@ const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
 const step = { forward: (x: number) => x, backward: (_: number, gradY: number) => gradY };
 const pairs = [0, 1, 2].map(i => ({ input: `${i}`, output: `${i}` }));
 
-/** Where the original kept or ignored what it did not know. */
+/** Calls whose unknown options the original kept or ignored. */
 const lenient = {
   DataPreprocessor: ['embeder', 'embedder', options => new DataPreprocessor(options)],
   BatchGenerator: ['batchsize', 'batchSize', options => new BatchGenerator(data, options)],
@@ -68,13 +68,25 @@ const strict = {
     'maxSimilarity',
     mining => new BatchGenerator(data, { negativeMining: { strategy: 'hardest', ...mining } }),
   ],
-  process: ['onprogress', 'onProgress', options => new DataPreprocessor().process([], options)],
-  stream: ['signals', 'signal', options => new DataPreprocessor().stream([], options)],
-  contrastive: ['temperture', 'temperature', options => LossComputer.contrastive(rows, rows, null, options)],
-  triplet: ['gradient', 'gradients', options => LossComputer.triplet(rows, rows, rows, options)],
-  crossEntropy: ['labelSmothing', 'labelSmoothing', options => LossComputer.crossEntropy(rows, [0, 1], options)],
-  mse: ['perrow', 'perRow', options => LossComputer.mse(rows, rows, options)],
-  cosineEmbedding: ['magin', 'margin', options => LossComputer.cosineEmbedding(rows, rows, null, options)],
+  'DataPreprocessor.process': ['onprogress', 'onProgress', options => new DataPreprocessor().process([], options)],
+  'DataPreprocessor.stream': ['signals', 'signal', options => new DataPreprocessor().stream([], options)],
+  'LossComputer.contrastive': [
+    'temperture',
+    'temperature',
+    options => LossComputer.contrastive(rows, rows, null, options),
+  ],
+  'LossComputer.triplet': ['gradient', 'gradients', options => LossComputer.triplet(rows, rows, rows, options)],
+  'LossComputer.crossEntropy': [
+    'labelSmothing',
+    'labelSmoothing',
+    options => LossComputer.crossEntropy(rows, [0, 1], options),
+  ],
+  'LossComputer.mse': ['perrow', 'perRow', options => LossComputer.mse(rows, rows, options)],
+  'LossComputer.cosineEmbedding': [
+    'magin',
+    'margin',
+    options => LossComputer.cosineEmbedding(rows, rows, null, options),
+  ],
   'EWCManager.computeFisher': [
     'adapterGradient',
     'adapterGradients',
@@ -100,8 +112,8 @@ const strict = {
   SGD: ['momentun', 'momentum', options => new SGD(adapters, options)],
   KeepBest: ['patienc', 'patience', options => new KeepBest(adapters, options)],
   continualMetrics: ['higherisbetter', 'higherIsBetter', options => continualMetrics([[1]], options)],
-  search: ['precison', 'precision', options => new Retriever(rows).search(rows, 1, options)],
-  evaluate: ['ats', 'at', options => new Retriever(rows).evaluate(rows, [0, 1], options)],
+  'Retriever.search': ['precison', 'precision', options => new Retriever(rows).search(rows, 1, options)],
+  'Retriever.evaluate': ['ats', 'at', options => new Retriever(rows).evaluate(rows, [0, 1], options)],
   mineHardNegatives: ['counts', 'count', options => mineHardNegatives(rows, rows, [0, 1], options)],
   NgramEmbedder: ['dims', 'dim', options => new NgramEmbedder(options)],
   splitPairs: ['valid', 'validation', options => splitPairs(pairs, { validation: 0.4, ...options })],
@@ -114,13 +126,13 @@ const strict = {
   readJsonl: ['onerror', 'onError', options => readJsonl(Readable.from([]), options)],
 } satisfies Partial<Record<OptionsOwner, Case>>;
 
-/** That a call with options is missing here does not compile. */
+/** Does not compile if a call with options is missing here. */
 const withoutOptions = { 'LRSchedulers.constant': true, 'LRSchedulers.linear': true };
 const all = { ...strict, ...lenient, ...withoutOptions } satisfies Record<OptionsOwner, unknown>;
 
 describe('an unknown option', () => {
   it.each(Object.entries<Case>(strict))(
-    'of %s is an error that suggests the nearest',
+    'of %s is an error that suggests the nearest name',
     async (_, [name, nearest, call]) => {
       const calling = async (options: object): Promise<unknown> => call(options);
       await expect(calling({ [name]: 1 })).rejects.toThrow(TypeError);
@@ -130,7 +142,27 @@ describe('an unknown option', () => {
     },
   );
 
-  it('tells all names where none is near', () => {
+  it('of another library leads to a suggestion of the name here', () => {
+    const suggested: [name: string, name: string, call: (options: Untyped) => unknown][] = [
+      ['learningRate', 'lr', strict.AdamW[2]],
+      ['learning_rate', 'lr', strict.SGD[2]],
+      ['learningRate', 'lr', strict.ReduceLROnPlateau[2]],
+      ['clip_norm', 'maxGradNorm', strict.AdamW[2]],
+      ['eta_min', 'minLR', strict['LRSchedulers.polynomial'][2]],
+      ['tau', 'temperature', strict['LossComputer.contrastive'][2]],
+      ['randomState', 'seed', strict.splitPairs[2]],
+    ];
+    for (const [name, expected, call] of suggested)
+      expect(() => call({ [name]: 1 }), name).toThrow(`unknown option "${name}"; did you mean ${expected}?`);
+  });
+
+  it.each(['amsgrad', 'dropout', 'schedule', 'tau', 'weights', ''])('%j is not near any option of AdamW', name => {
+    expect(() => new AdamW(adapters, { [name]: 1 } as Untyped)).toThrow(
+      `unknown option "${name}"; expected lr, weightDecay, maxGradNorm, betas, eps`,
+    );
+  });
+
+  it('leads to a list of all names where none is near', () => {
     expect(() => new NgramEmbedder({ zzzzzz: 1 } as Untyped)).toThrow('unknown option "zzzzzz"; expected dim');
     expect(() => new NgramEmbedder({ ['dim'.repeat(1000)]: 1 } as Untyped)).toThrow(/^.{0,120}; expected dim$/);
     expect(() => LossComputer.contrastive(rows, rows, null, { __proto__: null, gradient: true } as Untyped)).toThrow(
@@ -138,23 +170,23 @@ describe('an unknown option', () => {
     );
   });
 
-  it('is one of its own, not of a class', () => {
+  it('is an own property, not an inherited one', () => {
     expect(LossComputer.mse(rows, rows, Object.create({ perrow: true })).loss).toBe(0);
   });
 
-  it('names what holds it', () => {
+  it('leads to an error that names the object that has it', () => {
     expect(() => strict.shard[2]({ rnk: 1 })).toThrow('BatchGenerator: shard has the unknown option "rnk"');
     expect(() => strict.sequence[2]({ options: {} })).toThrow('sequence: parts[0] has the unknown option "options"');
   });
 });
 
-describe('where the original let it pass', () => {
+describe('where the original accepts an unknown option', () => {
   afterEach(() => {
     vi.restoreAllMocks();
     vi.unstubAllGlobals();
   });
 
-  it.each(Object.entries<Case>(lenient))('%s warns once of a name', (owner, [name, nearest, call]) => {
+  it.each(Object.entries<Case>(lenient))('%s warns once per name', (owner, [name, nearest, call]) => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     for (let i = 0; i < 3; i++) call({ [name]: 1 });
     const message = `${owner}: unknown option "${name}"; did you mean ${nearest}? It has no effect here.`;
@@ -163,7 +195,7 @@ describe('where the original let it pass', () => {
     expect(warn).toHaveBeenCalledTimes(2);
   });
 
-  it('keeps it in the configuration', () => {
+  it('the configuration keeps it', () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     for (const { config } of [
       new DataPreprocessor({ mine: 1 } as Untyped),
@@ -175,7 +207,7 @@ describe('where the original let it pass', () => {
     expect(warn).toHaveBeenCalledTimes(4);
   });
 
-  it('warns of options where there are none', () => {
+  it('a call without options warns about any', () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     for (const name of ['constant', 'linear'] as const) {
       LRSchedulers[name](1, 0, 1, { minLR: 1 });
@@ -186,7 +218,7 @@ describe('where the original let it pass', () => {
     }
   });
 
-  it('says nothing where there is no process', () => {
+  it('there is no warning without a process', () => {
     vi.stubGlobal('process', undefined);
     expect(LRSchedulers.cosine(1, 0, 1, { silent: 1 } as Untyped)).toBe(1);
     vi.stubGlobal('process', {});
@@ -195,13 +227,19 @@ describe('where the original let it pass', () => {
 });
 
 describe('options', () => {
-  it('are an object, and flags true or false', () => {
-    const losses = ['contrastive', 'triplet', 'crossEntropy', 'mse', 'cosineEmbedding'] as const;
+  it('must be an object, and flags must be true or false', () => {
+    const losses = [
+      'LossComputer.contrastive',
+      'LossComputer.triplet',
+      'LossComputer.crossEntropy',
+      'LossComputer.mse',
+      'LossComputer.cosineEmbedding',
+    ] as const;
     const flags: [keyof typeof all, string][] = [
       ...losses.flatMap(loss => ['gradients', 'perRow'].map((flag): [typeof loss, string] => [loss, flag])),
-      ...losses.filter(loss => loss !== 'mse').map((loss): [typeof loss, string] => [loss, 'diagnostics']),
-      ['contrastive', 'symmetric'],
-      ['triplet', 'swap'],
+      ...losses.filter(loss => loss !== 'LossComputer.mse').map((loss): [typeof loss, string] => [loss, 'diagnostics']),
+      ['LossComputer.contrastive', 'symmetric'],
+      ['LossComputer.triplet', 'swap'],
       ['BatchGenerator', 'noDuplicates'],
       ['DataPreprocessor', 'deduplicate'],
       ['negativeMining', 'excludeDuplicates'],
@@ -221,7 +259,7 @@ describe('options', () => {
     }
   });
 
-  it('of the original take any value for true or false', () => {
+  it('of the original accept any value for true or false', () => {
     const original = { shuffle: 0, dropLast: 1, hardNegatives: 'yes', curriculum: '' } as Untyped;
     expect([...new BatchGenerator(data, original)]).toEqual([]);
     expect(() => new DataPreprocessor({ augmentation: 1, normalizeEmbeddings: 0 } as Untyped)).not.toThrow();

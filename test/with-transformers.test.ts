@@ -20,7 +20,7 @@ class Tensor {
 }
 
 describe('examples/with-transformers.mjs', () => {
-  it('makes an embedder of a pipeline: batches in, one row of unit length a text out', async () => {
+  it('makes an embedder from a pipeline: it gets batches and returns one row of length 1 per text', async () => {
     const { embedderFrom } = (await import(script.href)) as { embedderFrom: (extractor: unknown) => Embedder };
     const extractor = vi.fn(async (texts: string[], _: { pooling: string; normalize: boolean }) => {
       const rows = texts.map(text => [Math.cos(text.length), Math.sin(text.length), 0]);
@@ -44,7 +44,7 @@ describe('examples/with-transformers.mjs', () => {
     expect(preprocessor.config.embeddingDim).toBe(3);
   });
 
-  it('says in one sentence that the package is missing', async () => {
+  it('reports a missing package in one sentence', async () => {
     const failed = promisify(execFile)(process.execPath, [fileURLToPath(script)]);
     await expect(failed).rejects.toMatchObject({
       code: 1,

@@ -1,5 +1,5 @@
-// Whole training steps in other libraries and here, in turns, after their losses and weights were compared.
-// `node index.mjs loss` times the loss alone; `node index.mjs native` skips the libraries that take seconds a step.
+// Times whole training steps of this and other libraries in turns, after comparing their losses and weights.
+// `node index.mjs loss` times the loss only. `node index.mjs native` skips the libraries that take seconds per step.
 
 import { cpus } from 'node:os';
 import { BATCHES, batchOf, differencesOf, expectSame, prepare, trainerOf, WAYS } from '../step.mjs';
@@ -9,7 +9,7 @@ import { onnxTrainer } from './onnx-step.mjs';
 import { tfjsTrainer } from './tfjs-step.mjs';
 import { medians } from './turns.mjs';
 
-/** A step that takes longer, in milliseconds, is timed once, where it is compared. */
+/** A step that takes longer than this, in milliseconds, is timed only once, during the comparison. */
 const SLOW = 1000;
 
 const NATIVE = {
@@ -26,7 +26,7 @@ const [only] = process.argv.slice(2);
 console.log(`${cpus()[0].model}, Node ${process.version}. Medians of runs in turns.\n`);
 if (only === 'loss') await compareLosses();
 else await compareSteps(only === 'native' ? NATIVE : { ...NATIVE, ...SCRIPTED });
-// Some of them keep threads.
+// Some libraries keep threads that would keep the process alive.
 process.exit();
 
 async function compareSteps(peers) {
@@ -47,7 +47,7 @@ async function compareSteps(peers) {
     }
     for (const [name, trainer] of Object.entries(trainers)) {
       const { time, ...actual } = await train(trainer, compared);
-      // Exponentials of theirs are approximations.
+      // Some libraries approximate exponentials.
       expectSame(`${name}, batch ${n}`, actual, expected, {
         loss: 1e-4,
         ...WAYS[name.replace('here ', '')]?.tolerance,

@@ -1,4 +1,5 @@
-// A training step in jax-js with its own gradients, compiled as one function; it has no Adam, so that one is written here.
+// A training step in jax-js with its own gradients, compiled as one function. jax-js has no Adam, so it is written
+// here.
 
 import { init, jit, numpy as np, valueAndGrad } from '@jax-js/jax';
 import { DIM, LR, TEMPERATURE } from '../step.mjs';
@@ -35,7 +36,7 @@ export function jaxTrainer({ anchors, positives, adapter }) {
   return { step, weights: read, dispose };
 }
 
-/** Arrays are given away by use; `.ref` keeps one for another use. */
+/** In jax-js, using an array consumes it. `.ref` keeps it for another use. */
 function stepOf(scaling) {
   const lossOf = ({ a, b }, [x, y]) => {
     const adapted = x.ref.add(np.matmul(np.matmul(x, a), b).mul(scaling));
@@ -66,7 +67,7 @@ function unit(rows) {
   return rows.ref.div(np.sqrt(np.square(rows).sum(1, { keepdims: true })));
 }
 
-/** Of logits within ±1 / temperature, whose exponentials are finite without the largest taken off. */
+/** Log-sum-exp of logits within ±1 / temperature. Their exponentials are finite without subtracting the largest. */
 function logSumExp(logits) {
   return np.log(np.exp(logits).sum(1));
 }

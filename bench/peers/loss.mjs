@@ -1,4 +1,5 @@
-// The loss alone: InfoNCE over 384 floats a row in onnxruntime-node (native code, one thread), TensorFlow.js and here.
+// Times the loss only: InfoNCE with 384 floats per row in onnxruntime-node (native code, one thread), TensorFlow.js and
+// this library.
 
 import * as tf from '@tensorflow/tfjs';
 import { LossComputer } from 'microlora-training-utils';
@@ -10,7 +11,7 @@ import { unit } from './tfjs-step.mjs';
 import { medians } from './turns.mjs';
 
 export async function compareLosses() {
-  console.log('InfoNCE alone, ms; × is our time against theirs');
+  console.log('InfoNCE only, ms. × is the speed-up of this library');
   console.log(row(['batch', 'here', 'onnxruntime-node', 'tfjs wasm', 'tfjs cpu']));
   for (const n of [8, 64, 256, 1024]) {
     const { anchors, positives } = batchOf(n);
@@ -36,7 +37,7 @@ export async function compareLosses() {
   }
 }
 
-/** Cosines by normalised rows, mean of log-sum-exp less the own cosine. */
+/** Computes cosines from normalised rows, and the mean of log-sum-exp minus the anchor's own logit. */
 function infoNCEModel(n) {
   return model({
     name: 'infonce',

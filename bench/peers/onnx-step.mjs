@@ -14,7 +14,7 @@ export async function onnxTrainer({ anchors, positives, adapter }, threads) {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
   });
-  // B is held transposed below A, so that Adam has one matrix.
+  // B is stored transposed below A, so Adam works on one matrix.
   const transposedB = adapter.loraA.map((_, k) => adapter.loraB.map(row => row[k]));
   const matrix = (values, dims) => new ort.Tensor('float32', values, dims);
   const weightDims = [2 * DIM, RANK];
@@ -75,7 +75,7 @@ function stepModel(n, scaling) {
       rate: LR,
     },
     nodes: [
-      // Outputs u = x + scaling · x · A · B, of unit length.
+      // Outputs u = x + scaling · x · A · B, scaled to length 1.
       node('Split', ['weights', 'halves'], ['A', 'Bt'], { axis: 0 }),
       node('MatMul', ['anchors', 'A'], ['hidden']),
       node('Gemm', ['hidden', 'Bt', 'anchors'], ['u'], { alpha: scaling, transB: 1 }),
@@ -83,14 +83,14 @@ function stepModel(n, scaling) {
       node('Div', ['u', 'uNorm'], ['uUnit']),
       node('ReduceL2', ['positives'], ['vNorm'], { axes: [1], keepdims: 1 }),
       node('Div', ['positives', 'vNorm'], ['vUnit']),
-      // Shares P of the softmax; the loss is the mean of -log of those on the diagonal.
+      // Softmax P. The loss is the mean of -log of its diagonal.
       node('Gemm', ['uUnit', 'vUnit'], ['logits'], { alpha: 1 / TEMPERATURE, transB: 1 }),
       node('Softmax', ['logits'], ['shares'], { axis: 1 }),
       node('GatherElements', ['shares', 'diagonal'], ['own'], { axis: 1 }),
       node('Log', ['own'], ['logOwn']),
       node('ReduceMean', ['logOwn'], ['meanLog'], { keepdims: 0 }),
       node('Mul', ['meanLog', 'minus'], ['loss']),
-      // The gradient of û is (P - I) · v̂ / (n · temperature); that of u has its radial part removed.
+      // The gradient of û is (P - I) · v̂ / (n · temperature). The gradient of u is the same without its radial part.
       node('Gemm', ['shares', 'vUnit', 'vUnit'], ['gradUnit'], { alpha: scale, beta: -scale }),
       node('Mul', ['gradUnit', 'uUnit'], ['along']),
       node('ReduceSum', ['along', 'axis'], ['radial'], { keepdims: 1 }),

@@ -1,4 +1,4 @@
-// ONNX models written field by field, without a library. Field numbers are those of onnx.proto (ModelProto 7 = graph,
+// Writes ONNX models field by field, without a library. The field numbers come from onnx.proto (ModelProto 7 = graph,
 // GraphProto 1 = nodes, and so on).
 
 const FLOAT = 1;
@@ -6,8 +6,8 @@ const INT64 = 7;
 const OPSET = 17;
 
 /**
- * @param graph `nodes`; `inputs` and `outputs`, dims by name, all of them float32; `constants` by name, numbers for
- *   float32 scalars, or `{ dims, values }` with a Float32Array or a BigInt64Array.
+ * @param graph Has `nodes`; `inputs` and `outputs`, which are float32, as dims by name; and `constants` by name. A
+ *   constant is a number for a float32 scalar, or `{ dims, values }` with a Float32Array or a BigInt64Array.
  * @returns {Uint8Array} The model.
  */
 export function model({ name, nodes, inputs, outputs, constants }) {
@@ -22,7 +22,10 @@ export function model({ name, nodes, inputs, outputs, constants }) {
   return concat([number(1, 8), message(7, concat(parts)), message(8, opset)]);
 }
 
-/** Attributes are numbers, whole ones as integers unless their name is `alpha` or `beta`, or arrays of integers. */
+/**
+ * Writes an attribute: a number or an array of integers. A whole number becomes an integer, unless the name is `alpha`
+ * or `beta`.
+ */
 export function node(type, inputs, outputs, attributes = {}) {
   return concat([
     ...inputs.map(name => message(1, text(name))),

@@ -1,12 +1,14 @@
 const TURNS = 15;
 const LEAST_SAMPLE = 20;
-/** What a row takes at most, in milliseconds; slow variants get fewer turns, but all the same number. */
+/**
+ * Longest time of a row in milliseconds. Slow variants reduce the number of turns, which is the same for all variants.
+ */
 const MOST_TIME = 30_000;
 
 /**
- * Median milliseconds of functions that take turns.
+ * Median milliseconds of functions that run in turns.
  *
- * @param before Called before each turn of a variant with its name, untimed.
+ * @param before Called before each turn with the name of the variant, untimed.
  */
 export async function medians(variants, before = () => {}) {
   const samples = Object.fromEntries(Object.keys(variants).map(name => [name, []]));
@@ -14,7 +16,7 @@ export async function medians(variants, before = () => {}) {
   for (let turn = 0; turn < TURNS && (turn < 3 || performance.now() - begin < MOST_TIME); turn++) {
     for (const [name, run] of Object.entries(variants)) {
       before(name);
-      // What the other variants left is not this one's to pay for.
+      // One untimed run comes first, because garbage of other variants must not count.
       await run();
       const start = performance.now();
       let calls = 0;

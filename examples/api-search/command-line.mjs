@@ -2,33 +2,35 @@ import { parseArgs } from 'node:util';
 import { EPOCHS, RANK } from './recipe.mjs';
 import { UserError } from './user-error.mjs';
 
-export const HELP = `Finds an API from its description.
+export const HELP = `Finds an API by its description.
 
-Learns from the declarations of DOM and ECMAScript, and from those of Node.js,
-and prints how often a description that was held out finds its signature: with
-a text index, with the untrained embedding and with the trained one. Then the
-adapters of the first set learn the second one too, with and without a penalty
-on forgetting.
+Trains on the declarations of DOM and ECMAScript, and on those of Node.js.
+Prints how often a held-out description finds its signature: with a text index,
+with the untrained embedding and with the trained embedding. Then the adapters
+of the first set learn the second set too, with and without a penalty on
+forgetting.
 
 Usage: node examples/api-search.mjs [options]
        node examples/api-search.mjs --search <query> --model <file>
 
-  --data <file>     learn from the pairs of a JSON Lines file instead:
+  --data <file>     train on the pairs of a JSON Lines file instead:
                     {"input": "a query", "output": "its answer"};
-                    given twice, the adapters of the first file learn the
-                    second one too
+                    given twice, the adapters of the first file also learn
+                    the second file
   --epochs <n>      passes over the training pairs (default ${EPOCHS})
   --rank <n>        rank of the adapters (default ${RANK})
   --seed <n>        seed of the initial weights, of the split and of the order
                     of the pairs (default 1)
-  --save <file>     write all that is needed to search with the result
+  --save <file>     save the model, for --search
+  --report <file>   write a page about the training of the first set, and of
+                    what it forgets when it learns the second one: HTML
   --search <query>  search the answers of a saved model
-  --model <file>    what --save wrote
+  --model <file>    the model that --save wrote
   --json            print one JSON object with all numbers; progress and report
                     go to standard error
   --help            print this text`;
 
-const TRAINING_FLAGS = ['data', 'epochs', 'rank', 'seed', 'save'];
+const TRAINING_FLAGS = ['data', 'epochs', 'rank', 'seed', 'save', 'report'];
 
 /** The options of the command line, checked. */
 export function readOptions() {
@@ -61,6 +63,7 @@ function parseCommandLine() {
         rank: { type: 'string' },
         seed: { type: 'string' },
         save: { type: 'string' },
+        report: { type: 'string' },
         search: { type: 'string' },
         model: { type: 'string' },
         json: { type: 'boolean', default: false },

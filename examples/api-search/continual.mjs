@@ -3,24 +3,24 @@ import { metricsOf } from './held-out.mjs';
 import { evaluate, TEMPERATURE, THROUGH, train } from './recipe.mjs';
 import { progressOn } from './report.mjs';
 
-/** Negatives of each example's own loss. */
+/** Number of negatives in the loss of each example. */
 const NEGATIVES = 63;
 
 /**
- * Lets adapters that have learned one task learn another, once plainly and once with each penalty, all three from the
- * same start and by the same recipe.
+ * Trains adapters that have learned one task on another task: once without a penalty and once with each penalty. All
+ * three runs have the same start and the same recipe.
  *
- * @param first The task they have learned.
- * @param second The task they are to learn, embedded by the first one's embedder.
+ * @param first The task that the adapters have learned.
+ * @param second The new task, embedded by the embedder of the first.
  * @param learned The adapters.
  * @param settings `{ epochs, seed }`.
- * @param screen Where progress is written to.
+ * @param screen The stream that progress is written to.
  * @returns The scores, and the adapters that learned with the function penalty.
  */
 export function learnOn(first, second, learned, settings, screen) {
   const start = scoresOf(learned, first, second);
   const runs = [
-    ['plainly', undefined],
+    ['without a penalty', undefined],
     ['with the diagonal penalty', diagonalPenalty(first, learned, settings)],
     ['with the function penalty', functionPenalty(first, learned)],
   ].map(([name, ewc]) => {
@@ -46,13 +46,13 @@ export function learnOn(first, second, learned, settings, screen) {
   return { report, adapters: runs.at(-1).adapters };
 }
 
-/** Scores on the held-out queries of both tasks, of adapters or of the bare embeddings. */
+/** Scores of adapters, or of the bare embeddings, on the held-out queries of both tasks. */
 function scoresOf(adapters, ...tasks) {
   const [first, second] = tasks.map(({ heldOut }) => metricsOf(evaluate(heldOut, adapters)));
   return { first, second };
 }
 
-/** Holds the outputs for the first task's inputs and answers where they are. */
+/** Keeps the outputs for the first task's inputs and answers in place. */
 function functionPenalty({ training }, adapters) {
   const ewc = new EWCManager({ penalty: 'function' });
   ewc.computeFisher(adapters, training, { through: THROUGH });
@@ -60,8 +60,8 @@ function functionPenalty({ training }, adapters) {
 }
 
 /**
- * Holds parameters where they are, by the squared gradients of InfoNCE on examples that the adapters were not trained
- * on: on those that they fit, gradients have all but vanished.
+ * Keeps parameters in place, weighted by the squared gradients of InfoNCE. The gradients come from examples that the
+ * adapters were not trained on, because gradients of fitted examples are almost 0.
  */
 function diagonalPenalty({ training, validation }, adapters, { seed }) {
   const stride = Math.max(1, Math.floor(training.length / (2 * NEGATIVES)));

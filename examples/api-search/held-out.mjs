@@ -1,4 +1,4 @@
-// Held-out queries: how well each way of searching finds their answers, and a few of them in full.
+// Measures how well each way of searching finds the answers of held-out queries, and shows a few queries in full.
 
 import { evaluate, retrieverOf } from './recipe.mjs';
 import { TextIndex } from './text-index.mjs';
@@ -7,9 +7,10 @@ const EXAMPLES_SHOWN = 5;
 const ANSWERS_SHOWN = 3;
 
 /**
- * Looks held-out pairs up with a text index, with the bare embeddings and with the adapters.
+ * Searches for the answers of held-out pairs with a text index, with the bare embeddings and with the adapters.
  *
  * @param heldOut `{ pairs, queries, answers, answerRows, relevant }`.
+ * @returns The whole evaluations by way of searching, and as `result` the main metrics and the examples.
  */
 export function compare(heldOut, adapters) {
   const { pairs, answers, relevant } = heldOut;
@@ -44,7 +45,7 @@ export function compare(heldOut, adapters) {
     ...Object.fromEntries(Object.keys(searchers).map(name => [name, found(name, i)])),
   }));
   const metrics = Object.entries(evaluations).map(([name, evaluation]) => [name, metricsOf(evaluation)]);
-  return { ...Object.fromEntries(metrics), examples };
+  return { evaluations, result: { ...Object.fromEntries(metrics), examples } };
 }
 
 export function metricsOf({ recallAt, mrr, intervals }) {
@@ -52,7 +53,10 @@ export function metricsOf({ recallAt, mrr, intervals }) {
   return { ...of({ recallAt, mrr }), intervals: of(intervals) };
 }
 
-/** A few queries, evenly spread over those whose answer training moved, or over all where those are too few. */
+/**
+ * A few queries, evenly spread over the queries whose answer changed its rank in training. Where these are too few,
+ * they are spread over all queries.
+ */
 function choose({ untrained, trained }) {
   const all = Array.from(trained.ranks, (_, i) => i);
   const moved = all.filter(i => untrained.ranks[i] !== trained.ranks[i]);

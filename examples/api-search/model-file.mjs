@@ -1,4 +1,4 @@
-// A model in one JSON file: all that is needed to search with it.
+// Saves and loads everything that a search needs, in one JSON file.
 
 import { accessSync, constants, existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -8,7 +8,7 @@ import { fileProblem, UserError } from './user-error.mjs';
 const FORMAT = 'api-search model';
 const VERSION = 1;
 
-/** Throws where a model could not be written, so that nobody trains for nothing. */
+/** Throws where a file could not be written, so that the error comes before the training. */
 export function checkWritable(path) {
   const refuse = reason => {
     throw new UserError(`cannot write "${path}": ${reason}`);
@@ -25,10 +25,10 @@ export function checkWritable(path) {
 }
 
 /**
- * Writes a model; a file that is there stays whole until the new one is.
+ * Writes a model. An existing file stays whole until the new file is complete.
  *
  * @param model `{ embedder, adapters, answers }`.
- * @returns Its size in bytes.
+ * @returns The size of the file in bytes.
  */
 export function saveModel(path, { embedder, adapters, answers }) {
   const weights = Buffer.from(LoRAAdapter.toSafetensors(adapters)).toString('base64');
@@ -39,16 +39,21 @@ export function saveModel(path, { embedder, adapters, answers }) {
     adapters: weights,
     answers,
   });
+  writeWhole(path, text);
+  return Buffer.byteLength(text);
+}
+
+/** Writes a file. One that is there stays whole until the new one is. */
+export function writeWhole(path, text) {
   try {
     writeFileSync(`${path}.new`, text);
     renameSync(`${path}.new`, path);
   } catch (error) {
     throw new UserError(`cannot write "${path}": ${fileProblem(error)}`);
   }
-  return Buffer.byteLength(text);
 }
 
-/** Reads what {@link saveModel} wrote. */
+/** Reads a model that {@link saveModel} wrote. */
 export function loadModel(path) {
   let text;
   try {

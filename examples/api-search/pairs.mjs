@@ -1,4 +1,4 @@
-// Reads (description → signature) pairs out of the declaration files of the TypeScript standard library and of
+// Reads pairs (description → signature) from the declaration files of the TypeScript standard library and of
 // @types/node.
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,15 +10,15 @@ const require = createRequire(import.meta.url);
 const LIBRARY_FOLDER = dirname(require.resolve('typescript'));
 const NODE_FOLDER = dirname(require.resolve('@types/node/package.json'));
 
-/** A shorter description, such as "Domain version." or a lone link, describes too little to search for. */
+/** Fewest words of a description. A shorter one, such as "Domain version." or a lone link, says too little. */
 const FEWEST_WORDS = 3;
 
-/** What the browser and the language offer: `{ input: description, output: signature }`, in file order. */
+/** Pairs of the browser and the language: `{ input: description, output: signature }`, in file order. */
 export function readDomAndEcmaScriptPairs() {
   return declarationFiles(LIBRARY_FOLDER, name => name.startsWith('lib.')).flatMap(pairsOfFile);
 }
 
-/** What Node.js offers, in the same form. */
+/** Pairs of Node.js, in the same form. */
 export function readNodePairs() {
   return declarationFiles(NODE_FOLDER, () => true).flatMap(pairsOfFile);
 }
@@ -44,13 +44,13 @@ function pairsOfFile(path) {
   }
 }
 
-/** The first paragraph of the JSDoc as plain text: no code block, links, back-ticks or bold. */
+/** The first paragraph of the JSDoc as plain text, without code blocks, links, back-ticks and bold. */
 function descriptionOf(node) {
   const jsDoc = ts.getJSDocCommentsAndTags(node).findLast(ts.isJSDoc);
   const text = ts.getTextOfJSDocComment(jsDoc?.comment) ?? '';
   const [firstParagraph] = text.trim().split(/\r?\n\s*\n|```/);
   return firstParagraph
-    .replace(/ \(\)\}/g, '()}') // TypeScript gives `{@link close()}` as `{@link close ()}`.
+    .replace(/ \(\)\}/g, '()}') // TypeScript returns `{@link close()}` as `{@link close ()}`.
     .replace(/\{@link(?:code|plain)?\s+(\S+?)(?:(?:\s*\|\s*|\s+)([^}]*))?\}/g, (_, target, label) => label || target)
     .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
     .replace(/`|\*\*/g, '')
@@ -58,7 +58,7 @@ function descriptionOf(node) {
     .trim();
 }
 
-/** `Owner.member(parameters): Type`, or undefined for what is not part of an API. */
+/** `Owner.member(parameters): Type`, or undefined for a node that is not part of an API. */
 function signatureOf(node, owner) {
   if (ts.isInterfaceDeclaration(node) || ts.isClassDeclaration(node)) return nameOf(node);
   if (ts.isConstructSignatureDeclaration(node) || ts.isConstructorDeclaration(node)) {
@@ -93,14 +93,14 @@ function plainText(node) {
     .replace(/\s+/g, ' ');
 }
 
-/** What the members of a node are listed under, where it has any: "fs" for those of `declare module 'node:fs'`. */
+/** The owner's name in the signatures of a node's members, if it has any: "fs" for `declare module 'node:fs'`. */
 function ownerNameOf(node) {
   if (ts.isModuleDeclaration(node)) return node.name.text === 'global' ? '' : moduleName(node.name.text);
   const isOwner = ts.isInterfaceDeclaration(node) || ts.isClassDeclaration(node) || ts.isVariableDeclaration(node);
   return isOwner ? nameOf(node) : undefined;
 }
 
-/** 'node:fs/promises' is written `fs.promises` in code. */
+/** The name of a module in code: `fs.promises` for 'node:fs/promises'. */
 function moduleName(name) {
   return name.replace('node:', '').replaceAll('/', '.');
 }

@@ -1,5 +1,5 @@
-// The recommended recipe: a fitted embedder, an adapter for each side, decay by the length of the training, and the
-// weights of the epoch that finds most of the validation pairs.
+// The recommended recipe: a fitted embedder, an adapter for each side, weight decay that suits the length of the
+// training, and the weights of the epoch with the best validation MRR.
 
 import {
   AdamW,
@@ -17,26 +17,26 @@ import {
 export const RANK = 128;
 export const EPOCHS = 10;
 export const TEMPERATURE = 0.07;
-/** Inputs go through one adapter, outputs through another. */
+/** Inputs go through one adapter, and outputs go through another. */
 export const THROUGH = { anchors: 'query', positives: 'answer' };
 
 const VALIDATION = 0.1;
 const BATCH_SIZE = 128;
 const LEARNING_RATE = 3e-3;
 /**
- * What weight decay adds up to over a training: rate × decay × steps. This holds it the same for all numbers of pairs
- * and epochs (Wang and Aitchison 2024, "How to set AdamW's weight decay as you scale model and dataset size").
+ * Total weight decay over a training: rate × decay × steps. It is the same for all numbers of pairs and epochs (Wang
+ * and Aitchison 2024, "How to set AdamW's weight decay as you scale model and dataset size").
  */
 const TOTAL_DECAY = 3;
-/** A shorter training decays as one of this many steps, or single steps would overshoot 0. */
+/** A shorter training decays like one with this many steps. Otherwise a single step could overshoot 0. */
 const FEWEST_DECAY_STEPS = 10;
 
 /**
- * Splits pairs, fits an embedder to those to train on, and embeds all of them.
+ * Splits pairs, fits an embedder to the training pairs, and embeds all pairs.
  *
- * @param pairs `{ input, output }`, without the held-out ones.
+ * @param pairs `{ input, output }`, without the held-out pairs.
  * @param settings `{ seed }`.
- * @param embedder One that is fitted already, in place of a new one.
+ * @param embedder A fitted embedder to use instead of a new one.
  */
 export async function prepare(pairs, { seed }, embedder) {
   const parts = splitPairs(pairs, { validation: VALIDATION, by: 'input', seed });
@@ -45,12 +45,12 @@ export async function prepare(pairs, { seed }, embedder) {
   const preprocessor = new DataPreprocessor({ embedder: fitted });
   const training = await preprocessor.process(parts.train);
   const validation = await preprocessor.process(parts.validation);
-  // A search is among the answers of all pairs, so the validation is too.
+  // A search ranks the answers of all pairs, so validation does too.
   return { embedder: fitted, training, validation, lookup: lookupOf(fitted, parts.validation, pairs) };
 }
 
 /**
- * Queries to look up: the inputs of `pairs`, among the different outputs of `all` pairs.
+ * A search task: its queries are the inputs of `pairs`, and its answers are the different outputs of `all` pairs.
  *
  * @returns `{ queries, answers, answerRows, relevant }`, where `relevant` has the index of each query's answer.
  */
@@ -68,7 +68,7 @@ export function lookupOf(embedder, pairs, all = pairs) {
 
 /** Untrained adapters, which leave rows as they are. */
 export function newAdapters(dim, { rank, seed }) {
-  // Seeds of their own for every seed of the user's, up to the largest.
+  // Different user seeds give different seeds of both adapters, up to the largest seed.
   const adapter = side => new LoRAAdapter({ dim, rank, alpha: 2 * rank, seed: (2 * seed + side) % 2 ** 32 });
   return new Map([
     ['query', adapter(0)],
@@ -76,7 +76,9 @@ export function newAdapters(dim, { rank, seed }) {
   ]);
 }
 
-/** A retriever of the answers and the queries as the adapters see them; without adapters, of the bare embeddings. */
+/**
+ * A retriever over the answers, and the queries, both through the adapters. Without adapters, both are bare embeddings.
+ */
 export function retrieverOf({ queries, answerRows }, adapters) {
   return {
     retriever: new Retriever(adapters ? adapters.get('answer').forward(answerRows) : answerRows),
@@ -84,23 +86,24 @@ export function retrieverOf({ queries, answerRows }, adapters) {
   };
 }
 
-/** How well queries find their answers: what `Retriever.evaluate` returns. */
+/** How well queries find their answers, as `Retriever.evaluate` returns it. */
 export function evaluate(lookup, adapters) {
   const { retriever, queries } = retrieverOf(lookup, adapters);
   return retriever.evaluate(queries, lookup.relevant);
 }
 
 /**
- * Trains the adapters with InfoNCE, each answer against the other answers of its batch, and leaves them with the weights
- * that had the highest MRR on the validation pairs: the untrained ones, if no epoch improved on them.
+ * Trains the adapters with InfoNCE, each answer against the other answers of its batch. The adapters end with the
+ * weights that had the highest MRR on the validation pairs. These are the untrained weights if no epoch beat them.
  *
- * @param adapters What {@link newAdapters} returned, or adapters to go on with.
- * @param task What {@link prepare} returned.
+ * @param adapters The adapters of {@link newAdapters}, or adapters to train further.
+ * @param task The task that {@link prepare} returned.
  * @param settings `{ epochs, seed }`.
- * @param progress Called with `{ epoch, step, total, loss, learningRate, mrr }` after each step; `mrr` is that of a
- *   validation, and undefined between them.
- * @param ewc An `EWCManager`, to keep what the adapters learned before.
- * @returns The mean loss and the MRR of each epoch, the MRR before them first, and the number of the kept one; 0 is none.
+ * @param progress Called with `{ epoch, step, total, loss, epochLoss, learningRate, mrr }` after each step. `mrr` is the
+ *   result of a validation, and `epochLoss` the mean loss of the epoch. Both are undefined except at the end of an epoch.
+ * @param ewc An `EWCManager` that protects what the adapters learned before.
+ * @returns `losses`, the mean loss of each epoch; `validationMrr`, the MRR before the first epoch and after each; and
+ *   `keptEpoch`, the number of the kept epoch, 0 for the start.
  */
 export function train(adapters, { training, lookup }, { epochs, seed }, progress, ewc) {
   const batches = new BatchGenerator(training, { batchSize: BATCH_SIZE, seed });
@@ -133,8 +136,8 @@ export function train(adapters, { training, lookup }, { epochs, seed }, progress
 
     losses[epoch] += (loss * batch.size) / training.length;
     const mrr = batches.remaining === 0 ? validate() : undefined;
-    const shown = mrr === undefined ? loss : losses[epoch];
-    progress({ epoch: epoch + 1, step: step + 1, total, loss: shown, learningRate, mrr });
+    const epochLoss = mrr === undefined ? undefined : losses[epoch];
+    progress({ epoch: epoch + 1, step: step + 1, total, loss, epochLoss, learningRate, mrr });
   }
   keep.restore();
   return { losses, validationMrr: mrrs, keptEpoch: keep.bestStep };

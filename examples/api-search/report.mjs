@@ -2,7 +2,7 @@
 
 const WIDTH = 80;
 
-/** Full-width characters take two columns: those of East Asian scripts and most emoji. */
+/** Full-width characters, which take two columns: East Asian scripts and most emoji. */
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}|[\u{20000}-\u{3fffd}]/u;
 
@@ -18,7 +18,7 @@ Each held-out query ranks the ${count(heldOut.answers)} different answers of hel
 `;
 }
 
-/** What a set of pairs came to. */
+/** The results of one set of pairs. */
 export function reportOf({ keptEpoch, textIndex, untrained, trained, examples }) {
   const cell = (value, [low, high], text) => `${text(value)} (${text(low)}–${text(high)})`.padStart(19);
   const row = (label, { recallAt1, recallAt10, mrr, intervals }) =>
@@ -26,13 +26,13 @@ export function reportOf({ keptEpoch, textIndex, untrained, trained, examples })
   return `${[
     keptEpoch === 0
       ? '  No epoch found the validation queries’ answers better: all stays untrained.'
-      : `  Kept: epoch ${keptEpoch}, the best at the validation queries.`,
+      : `  Kept: epoch ${keptEpoch}, which has the best validation MRR.`,
     '',
     `  ${''.padEnd(20)}${['recall@1', 'recall@10', 'MRR'].map(title => title.padStart(19)).join('')}`,
     row('MiniSearch', textIndex),
     row('untrained embedding', untrained),
     row('trained embedding', trained),
-    '  Recall in percent; in brackets 95 % intervals over the choice of queries.',
+    '  Recall is in percent. Brackets: 95 % intervals over the choice of queries.',
     ...examples.flatMap(exampleLines),
   ].join('\n')}\n`;
 }
@@ -55,7 +55,7 @@ function exampleLines({ input, output, ...found }) {
   ];
 }
 
-/** What learning the second task cost the first, by penalty. */
+/** Scores of both tasks after learning the second one, and the cost for the first, by penalty. */
 export function continualReportOf({ first, second, untrained, start, runs }) {
   const [left, right] = [first, second].map(name => shorten(name, 19));
   const cells = ({ recallAt1, recallAt10 }) => `${percent(recallAt1).padStart(11)}${percent(recallAt10).padStart(9)}`;
@@ -70,8 +70,8 @@ export function continualReportOf({ first, second, untrained, start, runs }) {
     line('after the first', start),
     ...runs.map(run => line(`then ${run.name}`, run)),
     '',
-    `  ${''.padEnd(36)}${'the first loses'.padStart(20)}${'of its gain in @10'.padStart(20)}`,
-    `  ${''.padEnd(36)}${'in recall@1'.padStart(20)}${'the second keeps'.padStart(20)}`,
+    `  ${''.padEnd(36)}${'loss of the first'.padStart(20)}${'gain of the second'.padStart(20)}`,
+    `  ${''.padEnd(36)}${'in recall@1'.padStart(20)}${'in @10, relative'.padStart(20)}`,
     ...runs.map(({ name, cost, keptGain }) => {
       const kept = keptGain === null ? '-' : `${Math.round(100 * keptGain)} %`;
       return `  ${name.padEnd(36)}${percent(cost).padStart(20)}${kept.padStart(20)}`;
@@ -87,12 +87,12 @@ export function searchReportOf(results) {
   return `${lines.join('\n')}\n`;
 }
 
-/** Shows the progress of a training: on a terminal one line that keeps changing, elsewhere a line per epoch. */
+/** Shows the progress of a training: one changing line on a terminal, and one line per epoch elsewhere. */
 export function progressOn(screen, epochs) {
   const start = performance.now();
   let lastShown = -Infinity;
   let lastMrr;
-  return ({ epoch, step, total, loss, mrr }) => {
+  return ({ epoch, step, total, loss, epochLoss = loss, mrr }) => {
     lastMrr = mrr ?? lastMrr;
     const isDone = step === total;
     const now = performance.now();
@@ -100,22 +100,22 @@ export function progressOn(screen, epochs) {
     lastShown = now;
     const columns = [
       `epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`,
-      `loss ${loss === undefined ? '-'.padEnd(6) : loss.toFixed(4)}`,
+      `loss ${epochLoss === undefined ? '-'.padEnd(6) : epochLoss.toFixed(4)}`,
       `validation MRR ${lastMrr.toFixed(4)}`,
     ];
-    // Elsewhere nothing that differs from run to run.
+    // Other outputs get nothing that differs from run to run.
     if (screen.isTTY && step > 0) columns.push(`${Math.ceil((((now - start) / step) * (total - step)) / 1000)} s left`);
     const line = columns.join('   ');
     screen.write(screen.isTTY ? `\r  ${line}\x1b[K${isDone ? '\n' : ''}` : `  ${line}\n`);
   };
 }
 
-/** One line of a fixed beginning, a text and a fixed end. */
+/** One line: a fixed beginning, a text that is shortened to fit, and a fixed end. */
 function fitted(start, text, end = '') {
   return start + shorten(text, WIDTH - start.length - end.length) + end;
 }
 
-/** A text on one line of at most so many columns. */
+/** A text on one line, shortened to a number of columns. */
 function shorten(text, columns) {
   const line = text.replaceAll(/[\s\p{C}]+/gu, ' ');
   if (widthOf(line) <= columns) return line;

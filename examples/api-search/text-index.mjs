@@ -2,7 +2,7 @@ import MiniSearch from 'minisearch';
 
 const RESAMPLES = 1000;
 
-/** A full-text index of the answers, MiniSearch with its defaults: what needs neither embedding nor training. */
+/** A full-text index of the answers: MiniSearch with its defaults. It needs neither embedding nor training. */
 export class TextIndex {
   #index = new MiniSearch({ fields: ['text'] });
 
@@ -15,7 +15,7 @@ export class TextIndex {
     return this.#index.search(query).map(({ id }) => id);
   }
 
-  /** The same metrics as `Retriever.evaluate`; an answer that is not found ranks nowhere. */
+  /** The same metrics as `Retriever.evaluate`. An answer that is not found has rank Infinity. */
   evaluate(queries, relevant) {
     const ranks = queries.map((query, i) => this.search(query).indexOf(relevant[i]) + 1 || Infinity);
     const within = k => ranks.map(rank => (rank <= k ? 1 : 0));
@@ -34,7 +34,7 @@ function mean(values) {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** The 95 % interval of a mean, by the bootstrap, as `Retriever.evaluate` has it. */
+/** The 95 % interval of a mean by the bootstrap, as in `Retriever.evaluate`. */
 function intervalOf(values) {
   let state = 1;
   const below = n => {

@@ -1,4 +1,4 @@
-/** A mistake of the user's, told in one sentence: in the command line (exit code 2) or in a file (exit code 1). */
+/** A user's mistake, described in one sentence: in the command line (exit code 2) or in a file (exit code 1). */
 export class UserError extends Error {
   constructor(message, exitCode = 1) {
     super(message);
@@ -6,7 +6,7 @@ export class UserError extends Error {
   }
 }
 
-/** What went wrong with a file, in words. */
+/** Describes what went wrong with a file. */
 export function fileProblem({ code, message }) {
   if (code === 'ENOENT') return 'there is no such file';
   if (code === 'EISDIR') return 'it is a folder';

@@ -46,11 +46,11 @@ async function listen(server, port) {
   }
 }
 
-/** Requests that are being answered have a moment to finish; a second Ctrl-C ends the process at once. */
+/** Stops the server. Open requests have a moment to finish. A second Ctrl-C ends the process at once. */
 function stop(server) {
   server.close();
   server.closeIdleConnections();
-  // A connection that has not sent its request yet does not count as idle.
+  // A connection that has not sent its request does not count as idle, so it is closed later.
   setTimeout(() => server.closeAllConnections(), LAST_REQUESTS_MS).unref();
 }
 

@@ -42,7 +42,7 @@ await runCommand('train', async () => {
   if (help) return console.log(HELP);
 
   const pairs = await readPairs(data);
-  await mkdir(save, { recursive: true }); // Where that fails, it does so before the work.
+  await mkdir(save, { recursive: true }); // Done first, so that a failure comes before the work.
   const encoder = await cachedEncoder(sentenceEncoder(), cache);
   const examples = await embed(pairs, encoder);
   const parts = split(examples, seed);
@@ -66,7 +66,7 @@ await runCommand('train', async () => {
   console.log(`\nSaved in "${save}". Search with: node ${inExample('serve.mjs')} --model ${save}`);
 });
 
-/** The pairs with their embeddings. Only texts that the cache does not know go through the model. */
+/** The pairs with their embeddings. The model embeds only the texts that are not in the cache. */
 async function embed(pairs, encoder) {
   const start = performance.now();
   const preprocessor = new DataPreprocessor({ embedder: encoder, embedBatchSize: 256, deduplicate: true });

@@ -21,6 +21,6 @@ export function dataFingerprintOf(data: readonly EmbeddedExample[]): string | un
 export function checkDataFingerprint(call: string, saved: unknown, data: readonly EmbeddedExample[]): void {
   if (saved === undefined || saved === dataFingerprintOf(data)) return;
   throw new RangeError(
-    `${call}: state.fingerprint is that of other embeddings than this data has; delete it to go on with other data`,
+    `${call}: state belongs to other embeddings than this data; delete state.fingerprint to continue with other data`,
   );
 }

@@ -1,4 +1,4 @@
-import { sha256 } from '#platform';
+import { sha256 } from '#platform/sha256';
 import { jsonOf, shortened } from '../internal/json.js';
 import { optionNames } from '../internal/option-names.js';
 import { checkArray, checkCount, checkNumber, checkObject, inWords } from '../internal/validate.js';

@@ -47,7 +47,7 @@ export function countOwnNegatives(
   const other = examples.findIndex(example => ownNegatives(example).length !== count);
   if (other >= 0) {
     const counts = `data[${other}] has ${ownNegatives(examples[other]!).length}, data[0] has ${count}`;
-    throw new RangeError(`${call}: all examples need equally many negatives of their own, ${counts}`);
+    throw new RangeError(`${call}: all examples need equally many own negatives, ${counts}`);
   }
   if (count === 0 || !(hardNegatives || negativeMining)) return count;
   const option = hardNegatives ? 'hardNegatives' : 'negativeMining';

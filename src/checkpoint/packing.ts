@@ -3,37 +3,37 @@ import { dtypeOf, type TensorData } from '../tensors/dtypes.js';
 import type { Tensor } from '../tensors.js';
 
 /**
- * States as JSON and tensors. A matrix leaves a null in the JSON; its tensor has the JSON Pointer of that place as its
- * name (RFC 6901), which tells a reader in another language what it is.
+ * States as JSON and tensors. A matrix leaves a null in the JSON. The name of its tensor is the JSON Pointer of that
+ * place (RFC 6901), which tells a reader in another language what it is.
  */
 
 export interface Packed {
-  /** The states by part, without what the tensors hold. */
+  /** The states by part, with nulls in place of the tensors. */
   json: string;
   tensors: Map<string, Tensor>;
-  /** How a tensor was held, by name, where it was no (nested) array of numbers. */
+  /** Forms of the tensors that were not plain arrays of numbers, by name. */
   forms: Record<string, Form>;
 }
 
-/** A typed array, or an array of typed rows. */
+/** How a state holds a tensor: as a typed array, or as an array of typed rows. */
 type Form = 'typed' | 'rows';
 
 const FORMS: readonly unknown[] = ['typed', 'rows'];
-/** What has fewer numbers stays in the JSON. */
+/** Arrays and matrices with fewer numbers stay in the JSON. */
 const LEAST_NUMBERS = 16;
-/** A state that is deeper most likely holds itself. */
+/** A deeper state most likely holds itself. */
 const DEEPEST = 64;
 
 /**
  * @param states States by part.
- * @throws TypeError for what JSON cannot hold.
+ * @throws TypeError for a value that JSON cannot hold. RangeError for a state that is too deep.
  */
 export function pack(call: string, states: ReadonlyMap<string, unknown>): Packed {
   const tensors = new Map<string, Tensor>();
   const forms: Record<string, Form> = {};
   const visit = (value: unknown, path: string, depth: number): unknown => {
     const found = tensorOf(value);
-    // Half of a surrogate pair cannot be part of a tensor's name, but of JSON.
+    // JSON can hold half of a surrogate pair. The name of a tensor cannot.
     const isName = !/\p{Surrogate}/u.test(path);
     if (found?.form !== undefined && !isName)
       throw new RangeError(`${call}: ${path} has half of a surrogate pair, and holds a typed array`);
@@ -62,7 +62,7 @@ export function pack(call: string, states: ReadonlyMap<string, unknown>): Packed
 /**
  * The states by part.
  *
- * @throws RangeError for what {@link pack} cannot have made.
+ * @throws RangeError for a file that {@link pack} cannot have made.
  */
 export function unpack(
   call: string,
@@ -82,14 +82,17 @@ export function unpack(
     const form = Object.hasOwn(forms, path) ? forms[path] : undefined;
     if (form !== undefined && !FORMS.includes(form))
       throw new RangeError(`${call}: the form of ${describe(path)} must be 'typed' | 'rows', got ${describe(form)}`);
-    // Not assigned: the key may be __proto__.
+    // An assignment to the key `__proto__` would set the prototype.
     const value = fromTensor(call, path, tensor, form as Form | undefined);
     Object.defineProperty(holder, last!, { value, enumerable: true, configurable: true, writable: true });
   }
   return new Map(Object.entries(states));
 }
 
-/** A typed array, a matrix of typed rows or a (nested) array of numbers, if the value is one. */
+/**
+ * The tensor of a typed array, of an array of typed rows, or of an array or matrix of numbers. Undefined for other
+ * values.
+ */
 function tensorOf(value: unknown): { tensor: Tensor; form?: Form } | undefined {
   if (dtypeOf(value) !== undefined) {
     const data = value as TensorData;
@@ -116,7 +119,7 @@ function tensorOf(value: unknown): { tensor: Tensor; form?: Form } | undefined {
   return { tensor: { shape, data }, form: 'rows' };
 }
 
-/** In float32 where that loses no bit. */
+/** The tensor of rows of numbers: in float32 where that loses no bit, and otherwise in float64. */
 function plainTensor(shape: number[], rows: readonly number[][]): { tensor: Tensor } | undefined {
   const width = rows[0]!.length;
   if (rows.length * width < LEAST_NUMBERS) return undefined;
@@ -146,7 +149,7 @@ function fromTensor(call: string, path: string, { shape, data }: Tensor, form: F
   });
 }
 
-/** Whether all entries are numbers, none of them a hole. */
+/** Whether a row has entries and all of them are numbers. A hole is not. */
 function isNumbers(row: readonly unknown[]): row is number[] {
   for (let j = 0; j < row.length; j++) if (typeof row[j] !== 'number') return false;
   return row.length > 0;

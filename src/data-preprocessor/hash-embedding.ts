@@ -1,4 +1,4 @@
-import { sha256 } from '#platform';
+import { sha256 } from '#platform/sha256';
 import type { Float32Row } from '../types.js';
 
 const HASH_BYTES = 32;

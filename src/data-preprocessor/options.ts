@@ -9,7 +9,6 @@ import {
   wrongValue,
 } from '../internal/validate.js';
 import type { TrainingExample, Vector } from '../types.js';
-import type { ProcessProgress } from './events.js';
 
 /** Turns distinct texts into rows of equal length, one per text, in order. */
 export type Embedder = (texts: string[]) => readonly Vector[] | Promise<readonly Vector[]>;
@@ -93,6 +92,16 @@ export interface ProcessOptions {
   onProgress?: (progress: ProcessProgress) => void;
 }
 
+/** How far a call has come. */
+export interface ProcessProgress {
+  /** Number of examples read from the source. */
+  read: number;
+  /** Number of rows made of them, variations included. */
+  produced: number;
+  /** Number of examples in the source. Undefined unless it is an array or a Set. */
+  total: number | undefined;
+}
+
 export function checkConfig(config: DataPreprocessorConfig): void {
   const call = 'DataPreprocessor';
   checkNumber(call, 'maxLength', config.maxLength, { integer: true, min: 0, infinity: true });
@@ -125,7 +134,10 @@ function checkEmbedder(call: string, embedder: unknown): void {
     : wrongType(call, 'embedder', expected, embedder);
 }
 
-export function checkProcessOptions(call: 'process' | 'stream', options: unknown): void {
+export function checkProcessOptions(
+  call: 'DataPreprocessor.process' | 'DataPreprocessor.stream',
+  options: unknown,
+): void {
   checkOptions(call, options);
   const { signal, onProgress } = options as ProcessOptions;
   // Not by its class: other realms and test environments have their own.
@@ -136,7 +148,7 @@ export function checkProcessOptions(call: 'process' | 'stream', options: unknown
 
 /** The result of a caller's tokenizer for a text, checked. */
 export function checkTokens(text: string, tokens: unknown): number[] {
-  const call = `tokenizer: of ${describe(text)}`;
+  const call = `DataPreprocessor._tokenize: tokenizer: of ${describe(text)}`;
   checkArray(call, 'the result', tokens);
   for (let i = 0; i < tokens.length; i++) checkCount(call, `token ${i}`, tokens[i], 0);
   return tokens as number[];

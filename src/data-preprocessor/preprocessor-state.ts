@@ -1,8 +1,25 @@
 import type { RandomState } from '../internal/random.js';
 import { checkArray, checkCount, checkNumber, checkObject, inWords } from '../internal/validate.js';
 import type { Stateful } from '../types.js';
-import type { PreprocessorStats } from './events.js';
 import type { DataPreprocessorConfig } from './options.js';
+
+/**
+ * Running counts over all calls. Work is counted as it is done: a call that fails or is left early has counted all that
+ * it finished, whether or not it was handed out. A chunk is counted once its texts are embedded: first the examples that
+ * it skips, then each example as it is finished.
+ */
+export interface PreprocessorStats {
+  /** Number of examples processed. */
+  processed: number;
+  /** Number of examples skipped for their quality. */
+  filtered: number;
+  /** Number of examples skipped as repeats. Present with `deduplicate`. */
+  duplicates?: number;
+  /** Number of variations added. */
+  augmented: number;
+  /** Number of embeddings that came from the cache. */
+  cacheHits: number;
+}
 
 /** Where a `DataPreprocessor` stands: plain values, ready for JSON where the embedder's state is. */
 export interface DataPreprocessorState {

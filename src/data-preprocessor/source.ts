@@ -23,6 +23,11 @@ export function lengthOf(examples: ExampleSource): number | undefined {
   return examples instanceof Set ? examples.size : undefined;
 }
 
+/** The quality of an example. Without one it is 1. */
+export function qualityOf(example: TrainingExample): number {
+  return example.quality ?? 1;
+}
+
 /** All texts of an example that are embedded. */
 export function textsOf({ input, output, negatives }: TrainingExample): readonly string[] {
   return negatives ? [input, output, ...negatives] : [input, output];

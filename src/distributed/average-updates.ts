@@ -61,7 +61,7 @@ export interface RefusedUpdate {
  *
  * const updates = [Float32Array.of(1, 2), null, Float32Array.of(3, 2)];
  * const { delta, refused } = averageUpdates(new Float32Array(2), updates);
- * console.log(delta, refused); // [2, 2] and [{ index: 1, reason: 'is null' }]
+ * console.log([...delta], refused); // [ 2, 2 ] [ { index: 1, reason: 'is null' } ]
  * ```
  */
 export function averageUpdates(

@@ -16,10 +16,9 @@ import type { Adapter, AdapterGradients, Float32Row, MutableVector, Rows } from 
  * ```js
  * import { LoRAAdapter, packWeights, unpackWeights } from 'microlora-training-utils';
  *
- * const adaptersOf = seed => new Map([['query', new LoRAAdapter({ dim: 4, rank: 1, seed })]]);
- * const [sent, received] = [adaptersOf(1), adaptersOf(2)];
- * unpackWeights(received, packWeights(sent));
- * console.log(received.get('query').loraA[0][0] === sent.get('query').loraA[0][0]); // true
+ * const [sent, received] = [1, 2].map(seed => new LoRAAdapter({ dim: 4, rank: 1, seed }));
+ * unpackWeights(new Map([['query', received]]), packWeights(new Map([['query', sent]])));
+ * console.log(received.loraA[0][0] === sent.loraA[0][0]); // true
  * ```
  */
 export function packWeights(adapters: ReadonlyMap<string, Adapter>): Float32Row {

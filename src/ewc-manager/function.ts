@@ -274,7 +274,8 @@ function checkMoment(call: string, label: string, moment: readonly Float64Array[
     for (let j = 0; j < i; j++) {
       const most = Math.sqrt(row[i]! * moment[j]![j]!) * (1 + 1e-4);
       const isMoment = Math.abs(row[j]!) <= most && Math.abs(row[j]! - moment[j]![i]!) <= 1e-4 * most;
-      if (!isMoment) throw new RangeError(`${call}: ${label}[${i}][${j}] is that of no second moment, got ${row[j]}`);
+      if (!isMoment)
+        throw new RangeError(`${call}: ${label}[${i}][${j}] cannot be an entry of a second moment, got ${row[j]}`);
     }
   });
 }

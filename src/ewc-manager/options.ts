@@ -84,12 +84,12 @@ export interface EWCStats {
   totalPenalties: number;
 }
 
-export type EWCEvents = {
+export interface EWCEvents {
   /** Before the Fisher is computed: the number of examples. */
   'fisher:start': [{ samples: number }];
   /** After it is stored: the number of adapters that it covers. */
   'fisher:complete': [{ adapters: number }];
-};
+}
 
 /** The configuration with the original's defaults filled in; the other options as they were given. */
 export type EWCConfig = Required<Pick<EWCOptions, 'lambda' | 'sampleSize' | 'normalize' | 'online'>> &

@@ -81,7 +81,7 @@ export function weightsOf(
   return Object.fromEntries(
     Array.from(remembered.keys(), name => {
       const adapter = adapters.get(name);
-      if (!adapter) throw new RangeError(`${call}: adapters lacks ${describe(name)}, which is remembered`);
+      if (!adapter) throw new RangeError(`${call}: adapters lacks ${describe(name)}, a remembered adapter`);
       return [name, fingerprintOf([...adapter.loraA, ...adapter.loraB])];
     }),
   );

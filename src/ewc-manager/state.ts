@@ -13,7 +13,7 @@ import { checkOptionsOf, type EWCConfig, type EWCStats } from './options.js';
 import { PENALTIES } from './penalties.js';
 import { type Provenance, parseProvenance } from './provenance.js';
 import { checkShape, parseMatrix } from './saved-matrix.js';
-import { SIDES, type Side, type SidesSeen } from './through.js';
+import { SIDES, type SidesSeen } from './through.js';
 
 /** What `EWCManager.export` returns: plain arrays and numbers, ready for JSON. */
 export interface EWCState {
@@ -39,7 +39,7 @@ export interface EWCState {
    * Which sides of the pairs each adapter saw of the latest task. The list is empty if `adapterGradients` decided. Null
    * stands for unknown.
    */
-  sides: Record<string, Side[]> | null;
+  sides: Record<string, ('inputEmb' | 'outputEmb')[]> | null;
   /** Fingerprints of what the state comes from. */
   provenance: Provenance;
   /** What the function penalty keeps, by adapter. */

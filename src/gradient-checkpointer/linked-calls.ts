@@ -57,8 +57,7 @@ export class LinkedCalls {
     const calls: LinkedCall[] = [];
     let linked = isObject(output) ? this.#byOutput.get(output) : undefined;
     for (; linked; linked = linked.previous) calls.push(linked);
-    if (calls.length === 0)
-      throw new RangeError(`${CALL}: output was returned by no checkpoint call that is remembered`);
+    if (calls.length === 0) throw new RangeError(`${CALL}: output does not come from a remembered checkpoint call`);
     calls.reverse().forEach(({ call, backwardFn }, i) => {
       const name = `${CALL}: call ${i} of the ${calls.length} that lead to output`;
       if (!call) throw new RangeError(`${name} has run backward already`);

@@ -1,4 +1,4 @@
-import { types } from '#platform';
+import { types } from '#platform/object-types';
 
 /** The method of all typed arrays. The one of `Buffer` gives a view. */
 const { slice } = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;

@@ -43,9 +43,58 @@ const REDUCTION = { weights: ANY, reduction: ANY, perRow: FLAG, gradients: FLAG 
 const WARMUP = { warmupSteps: ANY, warmupOffset: ANY } as const;
 const CHAIN = { strategy: ANY, checkpointSegments: ANY, slots: ANY, memoryBudget: ANY, determinism: ANY } as const;
 
-/** The options of each call that takes some. An option that is missing here does not compile. */
-const OPTIONS = {
-  DataPreprocessor: namesOf<DataPreprocessorOptions>({
+/** The options of each call that takes some. */
+interface OptionsOf {
+  DataPreprocessor: DataPreprocessorOptions;
+  BatchGenerator: BatchGeneratorOptions;
+  EWCManager: EWCOptions;
+  GradientCheckpointer: GradientCheckpointerOptions;
+  'LRSchedulers.constant': object;
+  'LRSchedulers.linear': object;
+  'LRSchedulers.cosine': CosineOptions;
+  'LRSchedulers.cosineWarmRestarts': CosineWarmRestartsOptions;
+  'LRSchedulers.exponential': ExponentialOptions;
+  'LRSchedulers.warmupCosine': WarmupCosineOptions;
+  'LRSchedulers.oneCycle': OneCycleOptions;
+  shard: Shard;
+  negativeMining: NegativeMining;
+  'DataPreprocessor.process': ProcessOptions;
+  'DataPreprocessor.stream': ProcessOptions;
+  'LossComputer.contrastive': ContrastiveOptions;
+  'LossComputer.triplet': TripletOptions;
+  'LossComputer.crossEntropy': CrossEntropyOptions;
+  'LossComputer.mse': MseOptions;
+  'LossComputer.cosineEmbedding': CosineEmbeddingOptions;
+  'EWCManager.export': ExportOptions;
+  'EWCManager.import': ImportOptions;
+  'EWCManager.computeFisher': FisherOptions<unknown>;
+  'GradientCheckpointer.chain': ChainOptions;
+  'LRSchedulers.polynomial': PolynomialOptions;
+  'LRSchedulers.warmupLinear': WarmupOptions;
+  'LRSchedulers.inverseSqrt': WarmupOptions;
+  'LRSchedulers.warmupStableDecay': WarmupStableDecayOptions;
+  'LRSchedulers.step': StepOptions;
+  'LRSchedulers.multiStep': MultiStepOptions;
+  sequence: SequencePart;
+  ReduceLROnPlateau: ReduceLROnPlateauOptions;
+  LoRAAdapter: LoRAAdapterOptions;
+  AdamW: AdamWOptions;
+  SGD: SGDOptions;
+  KeepBest: KeepBestOptions;
+  continualMetrics: ContinualMetricsOptions;
+  'Retriever.search': SearchOptions;
+  'Retriever.evaluate': EvaluateOptions;
+  mineHardNegatives: HardNegativeOptions;
+  NgramEmbedder: NgramEmbedderOptions;
+  splitPairs: SplitPairsOptions;
+  averageUpdates: AverageUpdatesOptions;
+  readJsonl: ReadJsonlOptions;
+  splitJsonl: SplitJsonlOptions;
+}
+
+/** The names of the options of each call. An option that is missing here does not compile. */
+const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind> } = {
+  DataPreprocessor: {
     maxLength: ANY,
     embeddingDim: ANY,
     augmentation: ANY,
@@ -58,8 +107,8 @@ const OPTIONS = {
     deduplicate: FLAG,
     cacheBytes: ANY,
     seed: ANY,
-  }),
-  BatchGenerator: namesOf<BatchGeneratorOptions>({
+  },
+  BatchGenerator: {
     batchSize: ANY,
     shuffle: ANY,
     dropLast: ANY,
@@ -72,8 +121,8 @@ const OPTIONS = {
     sampleWeights: ANY,
     shard: ANY,
     negativeMining: ANY,
-  }),
-  EWCManager: namesOf<EWCOptions>({
+  },
+  EWCManager: {
     lambda: ANY,
     sampleSize: ANY,
     normalize: ANY,
@@ -83,37 +132,37 @@ const OPTIONS = {
     fisher: ANY,
     penalty: ANY,
     seed: ANY,
-  }),
-  GradientCheckpointer: namesOf<GradientCheckpointerOptions>({ enabled: ANY, maxStoredActivations: ANY, ...CHAIN }),
-  'LRSchedulers.constant': namesOf<object>({}),
-  'LRSchedulers.linear': namesOf<object>({}),
-  'LRSchedulers.cosine': namesOf<CosineOptions>({ minLR: ANY }),
-  'LRSchedulers.cosineWarmRestarts': namesOf<CosineWarmRestartsOptions>({
+  },
+  GradientCheckpointer: { enabled: ANY, maxStoredActivations: ANY, ...CHAIN },
+  'LRSchedulers.constant': {},
+  'LRSchedulers.linear': {},
+  'LRSchedulers.cosine': { minLR: ANY },
+  'LRSchedulers.cosineWarmRestarts': {
     restartPeriod: ANY,
     restartMultiplier: ANY,
     peakDecay: ANY,
     minLR: ANY,
-  }),
-  'LRSchedulers.exponential': namesOf<ExponentialOptions>({ gamma: ANY, stepSize: ANY }),
-  'LRSchedulers.warmupCosine': namesOf<WarmupCosineOptions>({ ...WARMUP, minLR: ANY }),
-  'LRSchedulers.oneCycle': namesOf<OneCycleOptions>({
+  },
+  'LRSchedulers.exponential': { gamma: ANY, stepSize: ANY },
+  'LRSchedulers.warmupCosine': { ...WARMUP, minLR: ANY },
+  'LRSchedulers.oneCycle': {
     maxLR: ANY,
     pctStart: ANY,
     divFactor: ANY,
     finalDiv: ANY,
     anneal: ANY,
-  }),
+  },
 
-  shard: namesOf<Shard>({ rank: ANY, worldSize: ANY, pad: ANY }),
-  negativeMining: namesOf<NegativeMining>({
+  shard: { rank: ANY, worldSize: ANY, pad: ANY },
+  negativeMining: {
     strategy: ANY,
     maxSimilarity: ANY,
     relativeMargin: ANY,
     excludeDuplicates: FLAG,
-  }),
-  process: namesOf<ProcessOptions>({ signal: ANY, onProgress: ANY }),
-  stream: namesOf<ProcessOptions>({ signal: ANY, onProgress: ANY }),
-  contrastive: namesOf<ContrastiveOptions>({
+  },
+  'DataPreprocessor.process': { signal: ANY, onProgress: ANY },
+  'DataPreprocessor.stream': { signal: ANY, onProgress: ANY },
+  'LossComputer.contrastive': {
     temperature: ANY,
     margin: ANY,
     ids: ANY,
@@ -126,34 +175,34 @@ const OPTIONS = {
     precision: ANY,
     diagnostics: FLAG,
     ...REDUCTION,
-  }),
-  triplet: namesOf<TripletOptions>({ margin: ANY, distance: ANY, swap: FLAG, diagnostics: FLAG, ...REDUCTION }),
-  crossEntropy: namesOf<CrossEntropyOptions>({
+  },
+  'LossComputer.triplet': { margin: ANY, distance: ANY, swap: FLAG, diagnostics: FLAG, ...REDUCTION },
+  'LossComputer.crossEntropy': {
     labelSmoothing: ANY,
     classWeights: ANY,
     ignoreIndex: ANY,
     diagnostics: FLAG,
     ...REDUCTION,
-  }),
-  mse: namesOf<MseOptions>(REDUCTION),
-  cosineEmbedding: namesOf<CosineEmbeddingOptions>({ margin: ANY, diagnostics: FLAG, ...REDUCTION }),
-  'EWCManager.export': namesOf<ExportOptions>({ adapters: ANY }),
-  'EWCManager.import': namesOf<ImportOptions>({ adapters: ANY, examples: ANY }),
-  'EWCManager.computeFisher': namesOf<FisherOptions<unknown>>({ gradients: ANY, adapterGradients: ANY, through: ANY }),
-  'GradientCheckpointer.chain': namesOf<ChainOptions>(CHAIN),
-  'LRSchedulers.polynomial': namesOf<PolynomialOptions>({ power: ANY, minLR: ANY }),
-  'LRSchedulers.warmupLinear': namesOf<WarmupOptions>(WARMUP),
-  'LRSchedulers.inverseSqrt': namesOf<WarmupOptions>(WARMUP),
-  'LRSchedulers.warmupStableDecay': namesOf<WarmupStableDecayOptions>({
+  },
+  'LossComputer.mse': REDUCTION,
+  'LossComputer.cosineEmbedding': { margin: ANY, diagnostics: FLAG, ...REDUCTION },
+  'EWCManager.export': { adapters: ANY },
+  'EWCManager.import': { adapters: ANY, examples: ANY },
+  'EWCManager.computeFisher': { gradients: ANY, adapterGradients: ANY, through: ANY },
+  'GradientCheckpointer.chain': CHAIN,
+  'LRSchedulers.polynomial': { power: ANY, minLR: ANY },
+  'LRSchedulers.warmupLinear': WARMUP,
+  'LRSchedulers.inverseSqrt': WARMUP,
+  'LRSchedulers.warmupStableDecay': {
     ...WARMUP,
     decaySteps: ANY,
     decayType: ANY,
     minLR: ANY,
-  }),
-  'LRSchedulers.step': namesOf<StepOptions>({ gamma: ANY, stepSize: ANY }),
-  'LRSchedulers.multiStep': namesOf<MultiStepOptions>({ gamma: ANY, milestones: ANY }),
-  sequence: namesOf<SequencePart>({ schedule: ANY, steps: ANY, opts: ANY }),
-  ReduceLROnPlateau: namesOf<ReduceLROnPlateauOptions>({
+  },
+  'LRSchedulers.step': { gamma: ANY, stepSize: ANY },
+  'LRSchedulers.multiStep': { gamma: ANY, milestones: ANY },
+  sequence: { schedule: ANY, steps: ANY, opts: ANY },
+  ReduceLROnPlateau: {
     lr: ANY,
     mode: ANY,
     factor: ANY,
@@ -162,31 +211,31 @@ const OPTIONS = {
     thresholdMode: ANY,
     cooldown: ANY,
     minLR: ANY,
-  }),
-  LoRAAdapter: namesOf<LoRAAdapterOptions>({ dim: ANY, outDim: ANY, rank: ANY, alpha: ANY, seed: ANY }),
-  AdamW: namesOf<AdamWOptions>({ ...SGD_OPTIONS, betas: ANY, eps: ANY }),
-  SGD: namesOf<SGDOptions>({ ...SGD_OPTIONS, momentum: ANY }),
-  KeepBest: namesOf<KeepBestOptions>({ mode: ANY, patience: ANY }),
-  continualMetrics: namesOf<ContinualMetricsOptions>({ higherIsBetter: FLAG, baseline: ANY }),
-  search: namesOf<SearchOptions>({ precision: ANY }),
-  evaluate: namesOf<EvaluateOptions>({ at: ANY, seed: ANY, precision: ANY }),
-  mineHardNegatives: namesOf<HardNegativeOptions>({
+  },
+  LoRAAdapter: { dim: ANY, outDim: ANY, rank: ANY, alpha: ANY, seed: ANY },
+  AdamW: { ...SGD_OPTIONS, betas: ANY, eps: ANY },
+  SGD: { ...SGD_OPTIONS, momentum: ANY },
+  KeepBest: { mode: ANY, patience: ANY },
+  continualMetrics: { higherIsBetter: FLAG, baseline: ANY },
+  'Retriever.search': { precision: ANY },
+  'Retriever.evaluate': { at: ANY, seed: ANY, precision: ANY },
+  mineHardNegatives: {
     count: ANY,
     range: ANY,
     sampling: ANY,
     maxSimilarity: ANY,
     relativeMargin: ANY,
     seed: ANY,
-  }),
-  NgramEmbedder: namesOf<NgramEmbedderOptions>({ dim: ANY }),
-  splitPairs: namesOf<SplitPairsOptions>({ validation: ANY, test: ANY, by: ANY, seed: ANY }),
-  averageUpdates: namesOf<AverageUpdatesOptions>({ weights: ANY, maxNormRatio: ANY, method: ANY, accept: ANY }),
-  readJsonl: namesOf<ReadJsonlOptions>({ onError: ANY, from: ANY, to: ANY }),
-  splitJsonl: namesOf<SplitJsonlOptions>({ rows: ANY }),
+  },
+  NgramEmbedder: { dim: ANY },
+  splitPairs: { validation: ANY, test: ANY, by: ANY, seed: ANY },
+  averageUpdates: { weights: ANY, maxNormRatio: ANY, method: ANY, accept: ANY },
+  readJsonl: { onError: ANY, from: ANY, to: ANY },
+  splitJsonl: { rows: ANY },
 };
 
 /** A call that takes options, or an option that holds options. */
-export type OptionsOwner = keyof typeof OPTIONS;
+export type OptionsOwner = keyof OptionsOf;
 
 /** The original's configurations and schedules, which keep or ignore unknown names. */
 const LENIENT: ReadonlySet<OptionsOwner> = new Set<OptionsOwner>([
@@ -205,7 +254,7 @@ const LENIENT: ReadonlySet<OptionsOwner> = new Set<OptionsOwner>([
 
 /** The names of all options. The values tell whether an option is a flag. */
 export function optionNames(owner: OptionsOwner): ReadonlyMap<string, boolean> {
-  return OPTIONS[owner];
+  return namesByOwner.get(owner)!;
 }
 
 /** Whether an unknown name gives a warning instead of an error. */
@@ -213,6 +262,9 @@ export function isLenient(owner: OptionsOwner): boolean {
   return LENIENT.has(owner);
 }
 
-function namesOf<Options>(kinds: { [Name in keyof Required<Options>]: Kind }): ReadonlyMap<string, boolean> {
-  return new Map(Object.entries<Kind>(kinds).map(([name, kind]) => [name, kind === FLAG]));
-}
+const namesByOwner = new Map(
+  Object.entries<Record<string, Kind>>(OPTIONS).map(([owner, kinds]) => [
+    owner,
+    new Map(Object.entries(kinds).map(([name, kind]) => [name, kind === FLAG])),
+  ]),
+);

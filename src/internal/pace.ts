@@ -1,4 +1,4 @@
-import { nextTurn } from '#platform';
+import { nextTurn } from '#platform/next-turn';
 
 /** Milliseconds of work between two turns of the event loop. */
 const SLICE = 10;

@@ -8,7 +8,7 @@ interface Signature {
 const ascii = (text: string): number[] => Array.from(text, character => character.charCodeAt(0));
 
 const SIGNATURES: readonly Signature[] = [
-  { start: [0x1f, 0x8b, 8], advice: 'gzip; decompress it with zlib.gunzipSync' },
+  { start: [0x1f, 0x8b, 8], advice: 'gzip; decompress it first' },
   { start: [0x28, 0xb5, 0x2f, 0xfd], advice: 'zstd; decompress it first' },
   { start: [0xfd, ...ascii('7zXZ')], advice: 'xz; decompress it first' },
   { start: ascii('BZh'), advice: 'bzip2; decompress it first' },

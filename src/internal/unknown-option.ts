@@ -1,15 +1,30 @@
-import { warn } from '#platform';
+import { warn } from '#platform/warn';
 import { isLenient, type OptionsOwner, optionNames } from './option-names.js';
 
-/** Names that were warned of. A loop does not warn of them again. */
+/** Names that have caused a warning. Each causes one only, also in a loop. */
 const warned = new Set<string>();
+
+/** Names of options in other libraries, in lower case and without punctuation. */
+const SYNONYMS: ReadonlyMap<string, string> = new Map([
+  ['learningrate', 'lr'],
+  ['endlr', 'minLR'],
+  ['etamin', 'minLR'],
+  ['finallr', 'minLR'],
+  ['clipnorm', 'maxGradNorm'],
+  ['gradclip', 'maxGradNorm'],
+  ['maxnorm', 'maxGradNorm'],
+  ['randomstate', 'seed'],
+  ['tau', 'temperature'],
+  ['t0', 'restartPeriod'],
+  ['tmult', 'restartMultiplier'],
+]);
 
 /**
  * Reports an option that a call does not have. Where the original accepts it, this is one warning per name. Otherwise, it
  * is an error.
  *
  * @param label What holds the option: `'options'` for the options of the call.
- * @throws TypeError that suggests the nearest name.
+ * @throws TypeError that suggests the name that is most likely meant.
  */
 export function unknownOption(owner: OptionsOwner, call: string, label: string, name: string): void {
   const known = [...optionNames(owner).keys()];
@@ -25,18 +40,28 @@ export function unknownOption(owner: OptionsOwner, call: string, label: string, 
   warn(`${sentence} It has no effect here.`, 'UnknownOptionWarning');
 }
 
-function shown(name: string): string {
+/** A name in quotes for a message. */
+export function shown(name: string): string {
   return JSON.stringify(name.length > 40 ? `${name.slice(0, 40)}…` : name);
 }
 
-/** The known name that takes the fewest edits, if these are at most 6 in 10 of the letters of both names. */
-function nearestOf(name: string, known: readonly string[]): string | undefined {
-  if (name.length > 40) return undefined;
+/**
+ * The known name that is most likely meant. It is the one that the name is a synonym of. Otherwise, it is the one that
+ * takes the fewest edits, if it starts as the name does, or the edits are at most 3 in 10 of the letters of both names.
+ */
+export function nearestOf(name: string, known: readonly string[]): string | undefined {
+  if (name === '' || name.length > 40) return undefined;
+  const letters = name.toLowerCase();
+  const synonym = SYNONYMS.get(letters.replaceAll(/[^a-z0-9]/g, ''));
+  if (synonym !== undefined && known.includes(synonym)) return synonym;
   let nearest: string | undefined;
   let least = Infinity;
   for (const candidate of known) {
-    const edits = editsBetween(name.toLowerCase(), candidate.toLowerCase());
-    if (edits >= least || edits > 0.6 * (name.length + candidate.length)) continue;
+    const others = candidate.toLowerCase();
+    const edits = editsBetween(letters, others);
+    const isStart = others.startsWith(letters) || letters.startsWith(others);
+    const isNear = isStart || edits <= 0.3 * (letters.length + others.length);
+    if (edits >= least || !isNear) continue;
     nearest = candidate;
     least = edits;
   }

@@ -1,4 +1,4 @@
-import { bytesOfFile } from '#platform';
+import { bytesOfFile } from '#platform/files';
 import { checkCount, checkOptions, wrongType } from '../internal/validate.js';
 
 export interface SplitJsonlOptions {

@@ -1,4 +1,4 @@
-import { DamagedGzip, gunzip } from '#platform';
+import { DamagedGzip, gunzip } from '#platform/gunzip';
 import { joinBytes } from '../internal/bytes.js';
 import { seemsToBe } from '../internal/seems.js';
 

@@ -1,4 +1,4 @@
-import { warn } from '#platform';
+import { warn } from '#platform/warn';
 import type { Kernels } from './kernels.js';
 import { scalarKernels } from './scalar/index.js';
 import { setModule, simdKernels, whyNoSimd } from './simd/index.js';
@@ -8,7 +8,7 @@ export { checkModule } from './simd/memory.js';
 
 let active: Kernels | undefined;
 
-/** The kernels of the active backend; SIMD where it is there, chosen at the first call. */
+/** The kernels of the active backend. The first call chooses SIMD where it is available. */
 export function kernels(): Kernels {
   active ??= simdKernels() ?? slowKernels();
   return active;
@@ -31,7 +31,7 @@ export function useModule(module: object): boolean {
   return chooseKernels('simd');
 }
 
-/** Makes a backend the active one; false where it is missing. */
+/** Makes a backend active. Returns false where the backend is missing. */
 export function chooseKernels(name: Kernels['name']): boolean {
   const chosen = name === 'scalar' ? scalarKernels : simdKernels();
   active = chosen ?? active;

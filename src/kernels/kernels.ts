@@ -3,10 +3,10 @@ import type { Int16Panels, int16Error } from './packed-int16.js';
 import type { PackedRows, UnitRows } from './packed-rows.js';
 
 /**
- * The numeric kernels: everything that touches every number of a matrix. Two backends implement this interface and pass
- * the same tests. Kernels assume valid shapes; a bad entry shows as a result that is not finite, which the caller
- * checks. Losses are `Σ coefficients[i] · loss of row i`, so reduction and example weights are the caller's. Where a
- * problem has an array of `losses`, it gets the loss of each row without its coefficient.
+ * The numeric kernels: all work that touches every number of a matrix. Two backends implement this interface and pass
+ * the same tests. Kernels assume valid shapes. A bad entry leads to a result that is not finite, and the caller checks
+ * for it. Losses are `Σ coefficients[i] · loss of row i`: the caller puts reduction and example weights into the
+ * coefficients. Where a problem has an array `losses`, the kernel writes the loss of each row without its coefficient.
  */
 export interface Kernels {
   readonly name: 'scalar' | 'simd';
@@ -14,20 +14,21 @@ export interface Kernels {
   /** InfoNCE over cosine similarities. */
   contrastive(problem: ContrastiveProblem): ContrastiveResult;
   /**
-   * The same over rows that go through adapters first, with the gradients of these and no rows'. Undefined where that is
-   * not cheaper than {@link loraForward}, {@link contrastive} and {@link loraBackward}, or the result would not be finite.
+   * InfoNCE over rows that go through adapters first. Returns gradients of the adapters only, not of rows. Undefined
+   * where this is not cheaper than {@link loraForward}, {@link contrastive} and {@link loraBackward}, and where the
+   * result would not be finite.
    */
   loraContrastive(problem: LoraContrastiveProblem): LoraContrastiveResult | undefined;
   /**
-   * For each anchor the index of the most similar positive of another row; the first wins a tie. -1 where there is no
-   * other row or a similarity is not a number.
+   * For each anchor, the index of the most similar positive of another row. The first wins a tie. -1 where there is no
+   * other row, or where a similarity is not a number.
    */
   hardestNegatives(anchors: Rows, positives: Rows): Int32Array;
   /** Cosine similarities of every anchor with all candidates. */
   cosineRows: CosineRows;
-  /** For every query the candidates whose cosine is above its threshold. */
+  /** Finds the candidates of each query whose cosine is above the query's threshold. */
   scan: Scan;
-  /** Hinge on the difference of the distances to the positive and to the negative. */
+  /** Hinge loss on the distance to the positive minus the distance to the negative. */
   triplet(problem: TripletProblem): TripletResult;
   /** Softmax cross-entropy against class indices. */
   crossEntropy(problem: CrossEntropyProblem): { loss: number; gradients?: Float32Row[] };
@@ -42,15 +43,17 @@ export interface Kernels {
     inputs: Rows,
     targets: Rows,
   ): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
-  /** Expected squared gradients of the MSE objective for targets that the model itself gives. */
+  /** Expected squared gradients of the MSE objective, for targets drawn from the model itself. */
   exactFisher(adapter: Adapter, inputs: Rows): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] };
   /** `target += scale · rows²`, entry by entry. Returns whether all sums are finite. */
   addSquares(target: readonly MutableVector[], rows: Rows, scale: number): boolean;
-  /** Divides all entries, 0 or more, by the largest of all matrices. Zeros stay. */
+  /**
+   * Divides all entries by the largest entry of all matrices. Entries are 0 or more. Matrices of zeros do not change.
+   */
   divideByLargest(matrices: readonly (readonly MutableVector[])[]): void;
   /**
-   * The sum of two quadratic penalties as one: `weight · Σ importance · (θ - anchor)²`, which gets the result, and the
-   * other. Returns the least value of the sum, which is the part that does not depend on θ.
+   * Adds a quadratic penalty to the penalty `weight · Σ importance · (θ - anchor)²`, in place. Returns the least value
+   * of the sum, which is the part that does not depend on θ.
    */
   mergeQuadratics(
     importance: readonly MutableVector[],
@@ -62,7 +65,7 @@ export interface Kernels {
   ): number;
   /** `target = a · target + b · rows`. */
   blend(target: readonly MutableVector[], a: number, rows: Rows, b: number): void;
-  /** `Σ importance · (values - anchor)²`; NaN where a value is no number. */
+  /** `Σ importance · (values - anchor)²`. NaN where a value is not a number. */
   quadraticPenalty(values: Rows, anchor: Rows, importance: Rows): number;
   /** `target += scale · importance · (values - anchor)`. */
   addPenaltyGradient(
@@ -75,11 +78,11 @@ export interface Kernels {
   /** `values -= min(1, rate · importance) · (values - anchor)`. */
   pullTowards(values: readonly MutableVector[], anchor: Rows, importance: Rows, rate: number): void;
 
-  /** `outputs = [inputs +] scaling · inputs · A · B`; the residual is added when A and B make a square map. */
+  /** `outputs = [inputs +] scaling · inputs · A · B`. The inputs are added where A · B is square. */
   loraForward(adapter: Adapter, inputs: Rows): { outputs: Float32Row[]; hidden: Rows };
   /**
-   * Gradients of the adapter and of its inputs for one {@link loraForward}; no rows of inputs' gradients where they are
-   * not wanted.
+   * Gradients of the adapter and of its inputs for one {@link loraForward}. Without `wantsInputs`, `gradInputs` has no
+   * rows.
    */
   loraBackward(
     adapter: Adapter,
@@ -91,14 +94,14 @@ export interface Kernels {
 
   /** `target += rows`. */
   addRows(target: readonly MutableVector[], rows: Rows): void;
-  /** `a · b`, or `aᵀ · b`; every matrix of rows of equal length. */
+  /** `a · b`, or `aᵀ · b` with `isTransposed`. Rows of one matrix have equal length. */
   product(a: Rows, b: Rows, isTransposed: boolean): readonly (Float32Array | Float64Array)[];
 
   /** `Σ rows[i][j]²`. */
   sumOfSquares(rows: Rows): number;
   /** One AdamW step on one matrix, in place. */
   adamw(values: readonly MutableVector[], gradients: Rows, moments: AdamMoments, step: AdamStep): void;
-  /** One SGD step on one matrix, in place; `velocity` is null without momentum. */
+  /** One SGD step on one matrix, in place. `velocity` is null without momentum. */
   sgd(
     values: readonly MutableVector[],
     gradients: Rows,
@@ -107,13 +110,12 @@ export interface Kernels {
   ): void;
 }
 
-/** Cosines in float32 are this close to the truth, and so are those of {@link CosineRows}. */
+/** Largest error of a cosine in float32, and so of a cosine of {@link CosineRows}. */
 export const COSINE_ERROR = 4e-6;
 
 /**
- * Calls `visit` for each anchor in turn with its cosines, one a candidate, to {@link COSINE_ERROR}, or not finite for
- * rows beyond float32. The array is written anew for the next
- * anchor; `visit` must not call kernels.
+ * Calls `visit` for each anchor in turn, with one cosine per candidate. Cosines are exact to {@link COSINE_ERROR}, and
+ * not finite for rows beyond float32. The array is reused for the next anchor. `visit` must not call kernels.
  */
 export type CosineRows = (
   anchors: Rows,
@@ -122,19 +124,20 @@ export type CosineRows = (
 ) => void;
 
 /**
- * Cosines of {@link Scan} are this close to the dot product in float64: 256 products of rows of length 1 added up in
- * float32 are off by at most 256 · 2⁻²⁴ = 1.53e-5, and the sums of up to 70 such blocks by less than what is left.
+ * Largest difference of a cosine of {@link Scan} from the dot product in float64. A float32 sum of 256 products of unit
+ * rows has an error of at most 256 · 2⁻²⁴ = 1.53e-5. Adding up to 70 such sums adds an error below the remaining
+ * 0.47e-5.
  */
 export const SCAN_ERROR = 2e-5;
 
 /**
- * Goes through the candidates block after block, each block with every query. Calls `visit` for the candidates of a
- * block whose cosine is above `thresholds[query]`, where there are any: `count` indices in ascending order and their
- * cosines, to {@link SCAN_ERROR}. Blocks come in ascending order, so an index never comes after a greater one. `visit`
- * may raise the threshold; it must not call kernels, and the arrays are written anew for the next call.
+ * Compares the candidates, block by block, with every query. Calls `visit` for each query and block with a candidate
+ * whose cosine is above `thresholds[query]`. `visit` gets `count` indices in ascending order and their cosines, exact
+ * to {@link SCAN_ERROR}. Blocks come in ascending order, so all indices of a query do. `visit` may raise the threshold.
+ * It must not call kernels. The arrays are reused for the next call.
  *
- * With `int16`, the same candidates in 16-bit integers, cosines are exact to {@link int16Error} only. A backend that has
- * no faster way for these may leave them unread.
+ * `int16` holds the same candidates in 16-bit integers. Cosines are then exact to {@link int16Error} only. A backend
+ * that is not faster with integers may ignore them.
  */
 export type Scan = (
   queries: UnitRows,
@@ -149,37 +152,40 @@ export interface ContrastiveProblem {
   anchors: Rows;
   /** n rows; row i belongs to anchor i. */
   positives: Rows;
-  /** Rows that every anchor is compared with; maybe none. */
+  /** Rows that every anchor is compared with. There may be none. */
   candidates: Rows;
   /**
-   * What the candidates are: `'batch'`, the positives first and then others, an anchor's own positive being its
-   * positive; `'others'`, other rows than the positives.
+   * What the candidates are. `'batch'`: the positives, then other rows; the positive of an anchor is one of its
+   * candidates. `'others'`: rows other than the positives.
    */
   kind: 'batch' | 'others';
-  /** With kind `'batch'` the candidate that belongs to the first anchor, where anchors are a part of a batch. Default 0. */
+  /**
+   * With kind `'batch'`, the index of the first anchor's positive among the candidates, where the anchors are a part of
+   * a batch. Default 0.
+   */
   firstOwn?: number;
-  /** Further negatives, of one anchor each; null where there are none. */
+  /** Further negatives that belong to one anchor each; null where there are none. */
   own: OwnNegatives | null;
-  /** Candidates whose group is the anchor's are skipped; null skips none. */
+  /** An anchor skips the candidates of its own group. Null skips none. */
   groups: { anchors: Int32Array; candidates: Int32Array } | null;
   temperature: number;
   coefficients: Float64Array;
-  /** Whose gradients are wanted, beside that of the temperature; null for none at all. */
+  /** Which gradients are wanted beside the temperature's; null for no gradients at all. */
   wanted: WantedGradients | null;
   losses: Float64Array | null;
 }
 
-/** Negatives of one anchor each. */
+/** Negatives that belong to one anchor each. */
 export interface OwnNegatives {
-  /** k rows per anchor, at least 1: the first k belong to anchor 0. */
+  /** k rows per anchor, at least 1. The first k belong to anchor 0. */
   rows: Rows;
-  /** 1 for a row that counts nothing. */
+  /** 1 for a row that is skipped. */
   isSkipped: Uint8Array;
 }
 
 export interface WantedGradients {
   anchors: boolean;
-  /** Those of the candidates where the positives are among them. */
+  /** The gradients of the candidates, where the positives are among the candidates. */
   positives: boolean;
   candidates: boolean;
   own: boolean;
@@ -187,36 +193,36 @@ export interface WantedGradients {
 
 export interface ContrastiveResult {
   loss: number;
-  /** Null for rows whose gradients are not wanted, or that are not there. */
+  /** Null for rows that are not given, or whose gradients are not wanted. */
   gradients?: {
     anchors: Float32Row[] | null;
-    /** Null too where the positives are among the candidates. */
+    /** Also null where the positives are among the candidates. */
     positives: Float32Row[] | null;
     candidates: Float32Row[] | null;
     own: Float32Row[] | null;
     temperature: number;
-    /** Whether factors and norms are such that no gradient of a finite loss can overflow float32. */
+    /** Whether factors and norms rule out that a gradient of a finite loss overflows float32. */
     areBounded: boolean;
   };
 }
 
-/** The rows of the problem are those before the adapters. */
+/** A problem whose rows have not yet gone through the adapters. */
 export interface LoraContrastiveProblem extends Omit<ContrastiveProblem, 'wanted'> {
-  /** The adapter of the anchors, and that of all other rows; null for none. */
+  /** The adapter of the anchors, and the adapter of all other rows; null for none. */
   query: Adapter | null;
   answer: Adapter | null;
   gradients: boolean;
-  /** Of the cosines, except those of the anchors with their own positives. Default float32. */
+  /** Precision of the cosines, except of an anchor's cosine with its own positive. Default float32. */
   precision?: Precision;
 }
 
-/** What similarities are computed in: float32, or 16-bit integers with 32-bit sums. */
+/** The numbers that similarities are computed in: float32, or 16-bit integers with 32-bit sums. */
 export type Precision = 'float32' | 'int16';
 
 export interface LoraContrastiveResult {
   loss: number;
   gradients?: {
-    /** Null where there is no such adapter. */
+    /** Null where that adapter is null. */
     query: { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] } | null;
     answer: { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] } | null;
     temperature: number;
@@ -229,7 +235,9 @@ export interface TripletProblem {
   negatives: Rows;
   margin: number;
   distance: 'euclidean' | 'cosine';
-  /** Whether the negative counts at its distance from the positive where that is smaller. */
+  /**
+   * Whether the distance of positive and negative takes the place of the anchor's to the negative where it is smaller.
+   */
   swap: boolean;
   coefficients: Float64Array;
   gradients: boolean;
@@ -244,11 +252,11 @@ export interface TripletResult {
 export interface CrossEntropyProblem {
   /** Rows with coefficient 0 are read only where their losses are wanted. */
   logits: Rows;
-  /** -1 for a row that is ignored: it is not read, and its loss is 0. */
+  /** -1 for an ignored row: the kernel does not read it, and its loss is 0. */
   targets: ArrayLike<number>;
   labelSmoothing: number;
   classWeights: ArrayLike<number> | null;
-  /** 0 for a row that is ignored. */
+  /** 0 for an ignored row. */
   coefficients: Float64Array;
   gradients: boolean;
   losses: Float64Array | null;
@@ -265,7 +273,7 @@ export interface MseProblem {
 export interface CosineEmbeddingProblem {
   predictions: Rows;
   targets: Rows;
-  /** 1 for similar; null where all are. */
+  /** 1 for a similar pair; null where all pairs are similar. */
   labels: ArrayLike<number> | null;
   margin: number;
   coefficients: Float64Array;
@@ -299,7 +307,7 @@ export interface AdamStep {
   correction1: number;
   /** 1 - beta2^t. */
   correction2: number;
-  /** Factor on the gradients, from clipping. */
+  /** Factor on the gradients that clipping gives. */
   gradientScale: number;
 }
 

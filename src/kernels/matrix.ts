@@ -1,8 +1,10 @@
 import type { Float32Row, MutableVector, Rows, Vector } from '../types.js';
 
-/** Key of the buffer behind the rows of a matrix made here, whose array of rows is frozen so that the two stay one. */
+/**
+ * Key of the buffer behind the rows of a matrix of this module. Its array of rows is frozen, so the buffer stays right.
+ */
 const BUFFER = Symbol('buffer');
-/** The same of matrices whose rows may be replaced, with the rows that are views of the buffer. */
+/** Buffers of matrices whose rows may be replaced, with the rows that are views of the buffer. */
 const editable = new WeakMap<object, { flat: Flat; views: FloatMatrix }>();
 
 /** The entries of a matrix in row order. */
@@ -26,8 +28,8 @@ export function float64Matrix(height: number, width: number): readonly Float64Ar
 }
 
 /**
- * A matrix that is used as plain nested arrays are, where the original has these: its rows may be replaced, and `flat`
- * gives numbers. Kernels read it as a whole as long as no row was replaced.
+ * A matrix that works like the original's plain nested arrays: its rows may be replaced, and `flat` returns numbers.
+ * Kernels read it as a whole until a row is replaced.
  */
 export function editableRows(rows: readonly MutableVector[]): MutableVector[] {
   const flat = bufferOf(rows);
@@ -42,8 +44,8 @@ function flatRows(this: Rows, depth?: number): unknown[] {
 }
 
 /**
- * Makes `JSON.stringify` write rows as nested arrays, in place; it writes rows of floats as objects else. The method is
- * not enumerable, so that the array copies and compares as any other.
+ * Makes `JSON.stringify` write rows as nested arrays, in place. Otherwise it would write typed arrays as objects. The
+ * method is not enumerable, so the array copies and compares like any other.
  */
 export function withJson<T extends Rows>(rows: T): T {
   return Object.defineProperty(rows, 'toJSON', JSON_METHOD);
@@ -67,12 +69,15 @@ export function asMatrix(flat: Float32Row, height: number, width: number): reado
 /** Rows, and perhaps the buffer behind them. */
 type Buffered = Rows & { [BUFFER]?: Flat };
 
-/** Not enumerable, so that the array copies and compares as any other. A property is read in a third of a WeakMap's time. */
+/**
+ * Not enumerable, so the array copies and compares like any other. Reading a property takes a third of a WeakMap's
+ * time.
+ */
 function keepBuffer(rows: Rows, flat: Flat): void {
   Object.defineProperty(rows, BUFFER, { value: flat });
 }
 
-/** The buffer behind a matrix made here. */
+/** The buffer behind a matrix of this module. */
 export function bufferOf(rows: Rows): Flat | undefined {
   return (rows as Buffered)[BUFFER] ?? editedBufferOf(rows);
 }
@@ -84,7 +89,10 @@ function editedBufferOf(rows: Rows): Flat | undefined {
   return known.flat;
 }
 
-/** All entries in row order: the buffer of a matrix made here or its only row, which may be written to, else a copy. */
+/**
+ * All entries in row order. For a matrix of this module, or one with a single row, this is the buffer itself, and
+ * writing to it changes the matrix. Otherwise it is a copy.
+ */
 export function flatten(rows: Rows): Flat {
   const known = bufferOf(rows);
   if (known) return known;
@@ -99,7 +107,7 @@ export function flatten(rows: Rows): Flat {
   return flat;
 }
 
-/** A copy of all entries in row order: float32 where they are in one such buffer, else float64. */
+/** A copy of all entries in row order: float32 where one float32 buffer holds them, else float64. */
 export function flatCopy(rows: Rows): Flat {
   const flat = flatten(rows);
   return bufferOf(rows) || rows.length === 1 ? flat.slice() : flat;
@@ -118,7 +126,7 @@ export function storeFlat(rows: readonly MutableVector[], entries: Flat): void {
   }
 }
 
-/** The rows to loop over: all in one for a matrix made here, else the rows themselves. */
+/** The rows to loop over: one long row for a matrix of this module, else the rows themselves. */
 export function longRows(rows: readonly MutableVector[]): readonly MutableVector[];
 export function longRows(rows: Rows): Rows;
 export function longRows(rows: Rows): Rows {
@@ -126,7 +134,7 @@ export function longRows(rows: Rows): Rows {
   return known ? [known] : rows;
 }
 
-/** The rows of a flat matrix, as views. By `subarray` they would take 1.7 times as long. */
+/** The rows of a flat matrix, as views. `subarray` would take 1.7 times as long. */
 export function viewRows(flat: Float32Row, height: number, width: number): Float32Row[] {
   const { buffer, byteOffset } = flat;
   const rows = new Array<Float32Row>(height);
@@ -139,25 +147,25 @@ export function toFloat32Rows(rows: Rows): Float32Row[] {
   return withJson(rows.map(row => Float32Array.from(row)));
 }
 
-/** A copy that loses nothing: float32 rows stay float32, all others become float64. */
+/** An exact copy: float32 rows stay float32, and all others become float64. */
 export function copyRows(rows: Rows): FloatMatrix {
   const copy = zerosLike(rows);
   for (let i = 0; i < rows.length; i++) copyRow(rows[i]!, copy[i]!);
   return copy;
 }
 
-/** For the short rows of adapters a loop takes a third of the time of `set`. */
+/** Copies with a loop, because it takes a third of the time of `set` for the short rows of adapters. */
 function copyRow(from: Vector, to: Float32Array | Float64Array): void {
   for (let j = 0; j < to.length; j++) to[j] = from[j]!;
 }
 
-/** Zeros with the shape and precision of `rows`, for state that belongs to them. */
+/** Zeros with the shape and precision of `rows`. */
 export function zerosLike(rows: Rows): FloatMatrix {
   const make = rows.every(isFloat32) ? float32Matrix : float64Matrix;
   return make(rows.length, rows[0]?.length ?? 0);
 }
 
-/** Plain nested arrays, as JSON wants them. */
+/** Plain nested arrays, for JSON. */
 export function toNestedArrays(rows: Rows): number[][] {
   return rows.map(row => Array.from(row));
 }
@@ -166,7 +174,7 @@ export function isFloat32(row: Vector): row is Float32Array {
   return row instanceof Float32Array;
 }
 
-/** The length that all rows of all matrices share, or 0. */
+/** The length of all rows of all matrices, or 0 where lengths differ. */
 export function commonWidth(...matrices: Rows[]): number {
   const width = matrices[0]![0]?.length ?? 0;
   for (const rows of matrices) {

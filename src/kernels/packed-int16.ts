@@ -1,11 +1,11 @@
 import { PANEL, type PackedRows, type UnitRows } from './packed-rows.js';
 
-/** What an entry of 1 becomes. */
+/** The integer for an entry of 1. */
 const SCALE = 32767;
 
-/** The candidates of {@link PackedRows} in 16-bit integers: 32767 times an entry, rounded. */
+/** The candidates of {@link PackedRows} in 16-bit integers: 32767 times each entry, rounded. */
 export interface Int16Panels {
-  /** Entries of a row: the width, rounded up to an even number; the last may be 0. */
+  /** Entries per row: the width rounded up to an even number. An added last entry is 0. */
   readonly width: number;
   /** Entries 2p and 2p + 1 of row j are at `(⌊j / 16⌋ · width / 2 + p) · 32 + j % 16 · 2`. */
   readonly panels: Int16Array;
@@ -29,7 +29,7 @@ export function packInt16({ width, panels }: PackedRows): Int16Panels {
   return { width: even, panels: packed };
 }
 
-/** Queries in 16-bit integers, each of as many entries as the candidates. */
+/** Queries in 16-bit integers, with as many entries per row as the candidates. */
 export function int16Rows({ count, width, data }: UnitRows): Int16Array {
   const even = width + (width % 2);
   const rows = new Int16Array(count * even);
@@ -40,18 +40,19 @@ export function int16Rows({ count, width, data }: UnitRows): Int16Array {
 }
 
 /**
- * Cosines from 16-bit integers are this close to the dot product of the unit rows in float64.
+ * Largest difference of a cosine in 16-bit integers from the dot product of the unit rows in float64.
  *
- * Rounding moves an entry by at most ½, so a row of w entries by a vector of length ρ ≤ √w / 2. By Cauchy and Schwarz
- * the product of two rows of length S = 32767 moves by at most 2Sρ + ρ², which is divided by S². The rest is rounding
- * to float32: of the entries, which makes a row longer by 2⁻²³ at most, and of the sum, twice.
+ * Rounding changes an entry by at most ½. It changes a row of w entries by a vector of length ρ ≤ √w / 2. By the
+ * Cauchy–Schwarz inequality, the product of two rows of length S = 32767 changes by at most 2Sρ + ρ², which is divided
+ * by S². The last term covers rounding to float32: of the entries, which lengthens a row by at most 2⁻²³, and of the
+ * sum, twice.
  */
 export function int16Error(width: number): number {
   const share = Math.sqrt(width) / (2 * SCALE);
   return 2 * share + share * share + 1e-6;
 }
 
-/** 32767 times an entry of a unit row, rounded; a quarter of the time of `Math.round`. */
+/** 32767 times an entry of a unit row, rounded. It takes a quarter of the time of `Math.round`. */
 function rounded(entry: number): number {
   return Math.trunc(SCALE * entry + (SCALE + 1.5)) - (SCALE + 1);
 }

@@ -2,10 +2,10 @@ import type { Float32Row, Rows, Vector } from '../types.js';
 import { specialize } from './specialize.js';
 import { dot } from './vector.js';
 
-/** Candidates a panel: as many columns as `gemm` reads at a time. */
+/** Candidates per panel: as many columns as `gemm` reads at a time. */
 export const PANEL = 16;
 
-/** Candidates scaled to length 1, ready for products with block after block of queries; a zero row stays zero. */
+/** Candidates scaled to length 1, packed for products with blocks of queries. A zero row stays zero. */
 export interface PackedRows {
   readonly count: number;
   readonly width: number;
@@ -13,14 +13,14 @@ export interface PackedRows {
   readonly panels: Float32Row;
 }
 
-/** Queries scaled to length 1, one after the other; a zero row stays zero. */
+/** Queries scaled to length 1, one after the other. A zero row stays zero. */
 export interface UnitRows {
   readonly count: number;
   readonly width: number;
   readonly data: Float32Row;
 }
 
-/** Sums of squares outside of this range, or products of two, are near to where float64 ends. */
+/** Outside of this range, a sum of squares or a product of two may leave float64. */
 const SMALLEST_SQUARES = 1e-150;
 const LARGEST_SQUARES = 1e150;
 
@@ -41,7 +41,7 @@ export function unitRows(rows: Rows, first: number, end: number): UnitRows {
   return { count, width, data };
 }
 
-/** Some of the rows. */
+/** A copy of the rows with these indices. */
 export function pickRows({ width, data }: UnitRows, picked: readonly number[]): UnitRows {
   const copy = new Float32Array(picked.length * width);
   picked.forEach((row, i) => {
@@ -51,8 +51,8 @@ export function pickRows({ width, data }: UnitRows, picked: readonly number[]): 
 }
 
 /**
- * Cosine of query i and candidate j: the products are added up in float64, the result is rounded to float32, so that
- * it is the same on every backend.
+ * Cosine of query i and candidate j. It is summed in float64 and rounded to float32, so it is the same on every
+ * backend.
  */
 export function cosineOf(queries: UnitRows, i: number, candidates: PackedRows, j: number): number {
   return Math.fround(Math.max(-1, Math.min(1, dotOf(queries, i, candidates, j))));
@@ -73,10 +73,10 @@ export function dotOf({ width, data }: UnitRows, i: number, { panels }: PackedRo
   return s0 + s1;
 }
 
-/** Rows that were float32 at two lengths differ by this share of an entry once scaled to one length. */
+/** Largest relative difference of an entry between two parallel float32 rows, after scaling to length 1. */
 const ROUNDING = 2 ** -22;
 
-/** Whether two candidates point the same way: their rows are equal once scaled to length 1, up to rounding. */
+/** Whether two candidates have the same direction: their rows scaled to length 1 are equal up to rounding. */
 export function areParallel({ width, panels }: PackedRows, i: number, j: number): boolean {
   let a = placeOf(i, width);
   let b = placeOf(j, width);
@@ -92,7 +92,7 @@ export function isZeroRow({ width, data }: UnitRows, i: number): boolean {
   return true;
 }
 
-/** The row, or a multiple of it where squares would overflow or vanish, and its sum of squares; 0 for a zero row. */
+/** The row and its sum of squares, 0 for a zero row. A row whose squares would overflow or vanish is scaled first. */
 export function withSquares(row: Vector): { row: Vector; squares: number } {
   const squares = dot(row, row, row.length);
   if (squares > SMALLEST_SQUARES && squares < LARGEST_SQUARES) return { row, squares };

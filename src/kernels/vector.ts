@@ -2,10 +2,10 @@ import type { Vector } from '../types.js';
 import { specialize } from './specialize.js';
 
 /**
- * Loops over two rows, in float64. They keep two to four sums, as one alone would wait for each addition to end.
+ * Loops over two rows, in float64. They keep two to four sums, because a single sum waits for each addition to end.
  */
 
-/** Added to the product of two norms, as the original does: a zero row has cosine 0. */
+/** Added to the product of two norms, as in the original. A zero row then has cosine 0. */
 export const COSINE_EPSILON = 1e-8;
 
 const dotLoop = specialize(() => (a: Vector, b: Vector, length: number): number => {
@@ -29,7 +29,7 @@ export function dot(a: Vector, b: Vector, length: number): number {
   return dotLoop(a)(a, b, length);
 }
 
-/** Euclidean norm of the first `length` entries; entries whose squares overflow are scaled first. */
+/** Euclidean norm of the first `length` entries. Entries whose squares overflow are scaled first. */
 export function norm(a: Vector, length: number): number {
   const squares = dot(a, a, length);
   if (squares !== Infinity) return Math.sqrt(squares);
@@ -117,7 +117,8 @@ export function dotInOrder(a: Vector, b: Vector, length: number): number {
 }
 
 /**
- * Cosine similarity over the shorter of two rows, added up in the order of the entries: the original's to the last bit.
+ * Cosine similarity over the shorter of two rows, summed in the order of the entries: equal to the original's to the
+ * last bit.
  */
 export function cosineInOrder(a: Vector, b: Vector): number {
   const length = Math.min(a.length, b.length);
@@ -126,7 +127,7 @@ export function cosineInOrder(a: Vector, b: Vector): number {
 }
 
 /**
- * Adds `scale · ∂cos/∂a` to `gradient`, where cos = a·b / (|a||b| + ε), so that
+ * Adds `scale · ∂cos/∂a` to `gradient`. With cos = a·b / (|a||b| + ε) the derivative is
  * ∂cos/∂a = (b - cos · |b|/|a| · a) / (|a||b| + ε). The gradient at a zero row is 0.
  */
 export function addCosineGradient(gradient: Float64Array | Float32Array, a: Vector, b: Vector, scale: number): void {
@@ -151,7 +152,7 @@ export function cosineDistance(a: Vector, b: Vector): number {
   return 1 - cosineOf(a, b);
 }
 
-/** The first of the indices whose similarity is highest. */
+/** The index with the highest similarity. The first wins a tie. */
 export function firstHighest(indices: ArrayLike<number>, similarity: (index: number) => number): number {
   let hardest = indices[0]!;
   if (indices.length === 1) return hardest;

@@ -4,6 +4,7 @@ import {
   checkObject,
   checkOneOf,
   describe,
+  inWords,
   wrongType,
   wrongValue,
 } from '../internal/validate.js';
@@ -11,31 +12,39 @@ import { JsonReader } from '../tensors/json-reader.js';
 import { labelOf, MOST_TENSORS } from '../tensors/safetensors.js';
 import { type IndexedNames, indexNames, resolvePattern } from './peft-patterns.js';
 
-/** What of PEFT's `adapter_config.json` decides on the scaling; other fields are not read. */
+/** The fields of PEFT's `adapter_config.json` that decide on the scaling. Other fields are not read. */
 export interface AdapterConfig {
-  /** Must be `'LORA'` where present. */
+  /** Must be `'LORA'` if present. */
   peft_type?: string;
-  /** Rank of the adapters that `rank_pattern` does not name. Default: that of their matrices. */
+  /** Rank of the adapters that `rank_pattern` does not name, at least 1. By default, the rank of their matrices. */
   r?: number;
-  /** `scaling` is this over the rank, for the adapters that `alpha_pattern` does not name. */
+  /**
+   * Any finite number. `scaling` is `lora_alpha / rank`, for the adapters that `alpha_pattern` does not name. It may be
+   * missing only if every adapter is named there.
+   */
   lora_alpha?: number;
   /**
-   * Ranks by the end of a name at a dot, or by `^` and the whole name; the first that fits counts. Each must fit an
-   * adapter of the file.
+   * Ranks by name: a key is the end of a name, from a dot on, or `^` and the whole name. The first key that fits
+   * counts. Each key must fit an adapter of the file.
    */
   rank_pattern?: Record<string, number> | null;
-  /** As `rank_pattern`, for `lora_alpha`. */
+  /** Values of `lora_alpha` by name, with keys as in `rank_pattern`. */
   alpha_pattern?: Record<string, number> | null;
-  /** Whether `scaling` is `lora_alpha` over the root of the rank (Kalajdzievski 2023). Default false. */
+  /**
+   * Whether `scaling` is `lora_alpha / √rank` (Kalajdzievski 2023, "A rank stabilization scaling factor for fine-tuning
+   * with LoRA").
+   *
+   * @default false
+   */
   use_rslora?: boolean;
-  /** Must be false or absent, as must what chooses another variant of LoRA: an adapter computes no other. */
+  /** Must be false or absent. So must every field that selects another variant of LoRA, which are not supported. */
   use_dora?: boolean;
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 const NUMBERS: readonly string[] = ['r', 'lora_alpha'];
 const PATTERNS: readonly string[] = ['rank_pattern', 'alpha_pattern', 'scaling_pattern'];
-/** Fields of PEFT that make an adapter compute something else than `x + scaling · x · A · B`. */
+/** Fields of PEFT that make an adapter compute something other than `x + scaling · x · A · B`. */
 const VARIANTS: readonly string[] = [
   'use_dora',
   'use_qalora',
@@ -47,7 +56,7 @@ const VARIANTS: readonly string[] = [
   'monteclora_config',
 ];
 const FIELDS: readonly string[] = ['peft_type', 'use_rslora', ...NUMBERS, ...PATTERNS, ...VARIANTS];
-/** Python's spelling, which `str` gives. */
+/** Python's words, as `str` writes them, with JSON's. */
 const PYTHON: ReadonlyMap<string, string> = new Map([
   ['True', 'true'],
   ['False', 'false'],
@@ -55,9 +64,9 @@ const PYTHON: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The scaling of each adapter, by the caller's configuration or else by the file's metadata.
+ * The scaling of each adapter, by the caller's configuration. Without one, by the file's metadata.
  *
- * @param config Parsed, or the text, which alone keeps the order of keys like "0".
+ * @param config Parsed or as text. Only the text keeps the order of keys such as "0".
  * @param ranks The rank of each adapter's matrices, by name.
  */
 export function scalingsOf(
@@ -66,7 +75,7 @@ export function scalingsOf(
   ranks: ReadonlyMap<string, number>,
 ): Map<string, number> {
   const ofFile = readMetadata(metadata);
-  // What the file says of itself holds whatever the configuration says.
+  // The variant that the file names counts even where the caller passes a configuration.
   checkVariant('metadata', ofFile);
   const isText = typeof config === 'string';
   const source = config === undefined ? 'metadata' : 'config';
@@ -86,7 +95,7 @@ export function scalingsOf(
     const declared = rankOf!.get(name) ?? r;
     if (declared !== undefined && declared !== rank) {
       throw new RangeError(
-        `${CALL}: base_model.model.${labelOf(name)}.lora_A.weight has ${rank} rows, ${source} gives it rank ${declared}`,
+        `${CALL}: base_model.model.${labelOf(name)}.lora_A.weight has ${inWords(rank, 'row')}, ${source} gives it rank ${declared}`,
       );
     }
     const alpha = alphaOf!.get(name) ?? (lora_alpha as number | undefined);
@@ -110,7 +119,7 @@ function checkVariant(source: string, config: Record<string, unknown>): void {
   }
 }
 
-/** The configuration in a file's metadata: texts that hold JSON, as `toSafetensors` writes it, or Python's words. */
+/** The configuration in a file's metadata. Its texts hold JSON, as `toSafetensors` writes it, or Python's words. */
 function readMetadata(metadata: ReadonlyMap<string, string>): Record<string, unknown> {
   const config: Record<string, unknown> = {};
   for (const field of FIELDS) {
@@ -139,7 +148,9 @@ function readText(label: string, text: string): Record<string, unknown> {
   return config;
 }
 
-/** A pattern as a Map; an array or object of another field as its text, unless it is empty. */
+/**
+ * The value of a field: a pattern as a Map, and an array or object of another field as its text, unless it is empty.
+ */
 function readField(reader: JsonReader, label: string, field: string): unknown {
   if (!PATTERNS.includes(field)) {
     const text = reader.skip();

@@ -1,22 +1,25 @@
 import { describe, wrongValue } from '../internal/validate.js';
 
-/** A field of PEFT's configuration: numbers by the end of a name at a dot, or by `^` and the whole name. */
+/**
+ * A field of PEFT's configuration: numbers by name. A key is the end of a name, from a dot on, or `^` and the whole
+ * name.
+ */
 export interface Pattern {
-  /** For messages. */
+  /** Name of the field in messages. */
   label: string;
   entries: readonly (readonly [key: string, value: number])[];
-  /** Whether the entries are in the file's order; an object's are not where keys look like integers. */
+  /** Whether the entries are in the file's order. Those of an object are not if keys look like integers. */
   isInOrder: boolean;
 }
 
-/** Names sorted by their ends, so that those that a key fits are neighbours. */
+/** Names sorted by their ends, so that the names that a key fits are neighbours. */
 export interface IndexedNames {
   names: readonly string[];
-  /** Each name backward, and a dot. */
+  /** Each name backward, followed by a dot. */
   backward: readonly string[];
 }
 
-/** The names that a key fits: those from `from` to before `to`. */
+/** The names that a key fits: from `from` to before `to`. */
 interface Range {
   key: string;
   value: number;
@@ -24,7 +27,7 @@ interface Range {
   to: number;
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 
 export function indexNames(names: readonly string[]): IndexedNames {
   const sorted = names
@@ -34,8 +37,8 @@ export function indexNames(names: readonly string[]): IndexedNames {
 }
 
 /**
- * The number of each name that a key fits. PEFT's rule: of all keys that fit, the first of the file counts. Takes
- * n log n string comparisons for n keys and names.
+ * The number of each name that a key fits. As in PEFT, the first key in the file that fits counts. Takes n log n string
+ * comparisons for n keys and names.
  */
 export function resolvePattern({ label, entries, isInOrder }: Pattern, index: IndexedNames): Map<string, number> {
   const ranges = entries.map(([key, value]) => ({ key, value, ...namesAt(label, key, index.backward) }));
@@ -43,7 +46,7 @@ export function resolvePattern({ label, entries, isInOrder }: Pattern, index: In
   if (idle) throw new RangeError(`${CALL}: ${label} has the key ${describe(idle.key)}, which fits no adapter`);
   const values = firstValues(ranges, index.names.length);
   if (!isInOrder) {
-    // An object lists them first, wherever they stood. No two of them fit one name.
+    // An object lists these keys first, wherever they stood. No two of them fit one name.
     const isInteger = ({ key }: Range): boolean => /^(?:0|[1-9]\d*)$/.test(key);
     const others = firstValues(
       [...ranges].sort((a, b) => Number(isInteger(a)) - Number(isInteger(b))),
@@ -63,15 +66,15 @@ export function resolvePattern({ label, entries, isInOrder }: Pattern, index: In
   );
 }
 
-/** PEFT takes keys for regular expressions. */
+/** A name as a key. PEFT reads keys as regular expressions. */
 export function escapeName(name: string): string {
   return name.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
 
-/** For each name the value of the first range that holds it. */
+/** For each name, the value of the first range that holds it. */
 function firstValues(ranges: readonly Range[], count: number): (number | undefined)[] {
   const values = new Array<number | undefined>(count).fill(undefined);
-  // From each place, where the next name without a value may be: each is found once, however the ranges overlap.
+  // For each place, where the next name without a value may be. Each name is found once, even if ranges overlap.
   const next = Int32Array.from({ length: count + 1 }, (_, i) => i);
   const nextFree = (place: number): number => {
     let free = place;
@@ -95,11 +98,11 @@ function namesAt(label: string, key: string, backward: readonly string[]): { fro
   const start = backwardOf(unescapeName(label, isWhole ? key.slice(1) : key));
   const from = lowerBound(backward, start);
   if (isWhole) return { from, to: backward[from] === start ? from + 1 : from };
-  // What starts alike ends before the next character after the dot.
+  // The names with this start end before the next character after the dot.
   return { from, to: lowerBound(backward, `${start.slice(0, -1)}/`) };
 }
 
-/** The first place whose text is not less than another. */
+/** The first place whose text is not less than `text`. */
 function lowerBound(sorted: readonly string[], text: string): number {
   let from = 0;
   let to = sorted.length;
@@ -116,7 +119,8 @@ function backwardOf(name: string): string {
 }
 
 /**
- * The name behind an expression that stands for one name. Others are not run: a file could stall the process with one.
+ * The name that an expression without operators stands for. Other expressions are not run: a file could stall the
+ * process with one.
  */
 function unescapeName(label: string, expression: string): string {
   const rest = expression.replace(/\\[^a-z0-9]/gi, '');

@@ -1,5 +1,5 @@
 import { checkAdapters, describeAdapter } from '../internal/adapters.js';
-import { checkFinite, checkFiniteRows, checkNumber, describe } from '../internal/validate.js';
+import { checkFinite, checkFiniteRows, checkNumber, describe, inWords } from '../internal/validate.js';
 import { toFloat32Rows } from '../kernels/matrix.js';
 import { labelOf, MOST_TENSORS } from '../tensors/safetensors.js';
 import type { Adapter, Bytes, Float32Row } from '../types.js';
@@ -11,8 +11,9 @@ const PREFIX = 'base_model.model.';
 const SUFFIXES = { loraA: '.lora_A.weight', loraB: '.lora_B.weight' } as const;
 type Matrix = keyof typeof SUFFIXES;
 
+/** The bytes of a safetensors file with adapters, in PEFT's layout. */
 export function writeAdapters(adapters: ReadonlyMap<string, Adapter>): Bytes {
-  const call = 'toSafetensors';
+  const call = 'LoRAAdapter.toSafetensors';
   checkAdapters(call, adapters, checkFiniteRows);
   if (adapters.size === 0) throw new RangeError(`${call}: adapters is empty`);
   if (adapters.size > MOST_TENSORS / 2) {
@@ -26,7 +27,7 @@ export function writeAdapters(adapters: ReadonlyMap<string, Adapter>): Bytes {
     for (const matrix of ['loraA', 'loraB'] as const) {
       const rows = toFloat32Rows(adapter[matrix]);
       rows.forEach((row, i) => {
-        // The copy, as numbers beyond float32 do not survive it.
+        // The copy is checked. Numbers beyond float32 become infinite there.
         checkFinite(call, `${describeAdapter(name)}.${matrix}[${i}]`, row);
       });
       matrices.set(PREFIX + name + SUFFIXES[matrix], rows);
@@ -35,7 +36,7 @@ export function writeAdapters(adapters: ReadonlyMap<string, Adapter>): Bytes {
   return writeTransposed(matrices, metadataOf(call, adapters));
 }
 
-/** PEFT's configuration, and what it cannot say; text as it is, all else as JSON. */
+/** PEFT's configuration, and the scalings that it cannot express. Texts stay as they are, and the rest is JSON. */
 function metadataOf(call: string, adapters: ReadonlyMap<string, Adapter>): Record<string, string> {
   const all = Array.from(adapters, ([name, { loraB, scaling }]) => {
     checkNumber(call, `${describeAdapter(name)}.scaling`, scaling);
@@ -47,7 +48,7 @@ function metadataOf(call: string, adapters: ReadonlyMap<string, Adapter>): Recor
   const { rank: r, alpha: lora_alpha } = all[0]!;
   const patternOf = (kind: 'rank' | 'alpha' | 'scaling', included: (typeof all)[number][]): Record<string, number> =>
     Object.fromEntries(included.map(adapter => [`^${escapeName(adapter.name)}`, adapter[kind]]));
-  // Not every number is a quotient by the rank: 0.1 is none by 3.
+  // Not every scaling is alpha / rank to the bit. No alpha gives 0.1 at rank 3.
   const inexact = all.filter(({ alpha, rank, scaling }) => alpha / rank !== scaling);
   const fields = {
     peft_type: 'LORA',
@@ -63,7 +64,7 @@ function metadataOf(call: string, adapters: ReadonlyMap<string, Adapter>): Recor
       all.filter(({ alpha }) => alpha !== lora_alpha),
     ),
     ...(inexact.length > 0 && { scaling_pattern: patternOf('scaling', inexact) }),
-    // PyTorch's layout; transformers wants to see it.
+    // PyTorch's layout. transformers requires this field.
     format: 'pt',
   };
   return Object.fromEntries(
@@ -71,10 +72,10 @@ function metadataOf(call: string, adapters: ReadonlyMap<string, Adapter>): Recor
   );
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 
 /**
- * Reads a file that may come from anywhere; everything but the entries is checked before anything is allocated. Each
+ * Reads a file that may come from anywhere. Everything except the entries is checked before anything is allocated. Each
  * adapter is read when it is asked for.
  */
 export function* readAdapters(
@@ -93,7 +94,7 @@ export function* readAdapters(
   }
 }
 
-/** What a tensor that is no matrix of LoRA's may be, by its key. */
+/** What a tensor may be that is not a matrix of LoRA, by its key. */
 const OTHERS: readonly [key: RegExp, what: string][] = [
   [/\.lora_magnitude_vector(?:\.|$)/, 'it belongs to DoRA, which is not supported'],
   [/\.lora_embedding_[AB]$/, 'it belongs to LoRA on an embedding layer, which is not supported'],
@@ -128,12 +129,12 @@ function pairsOf(matrices: ReadonlyMap<string, StoredMatrix>): Map<string, Pair>
   return pairs;
 }
 
-/** Checks that both matrices are there and fit each other. */
+/** The rank of an adapter. Checks that both matrices are there and fit each other. */
 function rankOf(name: string, { loraA, loraB }: Pair): number {
   const label = labelOf(PREFIX + name);
   if (!loraA || !loraB) throw new RangeError(`${CALL}: the file has no ${label}${SUFFIXES[loraA ? 'loraB' : 'loraA']}`);
   if (loraB.width === loraA.height) return loraA.height;
   throw new RangeError(
-    `${CALL}: ${label}.lora_B.weight has ${loraB.width} columns, lora_A.weight has ${loraA.height} rows`,
+    `${CALL}: ${label}.lora_B.weight has ${inWords(loraB.width, 'column')}, lora_A.weight has ${inWords(loraA.height, 'row')}`,
   );
 }

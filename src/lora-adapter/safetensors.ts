@@ -3,9 +3,9 @@ import { float32Matrix } from '../kernels/matrix.js';
 import { encode, entriesOf, labelOf, readHeader, type StoredTensor } from '../tensors/safetensors.js';
 import type { Bytes, Float32Row, Rows } from '../types.js';
 
-/** Safetensors files of which every tensor is a matrix of floats, stored as the transpose of the adapter's. */
+/** Safetensors files that hold only matrices of floats, each stored as the transpose of the adapter's matrix. */
 
-/** What the header says of one matrix, checked. */
+/** A matrix as the header describes it, checked. */
 export interface StoredMatrix extends StoredTensor {
   height: number;
   width: number;
@@ -17,7 +17,7 @@ interface MatrixHeader {
   matrices: ReadonlyMap<string, StoredMatrix>;
 }
 
-const CALL = 'fromSafetensors';
+const CALL = 'LoRAAdapter.fromSafetensors';
 
 /** A file with the transpose of every matrix, in float32. */
 export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: Record<string, string>): Bytes {
@@ -27,13 +27,13 @@ export function writeTransposed(matrices: ReadonlyMap<string, Rows>, metadata: R
     for (let j = 0, k = 0; j < width; j++) for (let i = 0; i < height; i++) data[k++] = rows[i]![j]!;
     return [key, { shape: [width, height], data }] as const;
   });
-  return encode('toSafetensors', new Map(tensors), metadata);
+  return encode('LoRAAdapter.toSafetensors', new Map(tensors), metadata);
 }
 
 /**
- * Reads a header that may come from anywhere; nothing is allocated for entries.
+ * Reads a header that may come from anywhere. Nothing is allocated for entries.
  *
- * @param checkKey Called with the key of each tensor before the tensor is read; may throw.
+ * @param checkKey Called with the key of each tensor before the tensor is read. It may throw.
  */
 export function readMatrixHeader(bytes: Uint8Array, checkKey: (key: string) => void): MatrixHeader {
   const { metadata, tensors } = readHeader(bytes, {

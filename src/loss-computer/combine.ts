@@ -9,24 +9,26 @@ import {
   inWords,
   throwNonFinite,
 } from '../internal/validate.js';
-import { withJson } from '../kernels/matrix.js';
+import { areFinite } from '../kernels/finite.js';
+import { kernels } from '../kernels/index.js';
+import { commonWidth, viewRows, withJson } from '../kernels/matrix.js';
 import type { Float32Row, LossResult, Rows } from '../types.js';
 
-/** A loss and what it counts in a sum. */
+/** A loss and its weight in a sum. */
 export interface WeightedLoss {
-  /** A loss; `components` may be absent. */
+  /** A loss. Only `loss` must be there. */
   loss: Pick<LossResult, 'loss'> & Partial<LossResult>;
-  /** Its factor. */
+  /** Its factor, any finite number. */
   weight: number;
 }
 
-const CALL = 'combine';
+const CALL = 'LossComputer.combine';
 const ARGUMENTS = ['gradients', 'targetGradients', 'negativeGradients'] as const;
 
-export function combine(losses: Iterable<WeightedLoss>): LossResult {
+export function combine(losses: Iterable<WeightedLoss>): LossResult<Record<string, number>> {
   checkIterable(CALL, 'losses', losses);
   let total = 0;
-  // A Map, as a component may bear any name, '__proto__' too.
+  // A Map, as a component may have any name, '__proto__' included.
   const components = new Map<string, number>();
   const parts = Array.from(losses);
   parts.forEach((part, i) => {
@@ -46,12 +48,12 @@ export function combine(losses: Iterable<WeightedLoss>): LossResult {
 }
 
 /**
- * Of each argument, and of each adapter, the weighted sum of the gradients of the losses that have one, where all losses
- * were computed with gradients: a loss without negatives, say, does not depend on them.
+ * The weighted sums of the gradients of each argument and of each adapter, if all losses were computed with gradients. A
+ * loss without a gradient of an argument does not depend on it: a loss without negatives, for example.
  */
-function combinedGradients(parts: readonly WeightedLoss[]): Partial<LossResult> {
+function combinedGradients(parts: readonly WeightedLoss[]): Omit<Partial<LossResult>, 'loss' | 'components'> {
   if (parts.length === 0 || !parts.every(({ loss }) => loss.gradients ?? loss.adapterGradients)) return {};
-  const combined: Partial<LossResult> = {};
+  const combined: Omit<Partial<LossResult>, 'loss' | 'components'> = {};
   parts.forEach(({ loss, weight }, i) => {
     for (const argument of ARGUMENTS) {
       const rows: unknown = loss[argument];
@@ -91,19 +93,19 @@ function addAdapters(
 }
 
 function zerosLike(rows: Rows): Float32Row[] {
+  if (commonWidth(rows) > 0)
+    return viewRows(new Float32Array(rows.length * rows[0]!.length), rows.length, rows[0]!.length);
   return withJson(rows.map(row => new Float32Array(row.length)));
 }
 
 function addRows(name: string, sums: readonly Float32Row[], rows: Rows, weight: number): void {
   checkSameCount(CALL, name, rows.length, 'the one before', sums.length);
   rows.forEach((row, n) => {
-    const sum = sums[n]!;
-    if (row.length !== sum.length) {
-      throw new RangeError(
-        `${CALL}: ${name}[${n}] has ${inWords(row.length, 'entry')}, the one before has ${sum.length}`,
-      );
-    }
-    for (let k = 0; k < sum.length; k++) sum[k]! += weight * row[k]!;
-    if (!sum.every(Number.isFinite)) throwNonFinite(CALL, { [name]: rows, weight: [] });
+    if (row.length === sums[n]!.length) return;
+    const lengths = `${inWords(row.length, 'entry')}, the one before has ${sums[n]!.length}`;
+    throw new RangeError(`${CALL}: ${name}[${n}] has ${lengths}`);
   });
+  if (commonWidth(rows) > 0) kernels().blend(sums, 1, rows, weight);
+  else for (const [n, row] of rows.entries()) kernels().blend([sums[n]!], 1, [row], weight);
+  if (!areFinite(sums)) throwNonFinite(CALL, { [name]: rows, weight: [] });
 }

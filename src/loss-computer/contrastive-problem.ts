@@ -4,13 +4,14 @@ import { type ContrastiveRows, candidatesOf, type groupsOf, type NegativeMode } 
 import { lossesOf } from './reduction.js';
 import type { ContrastiveArgument, routesOf } from './through.js';
 
-/** Checked arguments and what follows from them. */
+/** Checked arguments, and values derived from them. */
 export interface Setup {
   given: ContrastiveRows;
   groups: ReturnType<typeof groupsOf>;
   routes: ReturnType<typeof routesOf>;
-  /** The arguments whose gradients are in the result, and those that are computed. */
+  /** The arguments whose gradients are in the result. */
   wanted: Record<ContrastiveArgument, boolean>;
+  /** The arguments whose gradients are computed. */
   needed: Record<ContrastiveArgument, boolean>;
   negativeMode: NegativeMode;
   temperature: number;
@@ -20,8 +21,8 @@ export interface Setup {
 }
 
 /**
- * The kernels' problem, without wanted gradients, of rows that may be behind adapters. Property by property: spreading
- * objects would take a quarter of the time of a batch of 8.
+ * The problem for the kernels, without wanted gradients. The rows may be outputs of adapters. It is written property by
+ * property: spreading objects would take a quarter of the time of a batch of 8.
  */
 export function problemOf(setup: Setup, rows: ContrastiveRows): ContrastiveProblem {
   const { given, groups, negativeMode, temperature, symmetric, whole, options } = setup;
@@ -40,7 +41,7 @@ export function problemOf(setup: Setup, rows: ContrastiveRows): ContrastiveProbl
   };
 }
 
-/** Positives look for their anchors among those of the batch. */
+/** The reverse problem: positives look for their anchors among the anchors of the batch. */
 export function reverseOf(problem: ContrastiveProblem, groups: Int32Array | null): ContrastiveProblem {
   const { anchors, positives, temperature, coefficients, wanted, losses } = problem;
   return {

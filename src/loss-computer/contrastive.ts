@@ -7,11 +7,10 @@ import {
   checkRows,
   checkSameCount,
 } from '../internal/validate.js';
-import { areFinite } from '../kernels/finite.js';
+import { areFinite, firstFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
 import type { ContrastiveProblem, ContrastiveResult, Kernels, Precision } from '../kernels/kernels.js';
 import { withJson } from '../kernels/matrix.js';
-import { scalarKernels } from '../kernels/scalar/index.js';
 import type { Adapter, LossResult, Rows, Through } from '../types.js';
 import { problemOf, reverseOf, type Setup } from './contrastive-problem.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
@@ -21,59 +20,103 @@ import { averaged, coefficientsOf, countsOf, type DiagnosticsOptions, type Reduc
 import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwContrastiveOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
-  /** Divides the similarities; above 0. Default 0.07. */
+  /**
+   * Divides the similarities. A number above 0.
+   *
+   * @default 0.07
+   */
   temperature?: number;
-  /** Subtracted from every similarity, the positive's too, and so without effect; kept from the original. Default 0. */
+  /**
+   * Subtracted from every similarity, that of the positive included. So it has no effect. It is kept from the original.
+   *
+   * @default 0
+   */
   margin?: number;
-  /** One label per anchor; rows with equal ids are never each other's in-batch negatives. Default: none are equal. */
+  /**
+   * One label per anchor. Rows with equal ids are never each other's in-batch negatives.
+   *
+   * @default no ids are equal
+   */
   ids?: Ids;
   /**
-   * One label per given negative; a negative does not count for anchors whose entry of `ids` is equal. Needs `ids`.
-   * Default: all count.
+   * One label per given negative. A negative does not count for anchors whose entry of `ids` is equal. Needs `ids`.
+   *
+   * @default all negatives count
    */
   negativeIds?: Ids;
   /**
-   * What given negatives are. `'explicit'`: the only negatives, all for every anchor. `'own'`: k rows per anchor, the
-   * first k those of the first anchor, and the only negatives of theirs. `'inBatch+explicit'`, `'inBatch+own'`: the same
-   * beside the other positives of the batch, which may do without negatives. An own negative that equals its positive, as
-   * a mined one may, counts nothing. Default `'explicit'`.
+   * What given negatives are:
+   *
+   * - `'explicit'`: they are the only negatives, and all count for every anchor.
+   * - `'own'`: they are k rows per anchor, the first k rows for the first anchor. They are its only negatives.
+   * - `'inBatch+explicit'` and `'inBatch+own'`: they count beside the other positives of the batch. With these modes
+   *   negatives may be missing.
+   *
+   * An own negative that equals its anchor's positive does not count. Mined negatives may.
+   *
+   * @default 'explicit'
    */
   negativeMode?: NegativeMode;
   /**
-   * Whether to average with the reverse, where positives look for their anchors among those of the batch. Given
-   * negatives, own ones too, are in the forward direction only. Default false.
+   * Whether to average with the reverse direction, where positives look for their anchors among the anchors of the batch.
+   * Given negatives count only in the forward direction.
+   *
+   * @default false
    */
   symmetric?: boolean;
   /**
-   * Adapters by name; with `through` rows go through them first. Plain `{ loraA, loraB, scaling }` work too. What a
-   * `LoRAAdapter` remembers of its last `forward` is not touched.
+   * Adapters by name. With `through`, rows go through them first. Plain `{ loraA, loraB, scaling }` work too. The memory
+   * of a `LoRAAdapter`'s last `forward` is not touched.
+   *
+   * @default none
    */
   adapters?: ReadonlyMap<string, Adapter>;
   /**
-   * The names of the adapters that rows go through: `anchors` that of the anchors, `positives` that of positives and
-   * negatives. Rows without a name are used as they are. The same name twice is one adapter for both sides, whose
-   * gradients add up. Rows that come out must be of one length.
+   * The names of the adapters that rows go through: `anchors` for the anchors, `positives` for positives and negatives.
+   * Rows without a name are used as they are. The same name twice is one adapter for both sides, and its gradients add up.
+   * All outputs must have one length.
+   *
+   * @default none
    */
   through?: Through;
   /**
-   * The arguments whose gradients are wanted, row by row, with respect to the rows passed in. Negatives have one only
-   * where they are given. Default: all; with `adapters` none, as training needs only `adapterGradients`. What nobody
-   * wants is not computed.
+   * The arguments whose gradients are wanted, row by row, with respect to the rows passed in. Gradients that are not
+   * wanted are not computed.
+   *
+   * @default all; with `adapters` none, as training needs only `adapterGradients`
    */
   wrt?: readonly ContrastiveArgument[];
-  /** Whether to compute gradients, that of the temperature too. Default false. */
+  /**
+   * Whether to compute gradients, that of the temperature included.
+   *
+   * @default false
+   */
   gradients?: boolean;
   /**
-   * What similarities between rows are computed in; needs `adapters`. `'int16'` rounds the entries of unit rows to 16-bit
-   * integers, which is 1.4 to 1.6 times as fast from batch 256 on. A cosine is then off by about 1e-5, and adapter gradients by
-   * up to 2e-4 of their largest entry. An anchor's cosine with its own positive stays float32. Everything stays float32
-   * where rows cannot be compared in one call: own or explicit negatives alone, `wrt`, `diagnostics`, large ranks, the
-   * scalar kernels. Default `'float32'`.
+   * What similarities between rows are computed in. Needs `adapters`. `'int16'` rounds the entries of unit rows to 16-bit
+   * integers, which is 1.4 to 1.6 times as fast from batch 256 on. A cosine is then off by about 1e-5, and adapter
+   * gradients by up to 2e-4 of their largest entry. An anchor's cosine with its own positive stays float32.
+   *
+   * Everything stays float32 if rows cannot be compared in one call: with own or explicit negatives alone, `wrt`,
+   * `diagnostics`, large ranks, or the scalar kernels.
+   *
+   * @default 'float32'
    */
   precision?: Precision;
 }
 
-const CALL = 'contrastive';
+/** Parts of `LossComputer.contrastive`. All except the loss need `diagnostics: true`. */
+export type ContrastiveComponents = {
+  contrastive: number;
+  /** The share of anchors whose positive is more similar than every negative. */
+  accuracy?: number;
+  /** The mean cosine of anchors and their positives. */
+  positiveCosine?: number;
+  /** The mean cosine of anchors and their negatives. */
+  negativeCosine?: number;
+};
+
+const CALL = 'LossComputer.contrastive';
 const ARGUMENTS = ['anchors', 'positives', 'negatives'] as const;
 
 export function contrastive(
@@ -81,7 +124,7 @@ export function contrastive(
   positives: Rows,
   negatives: Rows | null | undefined,
   options: ContrastiveOptions,
-): LossResult {
+): LossResult<ContrastiveComponents> {
   checkOptions(CALL, options);
   const { temperature = 0.07, margin = 0, negativeMode = 'explicit', symmetric = false } = options;
   checkRows(CALL, 'anchors', anchors);
@@ -93,7 +136,7 @@ export function contrastive(
   checkNumber(CALL, 'margin', margin);
   const given = { anchors, positives, negatives: negatives ?? null };
   const groups = groupsOf(CALL, given, options.ids, options.negativeIds);
-  // A negative that counts for no anchor would not show in the loss.
+  // The loss does not show a bad entry of a negative that counts for no anchor.
   if (groups?.negatives && given.negatives?.length) checkFiniteRows(CALL, 'negatives', given.negatives);
   const routes = routesOf(CALL, options.adapters, options.through);
   checkPrecision(options);
@@ -103,8 +146,7 @@ export function contrastive(
   const needed = { ...wanted };
   for (const { parts } of routes) for (const part of parts) needed[part] = true;
   const setup: Setup = { given, groups, routes, wanted, needed, negativeMode, temperature, symmetric, whole, options };
-  // Factors, norms and products beyond float32 may still give a result within it.
-  const answer = fused(kernels(), setup) ?? computed(kernels(), setup) ?? computed(scalarKernels, setup);
+  const answer = fused(kernels(), setup) ?? firstFinite(backend => computed(backend, setup));
   if (!answer)
     throwContrastiveOverflow(CALL, given, routes, { coefficients: whole, weights: options.weights, temperature });
   return answer;
@@ -116,8 +158,8 @@ function checkPrecision({ precision = 'float32', adapters }: ContrastiveOptions)
     throw new RangeError(`${CALL}: precision 'int16' needs adapters, got undefined`);
 }
 
-/** The loss on a backend; undefined where it or a gradient is not finite. */
-function computed(backend: Kernels, setup: Setup): LossResult | undefined {
+/** The loss on a backend. Undefined if it or a gradient is not finite. */
+function computed(backend: Kernels, setup: Setup): LossResult<ContrastiveComponents> | undefined {
   const { given, groups, routes, wanted, needed, symmetric, whole, options } = setup;
   const adapted = routes.length > 0 ? adapt(CALL, backend, routes, given) : undefined;
   const rows = adapted ? adapted.rows : given;
@@ -139,7 +181,7 @@ function computed(backend: Kernels, setup: Setup): LossResult | undefined {
   const loss = forward.loss + (reverse?.loss ?? 0);
   if (!Number.isFinite(loss)) return undefined;
 
-  const answer: LossResult = { loss, components: { contrastive: loss } };
+  const answer: LossResult<ContrastiveComponents> = { loss, components: { contrastive: loss } };
   if (problem.losses) answer.perRow = problem.losses;
   if (problem.losses && reversed?.losses) answer.perRow = averaged(problem.losses, reversed.losses);
   if (options.diagnostics) Object.assign(answer.components, contrastiveDiagnostics(problem, countsOf(options, whole)));
@@ -185,7 +227,7 @@ function wantedOf(
   };
 }
 
-/** The gradients by the argument whose rows they belong to. */
+/** The gradients by argument. */
 function byArgument(
   { anchors: { length: count }, kind, own }: ContrastiveProblem,
   { anchors, positives, candidates, own: ofOwn }: NonNullable<ContrastiveResult['gradients']>,

@@ -16,20 +16,37 @@ import { throwOverflow } from './overflow.js';
 import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CosineEmbeddingOptions extends ReductionOptions, DiagnosticsOptions {
-  /** Similarity up to which a dissimilar pair costs nothing. Default 0. */
+  /**
+   * Cosine up to which a dissimilar pair costs nothing, any finite number. Useful values are from 0 to 1.
+   *
+   * @default 0
+   */
   margin?: number;
-  /** Whether to compute gradients. Default false. */
+  /**
+   * Whether to compute gradients.
+   *
+   * @default false
+   */
   gradients?: boolean;
 }
 
-const CALL = 'cosineEmbedding';
+/** Parts of `LossComputer.cosineEmbedding`. All except the loss need `diagnostics: true`. */
+export type CosineEmbeddingComponents = {
+  cosineEmbedding: number;
+  /** The mean cosine of similar pairs. */
+  positiveCosine?: number;
+  /** The mean cosine of dissimilar pairs. */
+  negativeCosine?: number;
+};
+
+const CALL = 'LossComputer.cosineEmbedding';
 
 export function cosineEmbedding(
   predictions: Rows,
   targets: Rows,
   labels: ArrayLike<number> | null,
   options: CosineEmbeddingOptions,
-): LossResult {
+): LossResult<CosineEmbeddingComponents> {
   checkOptions(CALL, options);
   const { margin = 0, gradients = false } = options;
   checkRows(CALL, 'predictions', predictions);
@@ -49,7 +66,7 @@ export function cosineEmbedding(
   const { loss } = result;
   if (!Number.isFinite(loss) || !areFinite(result.gradients?.predictions, result.gradients?.targets))
     throwOverflow(CALL, { predictions, targets }, { coefficients, weights: options.weights, margin });
-  const answer: LossResult = { loss, components: { cosineEmbedding: loss } };
+  const answer: LossResult<CosineEmbeddingComponents> = { loss, components: { cosineEmbedding: loss } };
   if (options.diagnostics)
     Object.assign(
       answer.components,

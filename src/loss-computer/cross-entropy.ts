@@ -8,29 +8,55 @@ import {
   isVector,
   wrongType,
 } from '../internal/validate.js';
-import { areFinite } from '../kernels/finite.js';
-import { kernels } from '../kernels/index.js';
+import { areFinite, firstFinite } from '../kernels/finite.js';
 import type { CrossEntropyProblem } from '../kernels/kernels.js';
-import { scalarKernels } from '../kernels/scalar/index.js';
 import type { LossResult, Rows, Vector } from '../types.js';
 import { crossEntropyDiagnostics } from './diagnostics.js';
 import { areOrdinary, throwOverflow } from './overflow.js';
 import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface CrossEntropyOptions extends ReductionOptions, DiagnosticsOptions {
-  /** Share of the target spread evenly over all classes, from 0 to 1 (Szegedy et al. 2016). Default 0. */
+  /**
+   * Share of the target that is spread evenly over all classes, from 0 to 1 (Szegedy et al. 2016, "Rethinking the
+   * Inception architecture for computer vision").
+   *
+   * @default 0
+   */
   labelSmoothing?: number;
-  /** One weight per class, 0 or more; the mean is then over the weights of the targets, as PyTorch's. Default: all 1. */
+  /**
+   * One weight per class, 0 or more. The mean is then over the weights of the targets, as PyTorch's.
+   *
+   * @default all 1
+   */
   classWeights?: ArrayLike<number>;
-  /** Rows with this target count nothing, whatever it is, and their `perRow` loss is 0. Default: none. */
+  /**
+   * Rows with this target are skipped, and their `perRow` loss is 0. Any integer.
+   *
+   * @default no row is skipped
+   */
   ignoreIndex?: number;
-  /** Whether to compute gradients. Default false. */
+  /**
+   * Whether to compute gradients.
+   *
+   * @default false
+   */
   gradients?: boolean;
 }
 
-const CALL = 'crossEntropy';
+/** Parts of `LossComputer.crossEntropy`. All except the loss need `diagnostics: true`. */
+export type CrossEntropyComponents = {
+  crossEntropy: number;
+  /** The share of rows whose target has the highest logit. */
+  accuracy?: number;
+};
 
-export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, options: CrossEntropyOptions): LossResult {
+const CALL = 'LossComputer.crossEntropy';
+
+export function crossEntropy(
+  predictions: Rows,
+  targets: ArrayLike<number>,
+  options: CrossEntropyOptions,
+): LossResult<CrossEntropyComponents> {
   checkOptions(CALL, options);
   const { labelSmoothing = 0, classWeights, ignoreIndex, gradients = false } = options;
   checkRows(CALL, 'predictions', predictions);
@@ -55,13 +81,13 @@ export function crossEntropy(predictions: Rows, targets: ArrayLike<number>, opti
     losses: lossesOf(options, predictions.length),
   };
   const areBounded = areOrdinary({ coefficients, classWeights });
-  const isFinal = ({ gradients }: { gradients?: Rows }): boolean => areBounded || areFinite(gradients);
-  let result = kernels().crossEntropy(problem);
-  // Factors beyond float32 may still give gradients within it.
-  if (!isFinal(result)) result = scalarKernels.crossEntropy(problem);
+  const result = firstFinite(backend => {
+    const computed = backend.crossEntropy(problem);
+    return areBounded || areFinite(computed.gradients) ? computed : undefined;
+  });
+  if (!result || !Number.isFinite(result.loss)) throwNoLoss(problem, options);
   const { loss } = result;
-  if (!Number.isFinite(loss) || !isFinal(result)) throwNoLoss(problem, options);
-  const answer: LossResult = { loss, components: { crossEntropy: loss } };
+  const answer: LossResult<CrossEntropyComponents> = { loss, components: { crossEntropy: loss } };
   if (options.diagnostics)
     Object.assign(answer.components, crossEntropyDiagnostics(problem, countsOf(options, coefficients)));
   if (problem.losses) answer.perRow = problem.losses;
@@ -78,7 +104,7 @@ function checkTargets(targets: ArrayLike<number>, predictions: Rows, ignoreIndex
   }
 }
 
-/** -Infinity rules a class out, which leaves no finite loss for a target. */
+/** Names the reason why there is no finite loss: a target that -Infinity rules out, or a number that is too large. */
 function throwNoLoss(problem: CrossEntropyProblem, { weights, classWeights }: CrossEntropyOptions): never {
   const { logits, targets, coefficients, labelSmoothing, losses } = problem;
   logits.forEach((row, i) => {
@@ -89,7 +115,7 @@ function throwNoLoss(problem: CrossEntropyProblem, { weights, classWeights }: Cr
   const isRuledOut = logits.some(row => row.includes(-Infinity));
   if (labelSmoothing > 0 && isRuledOut && !logits.some(row => row.includes(Infinity) || row.some(Number.isNaN)))
     throw new RangeError(`${CALL}: labelSmoothing spreads over all classes, predictions rule some out by -Infinity`);
-  // Where the loss is finite, a class that is ruled out is no mistake.
+  // A class that is ruled out is no mistake, unless it is a target.
   const rows = logits.map(row => Array.from(row, logit => (logit === -Infinity ? 0 : logit)));
   throwOverflow(CALL, { predictions: rows }, { coefficients, weights, classWeights });
 }

@@ -7,16 +7,21 @@ import {
 } from '../kernels/kernels.js';
 import { cosineDistance, cosineOf, euclidean } from '../kernels/vector.js';
 import type { Rows } from '../types.js';
+import type { ContrastiveComponents } from './contrastive.js';
+import type { CosineEmbeddingComponents } from './cosine-embedding.js';
+import type { CrossEntropyComponents } from './cross-entropy.js';
+import type { TripletComponents } from './triplet.js';
 
 /**
- * What a loss's components hold beside the loss with `diagnostics: true`: shares and means over the rows, weighted as
- * the loss is, except for class weights. 0 where nothing counts. `counts` are the weights of the rows.
+ * The further components of a loss with `diagnostics: true`: shares and means over the rows. They are weighted as the loss
+ * is, except for class weights, and 0 if no row counts. `counts` are the weights of the rows.
  */
 
-/**
- * How often the positive is more similar than every negative, and the mean cosines with positives and with negatives.
- */
-export function contrastiveDiagnostics(problem: ContrastiveProblem, counts: Float64Array): Record<string, number> {
+/** See {@link ContrastiveComponents}. */
+export function contrastiveDiagnostics(
+  problem: ContrastiveProblem,
+  counts: Float64Array,
+): Omit<ContrastiveComponents, 'contrastive'> {
   const { anchors, positives, candidates, kind, own, groups } = problem;
   const [accuracy, positiveCosine, negativeCosine] = [new Mean(), new Mean(), new Mean()];
   const ownCount = own ? own.rows.length / anchors.length : 0;
@@ -32,7 +37,7 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem, counts: Floa
     for (let j = 0; j < cosines.length; j++) {
       if (kind === 'batch' && j === i) continue;
       if (groups !== null && groups.anchors[i] === groups.candidates[j]) continue;
-      // Near the positive's, the cosine must be one of the same loop to be compared with it.
+      // To be compared with the positive's cosine, a cosine near it must come from the same loop.
       const isSure = Math.abs(cosines[j]! - ofPositive) > COSINE_ERROR;
       add(isSure ? cosines[j]! : cosineOf(anchor, candidates[j]!));
     }
@@ -45,8 +50,8 @@ export function contrastiveDiagnostics(problem: ContrastiveProblem, counts: Floa
   return { accuracy: accuracy.value, positiveCosine: positiveCosine.value, negativeCosine: negativeCosine.value };
 }
 
-/** The share of triplets with a loss, and so a gradient. */
-export function tripletDiagnostics(problem: TripletProblem, counts: Float64Array): Record<string, number> {
+/** See {@link TripletComponents}. */
+export function tripletDiagnostics(problem: TripletProblem, counts: Float64Array): Omit<TripletComponents, 'triplet'> {
   const { anchors, positives, negatives, margin, distance, swap } = problem;
   const measure = distance === 'cosine' ? cosineDistance : euclidean;
   const activeTriplets = new Mean();
@@ -58,11 +63,11 @@ export function tripletDiagnostics(problem: TripletProblem, counts: Float64Array
   return { activeTriplets: activeTriplets.value };
 }
 
-/** How often the target has the highest logit. */
+/** See {@link CrossEntropyComponents}. */
 export function crossEntropyDiagnostics(
   { logits, targets }: CrossEntropyProblem,
   counts: Float64Array,
-): Record<string, number> {
+): Omit<CrossEntropyComponents, 'crossEntropy'> {
   const accuracy = new Mean();
   logits.forEach((row, i) => {
     let best = 0;
@@ -72,13 +77,13 @@ export function crossEntropyDiagnostics(
   return { accuracy: accuracy.value };
 }
 
-/** The mean cosines of similar and of dissimilar pairs. */
+/** See {@link CosineEmbeddingComponents}. */
 export function cosineEmbeddingDiagnostics(
   predictions: Rows,
   targets: Rows,
   labels: ArrayLike<number> | null,
   counts: Float64Array,
-): Record<string, number> {
+): Omit<CosineEmbeddingComponents, 'cosineEmbedding'> {
   const [positiveCosine, negativeCosine] = [new Mean(), new Mean()];
   predictions.forEach((prediction, i) => {
     const mean = labels === null || labels[i] === 1 ? positiveCosine : negativeCosine;

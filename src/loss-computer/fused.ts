@@ -1,15 +1,16 @@
 import { areFinite } from '../kernels/finite.js';
 import type { Kernels, LoraContrastiveResult } from '../kernels/kernels.js';
 import type { Adapter, LossResult } from '../types.js';
+import type { ContrastiveComponents } from './contrastive.js';
 import { problemOf, reverseOf, type Setup } from './contrastive-problem.js';
 import { averaged } from './reduction.js';
 import type { ContrastiveArgument } from './through.js';
 
 /**
- * A contrastive loss and its adapters' gradients, without those of the rows between. Undefined where these are wanted,
- * where the kernels have nothing faster than the calls one by one, and where a number is not finite.
+ * A contrastive loss and the gradients of its adapters, in one call of the kernels. Undefined if gradients of rows are
+ * wanted, if the kernels have no faster way than several calls, or if a number is not finite.
  */
-export function fused(backend: Kernels, setup: Setup): LossResult | undefined {
+export function fused(backend: Kernels, setup: Setup): LossResult<ContrastiveComponents> | undefined {
   const { routes, wanted, options } = setup;
   const isOfRows = wanted.anchors || wanted.positives || wanted.negatives;
   if (routes.length === 0 || isOfRows || options.diagnostics) return undefined;
@@ -28,15 +29,15 @@ export function fused(backend: Kernels, setup: Setup): LossResult | undefined {
   if (reversed && !reverse) return undefined;
 
   const loss = forward.loss + (reverse?.loss ?? 0);
-  const result: LossResult = { loss, components: { contrastive: loss } };
+  const result: LossResult<ContrastiveComponents> = { loss, components: { contrastive: loss } };
   if (problem.losses) result.perRow = reversed?.losses ? averaged(problem.losses, reversed.losses) : problem.losses;
   if (!forward.gradients) return result;
   result.temperatureGradient = forward.gradients.temperature + (reverse?.gradients?.temperature ?? 0);
-  result.adapterGradients = adapterGradients(backend, setup, forward, reverse);
-  return result.adapterGradients && result;
+  const ofAdapters = adapterGradients(backend, setup, forward, reverse);
+  return ofAdapters && { ...result, adapterGradients: ofAdapters };
 }
 
-/** The gradients by adapter; what one has of both sides and directions is added up. Undefined where one is not finite. */
+/** The gradients by adapter, added up over both sides and directions. Undefined if one is not finite. */
 function adapterGradients(
   backend: Kernels,
   { routes }: Setup,

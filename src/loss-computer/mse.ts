@@ -6,13 +6,22 @@ import { throwOverflow } from './overflow.js';
 import { coefficientsOf, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface MseOptions extends ReductionOptions {
-  /** Whether to compute gradients. Default false. */
+  /**
+   * Whether to compute gradients.
+   *
+   * @default false
+   */
   gradients?: boolean;
 }
 
-const CALL = 'mse';
+/** Parts of `LossComputer.mse`. */
+export type MseComponents = {
+  mse: number;
+};
 
-export function mse(predictions: Rows, targets: Rows, options: MseOptions): LossResult {
+const CALL = 'LossComputer.mse';
+
+export function mse(predictions: Rows, targets: Rows, options: MseOptions): LossResult<MseComponents> {
   checkOptions(CALL, options);
   checkRows(CALL, 'predictions', predictions);
   checkRows(CALL, 'targets', targets);
@@ -22,10 +31,10 @@ export function mse(predictions: Rows, targets: Rows, options: MseOptions): Loss
   const losses = lossesOf(options, predictions.length);
   const { gradients = false } = options;
   const result = kernels().mse({ predictions, targets, coefficients, gradients, losses });
-  // A float32 gradient may overflow where the loss does not; the targets' is its negative.
+  // A gradient may overflow float32 although the loss does not. The targets' gradient is its negative.
   if (!Number.isFinite(result.loss) || !areFinite(result.gradients?.predictions))
     throwOverflow(CALL, { predictions, targets }, { coefficients, weights: options.weights });
-  const answer: LossResult = {
+  const answer: LossResult<MseComponents> = {
     loss: result.loss,
     components: { mse: result.loss },
   };

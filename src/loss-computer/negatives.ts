@@ -3,7 +3,7 @@ import type { ContrastiveProblem, OwnNegatives } from '../kernels/kernels.js';
 import { areEqual } from '../kernels/vector.js';
 import type { Rows } from '../types.js';
 
-/** What given negatives are. */
+/** What given negatives are: see `ContrastiveOptions.negativeMode`. */
 export type NegativeMode = 'explicit' | 'own' | 'inBatch+explicit' | 'inBatch+own';
 
 /** One label per row. */
@@ -16,14 +16,14 @@ export interface ContrastiveRows {
   negatives: Rows | null;
 }
 
-/** Ids as numbers, so that kernels compare integers; -1 is no anchor's. */
+/** Ids as numbers, so that kernels compare integers. No anchor has -1. */
 export interface Groups {
   anchors: Int32Array;
-  /** Null where negatives have no ids. */
+  /** Null if negatives have no ids. */
   negatives: Int32Array | null;
 }
 
-/** What anchors are compared with: the part of the problem that the mode decides. */
+/** The part of the problem that the mode decides: the rows that anchors are compared with. */
 type Candidates = Pick<ContrastiveProblem, 'candidates' | 'kind' | 'own' | 'groups'>;
 
 const MODES = ['explicit', 'own', 'inBatch+explicit', 'inBatch+own'] as const;
@@ -34,10 +34,10 @@ export function checkNegatives(
   anchors: Rows,
   negatives: Rows | null | undefined,
 ): void {
-  // No negatives at all is the original's loss of 0, so an empty list of them is no mistake.
+  // With an empty list of negatives the loss is 0, as in the original. So an empty list is no mistake.
   if (negatives && !(Array.isArray(negatives) && negatives.length === 0)) checkRows(call, 'negatives', negatives);
   checkOneOf(call, 'negativeMode', mode, MODES);
-  // Beside those of the batch there may be none: a batch without any has `negatives: null`.
+  // Negatives of the batch need no others: a batch without mined ones has `negatives: null`.
   if (!isOwn(mode) || (mode === 'inBatch+own' && (!negatives || negatives.length === 0))) return;
   if (!negatives) throw new RangeError(`${call}: negativeMode '${mode}' needs negatives, got ${describe(negatives)}`);
   if (negatives.length > 0 && negatives.length % anchors.length === 0) return;
@@ -45,7 +45,7 @@ export function checkNegatives(
   throw new RangeError(`${call}: ${counts}; negativeMode '${mode}' needs k rows per anchor`);
 }
 
-/** Numbers the distinct ids; null where rows have none. */
+/** Numbers the distinct ids. Null if rows have none. */
 export function groupsOf(
   call: string,
   { anchors, negatives }: ContrastiveRows,
@@ -86,8 +86,10 @@ function numbered(
 }
 
 /**
+ * The candidates that anchors are compared with.
+ *
  * @param rows The rows that are compared.
- * @param given The rows as the caller passed them: adapters do not change which are equal.
+ * @param given The rows as the caller passed them. They tell which rows are equal.
  */
 export function candidatesOf(
   { positives, negatives }: ContrastiveRows,
@@ -116,7 +118,7 @@ export function candidatesOf(
   return { candidates, kind: 'batch', own: null, groups: { anchors: groups.anchors, candidates: ofAll } };
 }
 
-/** Own negatives that equal their anchor's positive, as mined ones may, or share its id. */
+/** Marks own negatives that equal their anchor's positive, as mined ones may, or share its id. */
 function skippedOf(
   { anchors, positives, negatives }: ContrastiveRows,
   groups: Groups | null,

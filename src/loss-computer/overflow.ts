@@ -1,9 +1,9 @@
 import { throwNonFinite } from '../internal/validate.js';
 import type { Rows } from '../types.js';
 
-/** What multiplies a loss and its gradients beside the rows. */
+/** The factors of a loss and its gradients, except the rows. */
 export interface Factors {
-  /** The factor of each row's loss, of `weights` and the reduction. */
+  /** The factor of each row's loss: `weights` and the reduction. */
   coefficients: ArrayLike<number>;
   weights?: ArrayLike<number> | undefined;
   classWeights?: ArrayLike<number> | null | undefined;
@@ -11,12 +11,12 @@ export interface Factors {
   margin?: number;
 }
 
-/** From here on a factor is named when a result overflows: float32 ends at 3.4e38, ordinary rows are far from that. */
+/** A factor from here on is named when a result overflows. Float32 ends at 3.4e38, and ordinary rows are far from that. */
 const LARGE = 1e6;
-/** From here on all factors together are the cause. */
+/** All factors together from here on are the cause of an overflow. */
 const LARGE_TOGETHER = 1e18;
 
-/** Names what is behind a loss or a gradient that is not finite: an entry, an option, or rows. */
+/** Names the cause of a loss or a gradient that is not finite: an entry, an option, or rows. */
 export function throwOverflow(
   call: string,
   matrices: Record<string, Rows | null | undefined>,
@@ -25,7 +25,7 @@ export function throwOverflow(
   throwNonFinite(call, matrices, causesAmong(factors).join(' and ') || undefined);
 }
 
-/** Whether the factors alone leave what they multiply far within float32. */
+/** Whether the factors are far too small to cause an overflow. */
 export function areOrdinary({ coefficients, classWeights, temperature = 1 }: Factors): boolean {
   return (largest(coefficients) * largest(classWeights ?? [1])) / temperature < LARGE_TOGETHER;
 }

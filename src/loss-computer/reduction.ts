@@ -1,46 +1,58 @@
 import { checkNumber, checkOneOf, checkWeights } from '../internal/validate.js';
 
-/** How the losses of single rows become one, and whether the result has them. */
+/** How the losses of the rows become one loss. */
 export interface ReductionOptions {
-  /** One weight per row, 0 or more: the mean is then `Σ w·l / Σ w`, the sum `Σ w·l`. Default: all 1. */
+  /**
+   * One weight per row, 0 or more. The mean is then `Σ w·l / Σ w`, the sum `Σ w·l`.
+   *
+   * @default all 1
+   */
   weights?: ArrayLike<number>;
-  /** Whether rows are averaged or added up. Default `'mean'`. */
+  /**
+   * Whether the losses of the rows are averaged or added up.
+   *
+   * @default 'mean'
+   */
   reduction?: 'mean' | 'sum';
   /**
-   * Whether the result has `perRow`, the loss of each row before `weights` and `reduction`: a row of weight 0 has its
-   * loss too. Default false.
+   * Whether the result has `perRow`, the loss of each row before `weights` and `reduction`. A row of weight 0 has its
+   * loss too.
+   *
+   * @default false
    */
   perRow?: boolean;
 }
 
 const REDUCTIONS = ['mean', 'sum'] as const;
 
-/** What every loss except `mse` can compute beside itself. */
+/** An option of every loss except `mse`. */
 export interface DiagnosticsOptions {
   /**
-   * Whether `components` also tell how the training goes, at the cost of another pass; each loss says what it adds.
-   * Means are weighted by `weights`. Default false.
+   * Whether `components` also tell how the training goes, at the cost of another pass. The components' type says what each
+   * loss adds. Means are weighted by `weights`.
+   *
+   * @default false
    */
   diagnostics?: boolean;
 }
 
-/** Room for the loss of each row, where it is asked for. */
+/** Room for the loss of each row. Null if `perRow` is off. */
 export function lossesOf({ perRow }: ReductionOptions, count: number): Float64Array | null {
   return perRow ? new Float64Array(count) : null;
 }
 
 /**
- * What each row counts in diagnostics: its weight as given, so that shares are quotients of counts; 0 for a row that is
- * 0 in the loss too.
+ * The weight of each row in diagnostics. It is the weight as given, so that shares are quotients of counts. A row that
+ * does not count in the loss has weight 0.
  */
 export function countsOf({ weights }: ReductionOptions, coefficients: Float64Array): Float64Array {
   return coefficients.map((coefficient, i) => (coefficient === 0 ? 0 : (weights?.[i] ?? 1)));
 }
 
 /**
- * The factor of each row's loss in the reduced one; all 0 where no row counts.
+ * The factor of each row's loss in the reduced loss. All are 0 if no row counts.
  *
- * @param shareOf What a row counts in the mean beside its weight, or undefined for a row that is skipped. Default: 1.
+ * @param shareOf A further weight of a row in the mean, 1 by default. Undefined for a row that is skipped.
  */
 export function coefficientsOf(
   call: string,
@@ -65,7 +77,7 @@ export function coefficientsOf(
   return total > 0 ? coefficients.map(coefficient => coefficient / total) : coefficients.fill(0);
 }
 
-/** The loss of each row in both directions. */
+/** The mean of the two directions' losses, row by row. */
 export function averaged(a: Float64Array, b: Float64Array): Float64Array {
   return a.map((loss, i) => (loss + b[i]!) / 2);
 }

@@ -12,14 +12,14 @@ import { type Factors, throwOverflow } from './overflow.js';
 export type ContrastiveArgument = 'anchors' | 'positives' | 'negatives';
 
 /**
- * The gradients that a loss surely has with these arguments as `wrt`: not those of negatives, which may be none, and none
- * where the arguments are known at run time only.
+ * The gradients that a loss always has with these arguments as `wrt`. Negatives may be missing, and so may their gradients.
+ * If the arguments are known only at run time, no gradient is certain.
  */
 export type GradientsWrt<Wrt extends readonly ContrastiveArgument[]> = number extends Wrt['length']
   ? never
   : { anchors: 'gradients'; positives: 'targetGradients'; negatives: never }[Wrt[number]];
 
-/** One entry for each argument; null where it is not wanted, or not there. */
+/** The gradients by argument. Null for an argument that is missing, or whose gradients are not wanted. */
 export type RowGradients = Record<ContrastiveArgument, Float32Row[] | null>;
 
 /** An adapter and the arguments that go through it. */
@@ -29,7 +29,7 @@ interface Route {
   parts: ContrastiveArgument[];
 }
 
-/** A route with what its backward needs. */
+/** A route that was run, with the values for its backward. */
 interface Run extends Route {
   inputs: Rows;
   hidden: Rows;
@@ -39,8 +39,8 @@ interface Run extends Route {
 export interface AdaptedRows {
   rows: ContrastiveRows;
   /**
-   * From gradients with respect to `rows` to those of the adapters and, where wanted, of the rows passed in; undefined
-   * where one is not finite.
+   * Turns gradients with respect to `rows` into those of the adapters and, if wanted, of the rows passed in. Undefined if
+   * one is not finite.
    */
   backward(
     gradients: RowGradients,
@@ -48,7 +48,7 @@ export interface AdaptedRows {
   ): { gradients: RowGradients; adapterGradients: NonNullable<LossResult['adapterGradients']> } | undefined;
 }
 
-/** The adapters that take part, each once; none without `adapters`. */
+/** The adapters that take part, each once. None without `adapters`. */
 export function routesOf(
   call: string,
   adapters: ReadonlyMap<string, Adapter> | undefined,
@@ -76,8 +76,8 @@ export function routesOf(
 }
 
 /**
- * Passes rows through their adapters, all rows of one adapter at a time. What forward and backward share stays here: the
- * adapters' own memory of a last forward is not touched.
+ * Passes rows through their adapters, all rows of one adapter at a time. The values for the backward are kept here, so
+ * the adapters' own memory of a last forward is not touched.
  */
 export function adapt(call: string, backend: Kernels, routes: readonly Route[], given: ContrastiveRows): AdaptedRows {
   const rows = { ...given };
@@ -118,7 +118,7 @@ function backward(
   return { gradients: ofRows, adapterGradients };
 }
 
-/** Names what is behind a loss or a gradient that is not finite. */
+/** Names the cause of a loss or a gradient that is not finite. */
 export function throwContrastiveOverflow(
   call: string,
   rows: ContrastiveRows,
@@ -132,7 +132,7 @@ export function throwContrastiveOverflow(
   throwOverflow(call, { ...rows, ...Object.fromEntries(matrices) }, factors);
 }
 
-/** Rows of one length come out; unlike rows without adapters, they are not compared over the shorter. */
+/** Checks that all outputs have one length. Unlike rows without adapters, they are not compared over the shorter. */
 function checkOutputs(call: string, rows: ContrastiveRows, routes: readonly Route[]): void {
   const width = rows.anchors[0]!.length;
   const lengthOf = (part: ContrastiveArgument, row: number): string => {

@@ -7,22 +7,48 @@ import { throwOverflow } from './overflow.js';
 import { coefficientsOf, countsOf, type DiagnosticsOptions, lossesOf, type ReductionOptions } from './reduction.js';
 
 export interface TripletOptions extends ReductionOptions, DiagnosticsOptions {
-  /** By how much the negative should be farther than the positive. Default 0.5. */
+  /**
+   * By how much the negative should be farther than the positive, any finite number.
+   *
+   * @default 0.5
+   */
   margin?: number;
-  /** `'euclidean'`, or `'cosine'` for 1 - cos. Default `'euclidean'`. */
+  /**
+   * `'euclidean'`, or `'cosine'` for 1 - cos.
+   *
+   * @default 'euclidean'
+   */
   distance?: 'euclidean' | 'cosine';
   /**
-   * Whether the negative counts at its distance from the positive where that is smaller (Balntas et al. 2016). Default
-   * false.
+   * Whether the distance of the negative is that from the anchor or from the positive, whichever is smaller (Balntas et
+   * al. 2016, "Learning local feature descriptors with triplets and shallow convolutional neural networks").
+   *
+   * @default false: that from the anchor
    */
   swap?: boolean;
-  /** Whether to compute gradients. Default false. */
+  /**
+   * Whether to compute gradients.
+   *
+   * @default false
+   */
   gradients?: boolean;
 }
 
-const CALL = 'triplet';
+/** Parts of `LossComputer.triplet`. All except the loss need `diagnostics: true`. */
+export type TripletComponents = {
+  triplet: number;
+  /** The share of triplets with a loss. */
+  activeTriplets?: number;
+};
 
-export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options: TripletOptions): LossResult {
+const CALL = 'LossComputer.triplet';
+
+export function triplet(
+  anchors: Rows,
+  positives: Rows,
+  negatives: Rows,
+  options: TripletOptions,
+): LossResult<TripletComponents> {
   checkOptions(CALL, options);
   const { margin = 0.5, distance = 'euclidean', swap = false, gradients = false } = options;
   checkRows(CALL, 'anchors', anchors);
@@ -42,7 +68,7 @@ export function triplet(anchors: Rows, positives: Rows, negatives: Rows, options
   const { anchors: ofAnchors, positives: ofPositives, negatives: ofNegatives } = result.gradients ?? {};
   if (!Number.isFinite(loss) || !areFinite(ofAnchors, ofPositives, ofNegatives))
     throwOverflow(CALL, rows, { coefficients, weights: options.weights, margin });
-  const answer: LossResult = { loss, components: { triplet: loss } };
+  const answer: LossResult<TripletComponents> = { loss, components: { triplet: loss } };
   if (options.diagnostics)
     Object.assign(answer.components, tripletDiagnostics(problem, countsOf(options, coefficients)));
   if (losses) answer.perRow = losses;

@@ -9,11 +9,11 @@ export interface OptimizerState<Name extends string = string, Options = { maxGra
   optimizer: Name;
   /** The learning rate of a `step` without one. */
   lr: number;
-  /** The options, which must be those of the optimizer that loads the state. */
+  /** The options. The optimizer that loads the state must have the same. */
   options: Options;
-  /** What the optimizer remembers of each matrix, by adapter. */
+  /** The moments of each matrix, by adapter. */
   adapters: Record<string, { loraA: Moments; loraB: Moments }>;
-  /** Fingerprints of the weights that the state belongs to, by adapter. Without them a state is taken for any weights. */
+  /** Fingerprints of the weights that the state belongs to, by adapter. A state without them fits any weights. */
   fingerprints?: Record<string, string>;
 }
 
@@ -34,15 +34,15 @@ export type SGDState = OptimizerState<
 /** What a state holds of one matrix. */
 export type SavedMoments<State extends OptimizerState> = State['adapters'][string]['loraA'];
 
-/** How an optimizer's memory of one matrix starts, is saved and is read again. */
+/** How the moments of one matrix start, are saved and are read again. */
 export interface MomentsKind<Moments, Saved> {
   start(values: Rows): Moments;
   save(moments: Moments): Saved;
-  /** Checks what may come from anywhere. */
+  /** Checks saved moments, which may come from anywhere. */
   parse(call: string, label: string, saved: Record<string, unknown>, values: Rows): Moments;
 }
 
-/** Moments of one matrix, and how many steps they have seen: as in PyTorch, adapters without gradients do not age. */
+/** Moments of one matrix, and their number of steps. As in PyTorch, a step without gradients does not count. */
 export interface AdamWMoments {
   first: FloatMatrix;
   second: FloatMatrix;
@@ -63,7 +63,7 @@ export interface SGDMoments {
   velocity: FloatMatrix | null;
 }
 
-/** Without momentum there is no velocity. */
+/** The moments of SGD. Without momentum, there is no velocity. */
 export function sgdMoments(momentum: number): MomentsKind<SGDMoments, SavedMoments<SGDState>> {
   return {
     start: values => ({ velocity: momentum > 0 ? zerosLike(values) : null }),

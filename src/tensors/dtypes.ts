@@ -11,7 +11,7 @@ export type TensorData =
   | Int8Array
   | Uint8Array;
 
-/** What safetensors calls the type of a tensor's entries. */
+/** The type of a tensor's entries, by its name in safetensors. */
 export type Dtype =
   | 'F64'
   | 'F32'
@@ -46,7 +46,7 @@ export const SIZES = {
 
 export const ALL_DTYPES = Object.keys(SIZES) as Dtype[];
 
-/** The arrays that hold each type as it is; the rest is widened to float32, or truth values are bytes. */
+/** The arrays that hold each type as it is. F16 and BF16 are widened to float32, and truth values become bytes. */
 const ARRAYS = {
   F64: Float64Array,
   F32: Float32Array,
@@ -60,26 +60,26 @@ const ARRAYS = {
   U8: Uint8Array,
 } as const;
 
-/** The names of arrays, which other realms share, with their types. */
+/** The types by names of arrays. Arrays of other realms have the same names. */
 const DTYPES: ReadonlyMap<string, Dtype> = new Map(
   Object.entries(ARRAYS).map(([dtype, { name }]) => [name, dtype as Dtype]),
 );
 
-/** The type of an array's entries; undefined for what is no array of a type that safetensors has. */
+/** The type of an array's entries. Undefined for a value that is not an array of a type of safetensors. */
 export function dtypeOf(data: unknown): Dtype | undefined {
   if (!ArrayBuffer.isView(data)) return undefined;
   return DTYPES.get((data as TensorData)[Symbol.toStringTag]);
 }
 
-/** The bytes of an array, as a file has them. */
+/** The bytes of an array in the order of a file. */
 export function bytesOfEntries(data: TensorData): Uint8Array {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return IS_LITTLE_ENDIAN ? bytes : reversed(bytes.slice(), data.BYTES_PER_ELEMENT);
 }
 
-/** Entries of a file as an array of their own. F16 and BF16 become float32, truth values bytes. */
+/** Entries of a file as a new array. F16 and BF16 become float32, and truth values become bytes. */
 export function entriesOfBytes(bytes: Uint8Array, dtype: Dtype): TensorData {
-  // Not `slice`, which for a Buffer copies nothing; a copy is aligned.
+  // `slice` of a Buffer would copy nothing. The copy is aligned.
   const copy = new Uint8Array(bytes.length);
   copy.set(bytes);
   if (!IS_LITTLE_ENDIAN) reversed(copy, SIZES[dtype]);
@@ -90,13 +90,13 @@ export function entriesOfBytes(bytes: Uint8Array, dtype: Dtype): TensorData {
 
 const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
-/** Entries of `size` bytes in the other order of bytes, in place. */
+/** Reverses the order of bytes of entries of `size` bytes, in place. */
 function reversed(bytes: Uint8Array, size: number): Uint8Array {
   for (let start = 0; start < bytes.length; start += size) bytes.subarray(start, start + size).reverse();
   return bytes;
 }
 
-/** IEEE 754 binary16. */
+/** The number that 16 bits stand for in IEEE 754 binary16. */
 function fromFloat16(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
@@ -105,7 +105,7 @@ function fromFloat16(bits: number): number {
   return sign * (exponent === 0 ? fraction * 2 ** -14 : (1 + fraction) * 2 ** (exponent - 15));
 }
 
-/** The upper half of a float32. */
+/** The number that 16 bits stand for as the upper half of a float32. */
 function fromBfloat16(bits: number): number {
   scratch.setUint32(0, bits << 16);
   return scratch.getFloat32(0);

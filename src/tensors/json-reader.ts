@@ -6,12 +6,12 @@ const LONGEST_NUMBER = 32;
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/;
 const NO_SPACE = /[^ \t\n\r]/g;
 const WORD = /^(?:true|false|null)/;
-/** Deeper values are an error, so that no text overflows the stack. */
+/** Deeper values are an error. Otherwise, a text could overflow the stack. */
 const DEEPEST = 64;
 
 /**
- * Reads JSON of a known shape, value by value. Text from anywhere costs no more than what its reader asks for: unlike
- * with `JSON.parse`, nothing is built from nested or unexpected values, and keys that repeat are an error.
+ * Reads JSON of a known shape, value by value. A text from anywhere costs no more than the values that its reader asks
+ * for. Unlike `JSON.parse`, it builds nothing from nested or unexpected values. Keys that repeat are an error.
  */
 export class JsonReader {
   readonly #call: string;
@@ -19,14 +19,14 @@ export class JsonReader {
   readonly #text: string;
   #position = 0;
 
-  /** @param name What the text is, for messages. */
+  /** @param name Name of the text, for messages. */
   constructor(call: string, name: string, text: string) {
     this.#call = call;
     this.#name = name;
     this.#text = text;
   }
 
-  /** Calls `readValue` with each key; it must read the value. */
+  /** Calls `readValue` with each key. The callback must read the value. */
   object(readValue: (key: string) => void): void {
     this.#expect('{');
     if (this.#takes('}')) return;
@@ -42,7 +42,7 @@ export class JsonReader {
     this.#expect('}');
   }
 
-  /** An array of at most `most` numbers; `name` is for a message. */
+  /** An array of at most `most` numbers. `name` is its name in messages. */
   numbers(name: string, most: number): number[] {
     this.#expect('[');
     const numbers: number[] = [];
@@ -77,7 +77,7 @@ export class JsonReader {
     } catch {
       this.#fail('a string');
     }
-    // Half of a surrogate pair has no UTF-8; parsers in other languages refuse it.
+    // Half of a surrogate pair has no UTF-8. Parsers in other languages refuse it.
     if (/\p{Surrogate}/u.test(value)) this.#fail('a string of whole characters');
     this.#position = end + 1;
     return value;
@@ -99,7 +99,7 @@ export class JsonReader {
     return true;
   }
 
-  /** Reads past a value of any kind; returns its text. */
+  /** Reads past a value of any kind, and returns its text. */
   skip(depth = 0): string {
     if (depth > DEEPEST) this.#fail(`a value of at most ${DEEPEST} levels`);
     this.#skipSpace();
@@ -112,7 +112,7 @@ export class JsonReader {
     return this.#text.slice(start, this.#position);
   }
 
-  /** Only white space may be left. */
+  /** Checks that only white space is left. */
   end(): void {
     this.#skipSpace();
     if (this.#position < this.#text.length) this.#fail('its end');

@@ -1,5 +1,5 @@
 import { seemsToBe } from '../internal/seems.js';
-import { checkOneOf, wrongType, wrongValue } from '../internal/validate.js';
+import { checkOneOf, inWords, wrongType, wrongValue } from '../internal/validate.js';
 import type { Bytes } from '../types.js';
 import { bytesOfEntries, type Dtype, dtypeOf, entriesOfBytes, SIZES, type TensorData } from './dtypes.js';
 import { JsonReader } from './json-reader.js';
@@ -9,7 +9,7 @@ import { JsonReader } from './json-reader.js';
  * the entries of all tensors row by row.
  */
 
-/** What the header says of one tensor, checked. */
+/** A tensor as the header describes it, checked. */
 export interface StoredTensor {
   dtype: Dtype;
   shape: readonly number[];
@@ -23,30 +23,30 @@ export interface Header {
   tensors: ReadonlyMap<string, StoredTensor>;
 }
 
-/** What a reader takes, beside what the format demands. */
+/** Rules of a reader, in addition to those of the format. */
 export interface HeaderRules {
   call: string;
-  /** What to do with a file that is JSON. */
+  /** Advice for a file that is JSON. */
   jsonAdvice: string;
   dtypes: readonly Dtype[];
-  /** Called with the key of each tensor before the tensor is read; may throw. */
+  /** Called with the key of each tensor before the tensor is read. It may throw. */
   checkKey?: (key: string) => void;
-  /** Called with each shape, of at most 64 numbers; must throw for one that is not of counts. */
+  /** Called with each shape, of at most 64 numbers. It must throw if a number is not a count. */
   checkShape: (label: string, shape: readonly number[]) => void;
 }
 
 const LENGTH_SIZE = 8;
 /** The limit of the reference implementation, in bytes. */
 const LARGEST_HEADER = 100_000_000;
-/** As many as a LoRA has on every expert of a large model; a header of 100 MB could tell of a million. */
+/** A LoRA on every expert of a large model has as many. A header of 100 MB could name a million. */
 export const MOST_TENSORS = 100_000;
-/** Programs write some dozens. */
+/** Programs write some dozens of keys. */
 export const MOST_METADATA = 10_000;
-/** PyTorch's. */
+/** The limit of PyTorch. */
 export const MOST_DIMENSIONS = 64;
 export const METADATA = '__metadata__';
 
-/** A file; the arguments have been checked. Larger entries come first, so that all are aligned. */
+/** The bytes of a file. The arguments have been checked. Larger entries come first, so that all are aligned. */
 export function encode(
   call: string,
   tensors: ReadonlyMap<string, { shape: readonly number[]; data: TensorData }>,
@@ -80,7 +80,7 @@ export function encode(
   return bytes;
 }
 
-/** Reads a header that may come from anywhere; nothing is allocated for entries. */
+/** Reads a header that may come from anywhere. Nothing is allocated for entries. */
 export function readHeader(bytes: Uint8Array, rules: HeaderRules): Header {
   if (!(bytes instanceof Uint8Array)) throw wrongType(rules.call, 'bytes', 'a Uint8Array', bytes);
   const start = LENGTH_SIZE + headerLength(bytes, rules);
@@ -98,12 +98,12 @@ export function labelOf(key: string): string {
   return key.length > 120 ? `${key.slice(0, 120)}…` : key;
 }
 
-/** The number of entries. A product that overflows is rounded, but to more than any file holds. */
+/** The number of entries. A product that overflows is rounded to a number above what any file holds. */
 export function countOf(shape: readonly number[]): number {
   return shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, 1);
 }
 
-/** The length of the header, or what the file seems to be instead. */
+/** The length of the header. Throws an error that says what the file seems to be where it is not a safetensors file. */
 function headerLength(bytes: Uint8Array, { call, jsonAdvice }: HeaderRules): number {
   const length = bytes.length < LENGTH_SIZE ? undefined : viewOf(bytes).getBigUint64(0, true);
   const most = Math.min(bytes.length - LENGTH_SIZE, LARGEST_HEADER);
@@ -118,7 +118,7 @@ function headerLength(bytes: Uint8Array, { call, jsonAdvice }: HeaderRules): num
 }
 
 function otherFormat(bytes: Uint8Array, jsonAdvice: string): string | undefined {
-  // A file that was cut off has a good length, of which the upper bytes are 0.
+  // A file that was cut off has a valid length, whose upper bytes are 0.
   if (bytes.length < LENGTH_SIZE || bytes.subarray(LENGTH_SIZE / 2, LENGTH_SIZE).some(byte => byte !== 0)) {
     const text = String.fromCharCode(...bytes.subarray(0, 64));
     const isMarked = text.startsWith('\u00ef\u00bb\u00bf');
@@ -128,15 +128,14 @@ function otherFormat(bytes: Uint8Array, jsonAdvice: string): string | undefined 
     if (isPickle(bytes)) return "Python's pickle; save the tensors as safetensors";
     if (text.startsWith('\u0093NUMPY')) return "NumPy's .npy; save the array with safetensors.numpy.save_file";
     if (text.startsWith('\u0089HDF\r\n')) return 'HDF5; save the tensors as safetensors';
-    // Whole lines of it: a short text could be any word.
-    if (/^(?:[A-Za-z0-9+/]{4}\s*){8,}/.test(text) && !/[^A-Za-z0-9+/=\s]/.test(text))
-      return "base64; decode it with Buffer.from(text, 'base64')";
+    // Only long texts count: a short one could be any word.
+    if (/^(?:[A-Za-z0-9+/]{4}\s*){8,}/.test(text) && !/[^A-Za-z0-9+/=\s]/.test(text)) return 'base64; decode it first';
     if (isMarked) return 'text with a byte-order mark; safetensors files are binary';
   }
   return seemsToBe(bytes);
 }
 
-/** As protocols 2 to 5 start. */
+/** Whether bytes start as protocols 2 to 5 of pickle do. */
 function isPickle([first, protocol]: Uint8Array): boolean {
   return first === 0x80 && protocol !== undefined && protocol >= 2 && protocol <= 5;
 }
@@ -162,7 +161,7 @@ function parseHeader(text: string, start: number, fileLength: number, rules: Hea
   });
   reader.end();
 
-  // Keys may come in any order; the entries leave no gap. Tensors without entries are where the next one starts.
+  // Keys may come in any order. Entries leave no gap. A tensor without entries stands where the next one starts.
   stored.sort((a, b) => a.offsets[0] - b.offsets[0] || a.offsets[1] - b.offsets[1]);
   const tensors = new Map<string, StoredTensor>();
   let end = 0;
@@ -178,8 +177,11 @@ function parseHeader(text: string, start: number, fileLength: number, rules: Hea
     }
     tensors.set(key, { dtype, shape, range: [start + begin, start + end] });
   }
-  if (start + end < fileLength) {
-    throw new RangeError(`${call}: bytes has ${fileLength - start - end} entries that belong to no tensor`);
+  const extra = fileLength - start - end;
+  if (extra > 0) {
+    throw new RangeError(
+      `${call}: bytes has ${inWords(extra, 'entry')} that ${extra === 1 ? 'belongs' : 'belong'} to no tensor`,
+    );
   }
   return { metadata, tensors };
 }

@@ -19,8 +19,8 @@ const LONGEST_KEPT = 1 << 16;
 
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu;
 /**
- * Normalisation sorts the marks of one character in quadratic time. No script has a use for so many. Of a run without end
- * the regular expression would fill the stack.
+ * Normalisation sorts the marks of one character in quadratic time. No script has a use for so many. Of a run without
+ * end the regular expression would fill the stack.
  */
 const EXCESS_MARKS = /(\p{M}{30})\p{M}{1,1000}/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}\p{M}]/u;

@@ -9,19 +9,21 @@ import { logarithm } from './logarithm.js';
 import { packCounts, unpackCounts } from './packed-counts.js';
 import { TermCounts } from './term-counts.js';
 
-/** Changes with every change of the features or of their hashes, which make old counts worthless. */
+/** The version of the features and their hashes. Counts of another version are of no use. */
 const VERSION = 1;
-/** Between two looks at the clock `fit` reads this many texts or characters. */
+/** Number of texts, or of characters, that `fit` reads between two looks at the clock. */
 const TEXTS_PER_LOOK = 32;
 const CHARACTERS_PER_LOOK = 10_000;
-/** Of words, beside 1 of symbols and n-grams. */
+/** The weight of words. Symbols and n-grams have weight 1. */
 const WORD_WEIGHT = 2;
-/** A hash tells by its lowest bit the sign, by the highest whether it is a word's, and by those between the entry. */
+/**
+ * The lowest bit of a hash is the sign. The highest bit tells whether it is a word's. The bits between are the entry.
+ */
 const ENTRY_BITS = 30;
 const ENTRY_MASK = 2 ** ENTRY_BITS - 1;
 /** With more, the product of entry bits and `dim` would be rounded. */
 const MOST_ENTRIES = 2 ** 20;
-/** Rows of one call share buffers of this many: a row that is kept holds on to as many others. */
+/** Number of rows of one call that share a buffer. A row that is kept keeps the others in memory. */
 const ROWS_PER_BUFFER = 16;
 
 const terms = new TermCounts();
@@ -29,19 +31,23 @@ const terms = new TermCounts();
 const TERM_WEIGHTS = Float64Array.from({ length: 256 }, (_, count) => (count === 0 ? 0 : 1 + logarithm(count)));
 
 export interface NgramEmbedderOptions {
-  /** Length of the rows. Default 1024. */
+  /**
+   * Length of the rows, an integer from 1 to 1,048,576.
+   *
+   * @default 1024
+   */
   dim?: number;
 }
 
-/** What an `NgramEmbedder` has learned, ready for JSON. */
+/** The state of an `NgramEmbedder`: what it has learned, as plain data for JSON. */
 export interface NgramEmbedderState {
-  /** Of the features: counts of other ones are of no use. */
+  /** Version of the features. An embedder loads only counts of its own version. */
   version: number;
   /** Length of the rows. */
   dim: number;
-  /** Number of texts it was fitted on; 0 for an unfitted one. */
+  /** Number of texts that it was fitted on. 0 if it is not fitted. */
   documents: number;
-  /** In how many of them each hashed feature occurs, packed. */
+  /** The number of texts that each hashed feature occurs in, packed. */
   frequencies: string;
 }
 
@@ -51,17 +57,16 @@ export interface NgramEmbedderState {
  *
  * The features of a text are
  * - its words: runs of letters, their marks and digits, split at case changes and where letters meet digits. A word of
- *   several parts is a feature beside them: "addEventListener" gives that, "add", "event" and "listener". Words count
- *   double;
+ *   several parts is a feature too: "addEventListener" gives itself, "add", "event" and "listener". Words count double;
  * - its runs of punctuation and symbols, so that `==` is not `!=`;
  * - the character 3- to 5-grams of these parts and runs, each padded with a space on either side (as fastText and
  *   scikit-learn's `char_wb` do);
  * - the 1- to 3-grams of each run of Han, kana, Thai, Lao, Khmer and Myanmar, which are written without spaces.
  *
- * Text is read in NFKC and lower case, without default-ignorable code points such as zero-width joiners. A feature that
- * occurs tf times weighs 1 + ln tf. {@link fit} adds weights by rarity. A text without a feature is the zero row.
- * Equal texts give equal bits on every platform whose Unicode tables are equal for their characters: no function is
- * used whose result an engine may round as it likes.
+ * Text is read in NFKC and lower case, without default-ignorable code points such as zero-width joiners. A feature
+ * that occurs tf times weighs 1 + ln tf. {@link fit} adds weights by rarity. A text without a feature is the zero row.
+ * Equal texts give equal bits on every platform whose Unicode tables are equal for their characters. All functions in
+ * use are exactly specified, so engines cannot round them differently.
  *
  * @example
  * ```js
@@ -79,11 +84,11 @@ export class NgramEmbedder implements Stateful<NgramEmbedderState> {
   readonly dim: number;
 
   #frequencies: DocumentFrequencies | undefined;
-  /** Counts `fit` and `loadStateDict`: the call that began last decides. */
+  /** Number of calls of `fit` and `loadStateDict`. The call that began last counts. */
   #calls = 0;
-  /** The row at hand in float64; zeros between calls. */
+  /** The current row in float64. It is zero between calls. */
   readonly #sums: Float64Array;
-  /** Which of its entries a feature falls on. */
+  /** Marks the entries of the row that have a feature. */
   readonly #touched: Uint8Array;
 
   /**
@@ -97,18 +102,18 @@ export class NgramEmbedder implements Stateful<NgramEmbedderState> {
   }
 
   /**
-   * Learns in how many texts each feature occurs. From then on a feature that occurs in df of n texts weighs
-   * (1/4 + ln((1 + n) / (1 + df)))^(3/4) times as much as without. A second fit replaces the first; of
-   * calls of `fit` and `loadStateDict` that run at the same time, the one that began last counts.
+   * Learns how many texts each feature occurs in. Afterwards, the weight of a feature that occurs in df of n texts is
+   * multiplied by (1/4 + ln((1 + n) / (1 + df)))^(3/4). A second fit replaces the first. If calls of `fit` and
+   * `loadStateDict` run at the same time, the one that began last counts.
    *
-   * What is learned takes at most 1.2 MiB, whatever the number of texts, and `fit` 2 MiB more while it runs: features
-   * are told apart by 19 bits of their hash, and counts above 2048 are rounded down by at most a thousandth. Other work
-   * of the thread gets its turn about every 10 ms, between texts.
+   * The learned counts take at most 1.2 MiB for any number of texts, and `fit` takes 2 MiB more while it runs.
+   * Features are distinguished by 19 bits of their hash. Counts above 2048 are rounded down by at most a thousandth.
+   * About every 10 ms, between texts, `fit` lets other work of the thread run.
    *
-   * @param texts All texts that will be compared, or many like them, inputs and outputs alike. Not the held-out ones.
+   * @param texts All texts that will be compared, or many similar ones: inputs and outputs, without held-out texts.
    * @returns The embedder itself.
-   * @throws TypeError when `texts` is not iterable or a text is not a string; RangeError when there is none; whatever
-   *   the source throws. The embedder is then what it was before.
+   * @throws TypeError where `texts` is not iterable or a text is not a string. RangeError where there is no text.
+   *   Errors of the source. Nothing has changed then.
    */
   async fit(texts: Iterable<string> | AsyncIterable<string>): Promise<this> {
     const call = 'NgramEmbedder.fit';
@@ -149,11 +154,11 @@ export class NgramEmbedder implements Stateful<NgramEmbedderState> {
   }
 
   /**
-   * Embeds texts, each by itself.
+   * Embeds texts independently of each other.
    *
    * @returns One row of `dim` floats per text, of unit length or zero. Up to 16 neighbouring rows are views of one
    *   buffer.
-   * @throws TypeError when `texts` is not an array of strings.
+   * @throws TypeError where `texts` is not an array of strings.
    */
   embed(texts: readonly string[]): Float32Row[] {
     const call = 'NgramEmbedder.embed';
@@ -176,7 +181,7 @@ export class NgramEmbedder implements Stateful<NgramEmbedderState> {
     return withJson(rows);
   }
 
-  /** Writes the row of a text to zeros. Most of its entries stay 0, so the loops go over the features. */
+  /** Writes the row of a text to a buffer of zeros. Most entries stay 0, so the loops run over the features. */
   #embedInto(row: Float32Row, offset: number, text: string): void {
     terms.clear();
     countFeatures(text, terms);
@@ -193,7 +198,7 @@ export class NgramEmbedder implements Stateful<NgramEmbedderState> {
       sums[entry]! += hash & 1 ? weight : -weight;
       if (touched[entry] !== 0) continue;
       touched[entry] = 1;
-      // Over the hashes, of which at least as many have been read.
+      // The hashes up to here have been read, so their places are free.
       hashes[entries++] = entry;
     }
     let squares = 0;
@@ -208,8 +213,8 @@ export class NgramEmbedder implements Stateful<NgramEmbedderState> {
   }
 
   /**
-   * What {@link loadStateDict} takes, ready for JSON: about 3 bytes per distinct feature of the fitted texts, at most
-   * 4 MB.
+   * The state for {@link loadStateDict}, as plain data for JSON. It has about 3 bytes per distinct feature of the
+   * fitted texts, and at most 4 MB.
    */
   stateDict(): NgramEmbedderState {
     const frequencies = this.#frequencies;
@@ -222,11 +227,11 @@ export class NgramEmbedder implements Stateful<NgramEmbedderState> {
   }
 
   /**
-   * Takes over what another embedder has learned; all texts then get that one's rows.
+   * Takes over what another embedder has learned. All texts then get the rows of that embedder.
    *
    * @param state What `stateDict` returned, also after a round trip through JSON.
-   * @throws TypeError or RangeError, with nothing changed, when the state is of another `dim` or of another version of
-   *   the features, or has counts that `stateDict` cannot have packed. Not every damage shows.
+   * @throws TypeError or RangeError where the state has another `dim` or another version of the features, or counts
+   *   that `stateDict` cannot have packed. Nothing has changed then. Some damage cannot be detected.
    */
   loadStateDict(state: NgramEmbedderState): void {
     const call = 'NgramEmbedder.loadStateDict';

@@ -1,4 +1,4 @@
-import { fromBase64, toBase64 } from '#platform';
+import { fromBase64, toBase64 } from '#platform/base64';
 
 const MOST_VARINT_BYTES = 5;
 

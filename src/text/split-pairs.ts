@@ -3,7 +3,7 @@ import { randomFor, shuffle } from '../internal/random.js';
 import { checkIterable, checkNumber, checkObject, checkOneOf, checkSeed, wrongType } from '../internal/validate.js';
 import { comparable } from './comparable.js';
 
-/** What {@link splitPairs} reads of an example. */
+/** The fields of an example that {@link splitPairs} reads. */
 export interface TextPair {
   /** Input text. */
   input: string;
@@ -12,20 +12,32 @@ export interface TextPair {
 }
 
 export interface SplitPairsOptions {
-  /** Share of the examples to validate with, from 0 to below 1. Default 0.1. */
+  /**
+   * Share of the examples to validate with, from 0 to below 1.
+   *
+   * @default 0.1
+   */
   validation?: number;
-  /** Share of the examples to test with at the very end, from 0 to below 1. Default 0. */
+  /**
+   * Share of the examples to test with at the very end, from 0 to below 1. Both shares together are below 1.
+   *
+   * @default 0
+   */
   test?: number;
   /**
-   * What must not be in two parts: `'input'`, the same input; `'output'`, the same output, so that all held-out answers
-   * are new; `'either'`, neither of them. Default `'input'`.
+   * What no two parts may share.
+   * - `'input'`: an equal input.
+   * - `'output'`: an equal output. All held-out answers are then new.
+   * - `'either'`: an equal input or an equal output.
+   *
+   * @default 'input'
    */
   by?: 'input' | 'output' | 'either';
-  /** Seed (uint32) of the draw. Default: `Math.random`. */
+  /** Seed (uint32) of the draw. By default, `Math.random` draws. */
   seed?: number;
 }
 
-/** The parts of a split, and what it did. */
+/** The parts of a split, and its summary. */
 export interface PairSplit<P extends TextPair> {
   /** The examples to train on, in their given order. */
   train: P[];
@@ -33,13 +45,13 @@ export interface PairSplit<P extends TextPair> {
   validation: P[];
   /** The examples to test with, in their given order. */
   test: P[];
-  /** What the split did. */
+  /** Groups and counts of the split. */
   summary: SplitSummary;
 }
 
-/** What a split did; `JSON.stringify` and `console.log` show all of it. */
+/** Groups and counts of a split. `JSON.stringify` and `console.log` show all of it. */
 export interface SplitSummary {
-  /** What was kept together. */
+  /** Which equal texts were kept together. */
   by: 'input' | 'output' | 'either';
   /** Number of examples. */
   examples: number;
@@ -65,30 +77,31 @@ export interface SplitPart {
 
 const CALL = 'splitPairs';
 const PARTS = ['train', 'validation', 'test'] as const;
-/** Sets the draw apart from what else one seed serves. */
+/** The stream of this draw. Other draws from the same seed have other streams. */
 const SPLIT = 0x73706c74;
 
 type Part = (typeof PARTS)[number];
 
 /**
- * Splits pairs at random into parts to train on, to validate with and to test with, and lets no text leak from one
- * into another.
+ * Splits pairs at random into parts to train on, to validate with and to test with. No text leaks from one part into
+ * another.
  *
- * Examples with an equal input (by `'input'`) or output (by `'output'`) form a group, and a group is in one part. By
- * `'either'` a group is all that equal inputs and outputs connect, also through other examples. Texts are equal if they
- * are so after Unicode's NFKC, without invisible code points, in lower case, with each run of white space as one
- * space and without any at the ends: texts that differ no further have nearly equal embeddings.
+ * Examples with an equal input (by `'input'`) or an equal output (by `'output'`) form a group, and each group is in
+ * one part. By `'either'`, a group holds all examples that equal inputs and outputs connect, also through other
+ * examples. Texts are compared in Unicode's NFKC, without invisible code points, in lower case, with each run of white
+ * space as one space, and without white space at the ends. Texts that are equal in this form have nearly equal
+ * embeddings.
  *
- * The shares are of examples. Groups come in random order; each goes to validation, or else to test, if that still
- * lacks as many examples as the group has, and to train otherwise. At the end a part takes the smallest group of train
- * if that brings it nearer to its share. So single examples give the shares to the nearest example, and large groups,
- * which fit nowhere else, are trained on. A part whose share is not 0 is never empty, nor is train: where all groups
- * are large, a part holds more than its share. `summary` says what came of it.
+ * The shares count examples. Groups come in random order. Each goes to validation if that still lacks as many examples
+ * as the group has, otherwise to test on the same condition, and otherwise to train. At the end, a part takes the
+ * smallest group of train if that brings it nearer to its share. So single examples give the shares to the nearest
+ * example, and large groups, which fit nowhere else, go to train. Train is never empty, and neither is a part whose
+ * share is not 0. If all groups are large, a part may hold more than its share. `summary` has the counts.
  *
- * @param examples Pairs of texts, raw or processed, with any other fields; the parts hold the objects themselves.
+ * @param examples Pairs of texts, raw or processed, with any other fields. The parts hold the objects themselves.
  * @returns The parts, and a summary of the groups and counts.
- * @throws TypeError or RangeError that names the option, or the index of the example and the field; RangeError when
- *   there are fewer groups than parts, so that one would be empty, or no examples.
+ * @throws TypeError or RangeError that names the option, or the index of the example and the field. RangeError where
+ *   there are no examples, or fewer groups than parts.
  *
  * @example
  * ```js
@@ -164,7 +177,7 @@ function checkedPairs<P extends TextPair>(examples: Iterable<P>): P[] {
   return pairs;
 }
 
-/** The number of each example's group; groups are numbered as they first appear. */
+/** The number of each example's group. Groups are numbered in order of appearance. */
 function groupsBy(pairs: readonly TextPair[], by: SplitSummary['by']): number[] {
   const inputs = new Map<string, number>();
   const outputs = new Map<string, number>();
@@ -220,11 +233,11 @@ class Union {
   }
 }
 
-/** How many examples each held-out part should have: at least one, and together not all. */
+/** The number of examples that each held-out part should have: at least one, and together not all. */
 function wantedSizes(examples: number, shares: readonly [Part, number][]): Map<Part, number> {
   const wanted = new Map(shares.map(([part, share]) => [part, Math.max(1, Math.round(share * examples))]));
   const total = [...wanted.values()].reduce((sum, count) => sum + count, 0);
-  // Both shares may be rounded up to all examples; where even that leaves none, there are too few groups.
+  // Both shares may be rounded up to all examples.
   if (total >= examples) {
     const [largest] = [...wanted].reduce((most, each) => (each[1] > most[1] ? each : most));
     wanted.set(largest, wanted.get(largest)! - (total - examples + 1));
@@ -232,7 +245,7 @@ function wantedSizes(examples: number, shares: readonly [Part, number][]): Map<P
   return wanted;
 }
 
-/** The part of each group, by the rule of {@link splitPairs}; there are more groups than held-out parts. */
+/** The part of each group, by the rule of {@link splitPairs}. There are more groups than held-out parts. */
 function allot(order: readonly number[], sizes: readonly number[], wanted: ReadonlyMap<Part, number>): Part[] {
   const partOf = new Array<Part>(sizes.length).fill('train');
   const lacking = new Map(wanted);
@@ -255,7 +268,7 @@ function allot(order: readonly number[], sizes: readonly number[], wanted: Reado
   }
   for (const part of lacking.keys()) {
     if (partOf.includes(part)) continue;
-    // From train, if it has one to spare; else the other held-out part has.
+    // Train gives a group if it has more than one. Otherwise, the other held-out part has.
     const donor = PARTS.map(groupsIn).find(groups => groups.length > 1)!;
     move(smallest(donor), part);
   }

@@ -41,8 +41,8 @@ const options = fc.record(
   { requiredKeys: ['seed'] },
 );
 
-describe('data and config', () => {
-  it('changed before an epoch give what a generator made with them gives', () => {
+describe('changes of data and config', () => {
+  it('before an epoch give the batches of a new generator with the same data and config', () => {
     fc.assert(
       fc.property(options, options, fc.nat(30), (before, after, count) => {
         const generator = new BatchGenerator<Pair>(four(), before as BatchGeneratorOptions);
@@ -60,7 +60,7 @@ describe('data and config', () => {
     );
   });
 
-  it('duplicates added keep out of each other’s batch from the next epoch on', () => {
+  it('that add duplicates keep these in separate batches from the next epoch on', () => {
     const generator = new BatchGenerator(four(), { batchSize: 4, seed: 1, noDuplicates: true });
     generator.data.push(pair(0, 10), pair(0, 11), pair(12, 0));
     expect([...generator].flatMap(batch => batch.examples)).toHaveLength(4);
@@ -74,7 +74,7 @@ describe('data and config', () => {
     }
   });
 
-  it('texts and numbers written to count from the next epoch on', () => {
+  it('of texts and numbers count from the next epoch on', () => {
     const generator = new BatchGenerator(four(), { batchSize: 4, seed: 1, noDuplicates: true });
     generator.data[1]!.input = 'in 0';
     generator.reset();
@@ -87,7 +87,7 @@ describe('data and config', () => {
     expect(ofRows.length).toBe(2);
   });
 
-  it('negativeMining set in mid-epoch knows duplicates at the next batch', () => {
+  it('of negativeMining in mid-epoch skip duplicates from the next batch on', () => {
     const data = [pair(0, 0), pair(1, 0), pair(2, 0), pair(3, 1)];
     const generator = new BatchGenerator(data, { batchSize: 4, shuffle: false });
     generator.config.negativeMining = { strategy: 'hardest' };
@@ -95,7 +95,7 @@ describe('data and config', () => {
     expect(negatives!.slice(0, 3)).toEqual([1, 1, 1].map(output => pair(0, output).outputEmb));
   });
 
-  it('noDuplicates set or taken away is heeded at the next epoch', () => {
+  it('of noDuplicates count from the next epoch on', () => {
     const generator = new BatchGenerator<Pair>([pair(0, 0), pair(0, 1)], { seed: 1 });
     generator.config.noDuplicates = true;
     expect([generator.length, generator.remaining]).toEqual([1, 1]);
@@ -106,7 +106,7 @@ describe('data and config', () => {
     expect([...generator].map(({ size }) => size)).toEqual([2]);
   });
 
-  it('batchSize and dropLast patched in mid-epoch hold at once, except where noDuplicates has cut the epoch', () => {
+  it('of batchSize and dropLast in mid-epoch count at once, except where noDuplicates has cut the epoch', () => {
     for (const noDuplicates of [false, true]) {
       const generator = new BatchGenerator(many(), { batchSize: 4, shuffle: false, noDuplicates });
       generator.next();
@@ -118,7 +118,7 @@ describe('data and config', () => {
     }
   });
 
-  it('a seed of null is none', () => {
+  it('of the seed to null mean no seed', () => {
     const generator = new BatchGenerator(many(), { seed: 1, negativeMining: { strategy: 'random' } });
     generator.config.seed = null as unknown as number;
     generator.reset();
@@ -148,7 +148,7 @@ describe('a state after a change in mid-epoch', () => {
     ['shard', base, { shard: { rank: 0, worldSize: 2 } }],
     ['shard', { ...base, shard: { rank: 1, worldSize: 2 } }, { shard: { rank: 0, worldSize: 2 } }],
     ['random negatives', base, { negativeMining: { strategy: 'random' }, seed: 3 }],
-  ])('of %s goes on with the same batches', (_, config, change) => {
+  ])('of %s continues with the same batches', (_, config, change) => {
     const generator = new BatchGenerator(many(), config);
     generator.next();
     Object.assign(generator.config, change);
@@ -163,7 +163,7 @@ describe('a state after a change in mid-epoch', () => {
     expect([...again.epochs(total)]).toEqual(whole);
   });
 
-  it('of batchSize and back keeps the steps', () => {
+  it('of batchSize and back keeps the step numbers', () => {
     const generator = new BatchGenerator(many(), { batchSize: 4, seed: 1 });
     generator.next();
     for (const batchSize of [2, 2, 4]) {
@@ -182,7 +182,7 @@ describe('a state after a change in mid-epoch', () => {
     expect(steps.slice(0, 4).map(({ step }) => step)).toEqual([4, 5, 6, 7]);
   });
 
-  it('of data’s length goes on with the epoch, and takes what was added into the next', () => {
+  it('of the length of data finishes the epoch, and adds the new examples in the next', () => {
     for (const noDuplicates of [false, true]) {
       const config = { batchSize: 4, seed: 1, noDuplicates };
       const generator = new BatchGenerator(many(), config);
@@ -199,14 +199,14 @@ describe('a state after a change in mid-epoch', () => {
     }
   });
 
-  it('of the epoch’s number goes on from there', () => {
+  it('of the epoch number continues from that epoch', () => {
     const generator = new BatchGenerator(many(), base);
     generator.next();
     generator.epoch = 5;
     expect([...resumedFrom(generator, base).epochs(7)]).toEqual([...generator.epochs(7)]);
   });
 
-  it('of indices themselves goes on with them', () => {
+  it('of the indices continues with the changed indices', () => {
     const config = { batchSize: 4, seed: 1 };
     const generator = new BatchGenerator(many(), config);
     generator.next();
@@ -214,7 +214,7 @@ describe('a state after a change in mid-epoch', () => {
     expect([...resumedFrom(generator, config).epochs(2)]).toEqual([...generator.epochs(2)]);
   });
 
-  it('of texts, which cut the epoch, is refused by name', () => {
+  it('of texts that noDuplicates cut the epoch by is refused with an error that names it', () => {
     const generator = new BatchGenerator(many(), base);
     generator.next();
     for (const example of generator.data) example.input = 'in 0';
@@ -228,7 +228,7 @@ describe('a state after a change in mid-epoch', () => {
 });
 
 describe('steps', () => {
-  it('count the batches that were, whatever is added between epochs', () => {
+  it('count the past batches, also when examples are added between epochs', () => {
     const generator = new BatchGenerator(four(), { batchSize: 2, seed: 1 });
     const seen: number[] = [];
     for (const { step, epoch } of generator.epochs(3)) {
@@ -241,7 +241,7 @@ describe('steps', () => {
     expect([...generator.epochs(2)].map(({ step }) => step)).toEqual([2, 3, 4]);
   });
 
-  it('are known at once for epochs far away', () => {
+  it('are known at once for distant epochs', () => {
     const generator = new BatchGenerator(many(), { batchSize: 4, seed: 1 });
     generator.setEpoch(1e9);
     expect([...generator.epochs(1e9 + 1)][0]!.step).toBe(6e9);
@@ -249,7 +249,7 @@ describe('steps', () => {
   });
 });
 
-describe('what is wrong with a change', () => {
+describe('a wrong change is an error', () => {
   const negatives = { negativeEmbs: [[1, 2, 3]] };
 
   it.each<[string, (generator: BatchGenerator<Pair>) => void]>([
@@ -265,7 +265,7 @@ describe('what is wrong with a change', () => {
       ({ data }) => (data[0]!.quality = 'good' as unknown as number),
     ],
     [
-      'all examples need equally many negatives of their own, data[4] has 1, data[0] has 0',
+      'all examples need equally many own negatives, data[4] has 1, data[0] has 0',
       ({ data }) => data.push({ ...pair(5, 5), ...negatives }),
     ],
     [
@@ -337,7 +337,7 @@ describe('what is wrong with a change', () => {
   });
 });
 
-describe('what a script keeps in the configuration beside the options', () => {
+describe('extra fields that a script keeps in the configuration', () => {
   it.each<[string, () => unknown]>([
     [
       'an object that holds itself',
@@ -352,7 +352,7 @@ describe('what a script keeps in the configuration beside the options', () => {
       () => Array.from({ length: 20_000 }).reduce((inner: unknown) => ({ inner }), null),
     ],
     ['a BigInt', () => 1n],
-  ])('may be %s, and is not part of the state', (_, make) => {
+  ])('may be %s, and are not part of the state', (_, make) => {
     const config = { batchSize: 2, seed: 1, trainer: make() };
     const generator = new BatchGenerator(four(), config);
     generator.next();

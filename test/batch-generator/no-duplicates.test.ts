@@ -8,7 +8,7 @@ type Labelled = EmbeddedExample & { input: string; output: string };
 /** Labels of `count` examples on one side. */
 type Side = (random: () => number, count: number) => number[];
 
-/** How labels may be spread, from all distinct to all the same. */
+/** Distributions of labels, from all distinct to all equal. */
 const sides: Record<string, Side> = {
   distinct: (_, count) => Array.from({ length: count }, (__, i) => i),
   same: (_, count) => new Array<number>(count).fill(0),
@@ -49,8 +49,8 @@ const countsOf = (values: Iterable<unknown>): Map<unknown, number> => {
 };
 const commonest = (values: Iterable<unknown>): number => Math.max(0, ...countsOf(values).values());
 
-describe('noDuplicates over all spreads of labels', () => {
-  it('makes the fewest batches, without duplicates, of all drawn, of even sizes, the same for a seed and on resume', () => {
+describe('noDuplicates over all distributions of labels', () => {
+  it('makes the fewest batches: no duplicates, all examples, even sizes, and the same batches for a seed and on resume', () => {
     fc.assert(
       fc.property(problem, ({ count, inputs, outputs, isWeighted, ...others }) => {
         const draw = mulberry32(others.seed);
@@ -97,7 +97,7 @@ describe('noDuplicates over all spreads of labels', () => {
     );
   });
 
-  it('of a grid, where every batch must hold every label, makes one batch per row', () => {
+  it('makes one batch per row of a grid, where every batch must have every label', () => {
     const cells = Array.from({ length: 30 * 30 }, (_, i) => [Math.floor(i / 30), i % 30] as const);
     const data = examplesOf(
       cells.map(([input]) => input),
@@ -113,7 +113,7 @@ describe('noDuplicates over all spreads of labels', () => {
     expect(new Set(batches.flatMap(({ examples }) => examples)).size).toBe(900);
   });
 
-  it('draws nothing from Math.random beyond the order', () => {
+  it('draws from Math.random only for the order', () => {
     const data = examplesOf(sides['five']!(Math.random, 100), sides['five']!(Math.random, 100));
     const original = Math.random;
     let draws = 0;
@@ -190,7 +190,7 @@ describe('duplicatesBy', () => {
     ).toEqual(exact);
   });
 
-  it("'row' compares rows of any kind on either side, whatever the texts", () => {
+  it("'row' compares rows of any type on both sides, and ignores texts", () => {
     const row = [0.5, -0, 3];
     const data = [
       { input: 'a', output: 'x', inputEmb: row, outputEmb: [1] },
@@ -215,7 +215,7 @@ describe('duplicatesBy', () => {
     expect(sizesOf(texts, example => example.input.length)).toEqual([1, 1, 1]);
     expect(sizesOf(texts, example => BigInt(example.output.charCodeAt(0)))).toEqual([2, 1]);
     expect(sizesOf(texts, example => `${example.input}${example.output}`)).toEqual([3]);
-    // The number 1 is not the text 1.
+    // The number 1 differs from the text 1.
     expect(sizesOf(texts, example => (example.output === 'x' ? '1' : 1))).toEqual([2, 1]);
   });
 
@@ -246,7 +246,7 @@ describe('duplicatesBy', () => {
     expect(generator.currentIndex).toBe(0);
   });
 
-  it('an error of the function’s leaves the generator where it was', () => {
+  it('an error of the function leaves the generator unchanged', () => {
     let fails = false;
     const by = ({ output }: Labelled): string => {
       if (fails) throw new Error('no key');
@@ -283,7 +283,7 @@ describe('duplicatesBy', () => {
     expect(minedBy(({ input }) => (input === '0' ? 'a' : 'b'))).toEqual([1, 0, 0]);
   });
 
-  it('takes long texts too', () => {
+  it('accepts long texts', () => {
     const long = 'x'.repeat(300);
     expect(
       sizesOf([

@@ -11,7 +11,7 @@ interface Pair {
   quality: number;
 }
 
-/** Pairs whose inputs and outputs repeat as these numbers do. */
+/** Pairs whose inputs and outputs repeat in the pattern of these numbers. */
 function pairs(inputs: readonly number[], outputs: readonly number[] = inputs): Pair[] {
   return inputs.map((input, i) => ({
     input: `in ${input}`,
@@ -25,13 +25,13 @@ function pairs(inputs: readonly number[], outputs: readonly number[] = inputs): 
 const distinct = (count: number): Pair[] => pairs(Array.from({ length: count }, (_, i) => i));
 const sorted = (values: Iterable<number>): number[] => [...values].sort((a, b) => a - b);
 
-/** The positions in the data of each batch of the epoch. */
+/** For each batch of the epoch, the positions of its examples in the data. */
 function epochOf(generator: BatchGenerator<Pair>): number[][] {
   return [...generator].map(batch => batch.examples.map(example => generator.data.indexOf(example)));
 }
 
 describe('setEpoch', () => {
-  it('starts any epoch as an unbroken run would', () => {
+  it('starts any epoch as an uninterrupted run would', () => {
     const generator = new BatchGenerator(distinct(9), { batchSize: 2, seed: 5 });
     const whole = [...generator.epochs(4)];
     generator.setEpoch(2);
@@ -40,7 +40,7 @@ describe('setEpoch', () => {
 });
 
 describe('seed null', () => {
-  it('is no seed', () =>
+  it('means no seed', () =>
     withMathRandom(1, draws => {
       const generator = new BatchGenerator(distinct(6), { seed: null as unknown as number });
       expect(draws()).toBe(5);
@@ -49,7 +49,7 @@ describe('seed null', () => {
 });
 
 describe('an order that fails', () => {
-  it('leaves the generator where it was', () => {
+  it('leaves the generator unchanged', () => {
     class Failing extends BatchGenerator<Pair> {
       override _createIndices(): number[] {
         if (this.epoch > 0) throw new Error('no order');
@@ -73,7 +73,7 @@ describe('shard', () => {
     curriculum: fc.boolean(),
   });
 
-  it('without padding: the shards together are the data, once each, and as even as can be', () => {
+  it('without padding: the shards together have each example once, and their sizes differ by at most one', () => {
     fc.assert(
       fc.property(union, ({ count, worldSize, ...config }) => {
         const data = distinct(count);
@@ -89,7 +89,7 @@ describe('shard', () => {
     );
   });
 
-  it('with padding: equally long shards that together are the data and the least that evens them out', () => {
+  it('with padding: shards of equal length that together have all examples and the fewest repeats', () => {
     fc.assert(
       fc.property(union, ({ count, worldSize, ...config }) => {
         const data = distinct(count);
@@ -105,7 +105,7 @@ describe('shard', () => {
     );
   });
 
-  it('takes every worldSize-th example of the order that one generator alone has', () => {
+  it('takes every worldSize-th example of the order of a single generator', () => {
     const { indices } = new BatchGenerator(distinct(7), { seed: 1 });
     const shard = new BatchGenerator(distinct(7), { seed: 1, shard: { rank: 1, worldSize: 3 } });
     expect(shard.indices).toEqual([indices[1], indices[4], indices[0]]);
@@ -132,10 +132,11 @@ describe('shard with noDuplicates', () => {
       }),
     );
 
-  it('all workers have as many batches, no step holds duplicates, and all examples are used', () => {
-    let made = 0;
+  it('gives all workers equally many batches, steps without duplicates, and every example', () => {
+    let [cases, made] = [0, 0];
     fc.assert(
       fc.property(problem, ({ inputs, outputs, worldSize, pad, isWeighted, ...config }) => {
+        cases++;
         const data = pairs(inputs, outputs);
         const weights = isWeighted && { sampleWeights: inputs.map((_, i) => (i % 3) + 1) };
         const whole = { ...config, ...weights, noDuplicates: true };
@@ -156,7 +157,7 @@ describe('shard with noDuplicates', () => {
             return worker;
           };
           if (indices.length < length * worldSize) {
-            // Some step is smaller than there are workers.
+            // A step has fewer examples than there are workers.
             if (pad === 'none')
               expect(() => workerAt(0)).toThrow(/^BatchGenerator\.setEpoch: shard and noDuplicates leave/);
             continue;
@@ -182,10 +183,10 @@ describe('shard with noDuplicates', () => {
       }),
       { numRuns: 300 },
     );
-    expect(made).toBeGreaterThan(300);
+    expect(made).toBeGreaterThan(cases);
   });
 
-  it('without duplicates is the plain shard', () => {
+  it('equals the plain shard where there are no duplicates', () => {
     for (const [count, pad] of [
       [48, 'none'],
       [47, 'none'],
@@ -201,7 +202,7 @@ describe('shard with noDuplicates', () => {
     }
   });
 
-  it('fills up a step with examples of other steps, as often as another', () => {
+  it('fills a step with examples of other steps, and repeats them equally often', () => {
     const outputs = Array.from({ length: 40 }, (_, i) => (i < 30 ? 0 : 1));
     const data = pairs(
       outputs.map((_, i) => i),
@@ -215,7 +216,7 @@ describe('shard with noDuplicates', () => {
     expect(counts.slice(30).every(count => count === 3)).toBe(true);
   });
 
-  it('takes parts that differ by one where no other example fits, and refuses a worker without any', () => {
+  it('accepts parts that differ by one where no other example fits, and refuses a worker without an example', () => {
     const outputs = Array.from({ length: 20 }, (_, i) => i % 5);
     const data = pairs(
       outputs.map((_, i) => i),
@@ -239,7 +240,7 @@ describe('shard with noDuplicates', () => {
 });
 
 describe('sampleWeights', () => {
-  it('draw in proportion, and never what weighs nothing', () => {
+  it('draw in proportion, and never draw an example of weight 0', () => {
     const weights = [0, 1, 0, 3, 0];
     const counts = [0, 0, 0, 0, 0];
     for (let seed = 0; seed < 2000; seed++) {
@@ -262,7 +263,7 @@ describe('sampleWeights', () => {
     expect(new Set(indices).size).toBeLessThan(20);
   });
 
-  it('draw from Math.random, once an example, without a seed', () =>
+  it('draw from Math.random once per example without a seed', () =>
     withMathRandom(1, draws => {
       new BatchGenerator(distinct(6), { sampleWeights: [1, 1, 1, 1, 1, 1] });
       expect(draws()).toBe(6);
@@ -270,7 +271,7 @@ describe('sampleWeights', () => {
 });
 
 describe('noDuplicates', () => {
-  /** Data from almost distinct to all of a few labels. */
+  /** Data with labels from almost distinct to a few in all. */
   const problem = fc
     .record({
       count: fc.integer({ min: 1, max: 60 }),
@@ -289,7 +290,7 @@ describe('noDuplicates', () => {
   const commonest = (labels: readonly number[]): number =>
     Math.max(...labels.map(label => labels.filter(other => other === label).length));
 
-  it('no batch holds equal inputs or outputs, all examples are used, in the fewest batches that there can be', () => {
+  it('makes batches without equal inputs or outputs, uses all examples, and makes as few batches as possible', () => {
     fc.assert(
       fc.property(problem, ({ inputs, outputs, batchSize, curriculum, seed }) => {
         const generator = new BatchGenerator(pairs(inputs, outputs), {
@@ -318,7 +319,7 @@ describe('noDuplicates', () => {
     );
   });
 
-  it('with dropLast leaves out the batches that are not full, and counts the others', () => {
+  it('with dropLast skips the batches that are not full, and counts the others', () => {
     fc.assert(
       fc.property(problem, ({ inputs, outputs, batchSize, seed }) => {
         const config = { batchSize, seed, noDuplicates: true, dropLast: true };
@@ -332,12 +333,12 @@ describe('noDuplicates', () => {
     );
   });
 
-  it('without duplicates is the plain cut', () => {
+  it('cuts as usual where there are no duplicates', () => {
     const plain = new BatchGenerator(distinct(50), { seed: 2 });
     expect(epochOf(new BatchGenerator(distinct(50), { seed: 2, noDuplicates: true }))).toEqual(epochOf(plain));
   });
 
-  it('spreads a common output evenly rather than over batches of one', () => {
+  it('spreads a common output evenly, rather than making batches of one', () => {
     const outputs = [...new Array(6).fill(0), 1, 2, 3, 4, 5, 6];
     const generator = new BatchGenerator(
       pairs(
@@ -349,14 +350,14 @@ describe('noDuplicates', () => {
     expect(epochOf(generator).map(batch => batch.length)).toEqual([2, 2, 2, 2, 2, 2]);
   });
 
-  it('tells rows apart by their numbers where there are no texts, whatever kind of row they are', () => {
+  it('compares rows by their numbers where there are no texts, for rows of every type', () => {
     const rows = [[1, 2], Float32Array.of(1, 2), [0, 1], [-0, 1]];
     const data = rows.map((row, i) => ({ inputEmb: row, outputEmb: [i] }));
     const generator = new BatchGenerator(data, { batchSize: 4, noDuplicates: true, shuffle: false });
     expect([...generator].map(batch => batch.size)).toEqual([2, 2]);
   });
 
-  it('uses the earliest that fit, so that few duplicates move little', () => {
+  it('uses the earliest examples that fit, so a few duplicates change the order little', () => {
     // Every tenth example has the output of the one before it.
     const outputs = Array.from({ length: 1000 }, (_, i) => (i % 10 === 9 ? i - 1 : i));
     const inputs = outputs.map((_, i) => i);
@@ -365,13 +366,13 @@ describe('noDuplicates', () => {
     expect(Math.max(...moved)).toBeLessThanOrEqual(1);
   });
 
-  it('with dropLast makes as many full batches as there can be where one side repeats', () => {
+  it('with dropLast makes as many full batches as possible where one side repeats', () => {
     fc.assert(
       fc.property(problem, ({ outputs, batchSize, seed }) => {
         const inputs = outputs.map((_, i) => i);
         const config = { batchSize, seed, noDuplicates: true, dropLast: true };
         const counts = [...new Set(outputs)].map(label => outputs.filter(other => other === label).length);
-        // So many batches are full if labels, each at most that often, fill them.
+        // This many batches can be full if labels, each used at most this often, fill them.
         const fills = (batches: number): boolean =>
           counts.reduce((sum, count) => sum + Math.min(count, batches), 0) >= batches * batchSize;
         let most = 0;
@@ -381,7 +382,7 @@ describe('noDuplicates', () => {
     );
   });
 
-  it('counts steps exactly where epochs differ in length', () => {
+  it('counts steps exactly where epochs have different lengths', () => {
     const inputs = Array.from({ length: 30 }, (_, i) => i % 11);
     for (const config of [
       { dropLast: true },

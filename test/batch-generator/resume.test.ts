@@ -45,7 +45,7 @@ const options: fc.Arbitrary<BatchGeneratorOptions> = fc
   }));
 
 describe('a state taken after any batch', () => {
-  it('goes on as the unbroken run does, whatever the options', () => {
+  it('continues as the uninterrupted run does, with all options', () => {
     fc.assert(
       fc.property(options, fc.nat(99), (config, place) => {
         const generator = new BatchGenerator(data, config);
@@ -64,7 +64,7 @@ describe('a state taken after any batch', () => {
     );
   });
 
-  it('goes on to the end of the epoch where there is no seed', () => {
+  it('continues to the end of the epoch without a seed', () => {
     for (const noDuplicates of [false, true]) {
       const config = { batchSize: BATCH_SIZE, noDuplicates };
       const generator = new BatchGenerator(data, config);
@@ -78,7 +78,7 @@ describe('a state taken after any batch', () => {
     }
   });
 
-  it('goes on in another process after the first was killed in mid-epoch', async () => {
+  it('continues in another process after the first was killed in mid-epoch', async () => {
     const script = fileURLToPath(new URL('../support/interrupted-loader.mjs', import.meta.url));
     const folder = mkdtempSync(join(tmpdir(), 'resume-'));
     const [whole, first] = [join(folder, 'whole'), join(folder, 'interrupted')];
@@ -90,7 +90,7 @@ describe('a state taken after any batch', () => {
       let seen = 0;
       child.stdout.on('data', chunk => {
         seen += String(chunk).split('\n').length - 1;
-        // Seven batches an epoch: the fifth lies in the middle of the first.
+        // An epoch has seven batches, so the fifth is in the middle of the first epoch.
         if (seen >= 5) child.kill('SIGKILL');
       });
       const signal = await new Promise(resolve => child.on('exit', (_, by) => resolve(by)));
@@ -122,7 +122,7 @@ describe('a state of version 1.1', () => {
       false,
     ],
     ['at the start of an epoch without duplicates, whose lengths do not', { seed: 7, noDuplicates: true }, false],
-  ])('%s, goes on', (_, others, isBetween) => {
+  ])('%s, resumes', (_, others, isBetween) => {
     const config = { ...others, batchSize: BATCH_SIZE };
     const generator = new BatchGenerator(data, config);
     const lengths: number[] = [];
@@ -234,7 +234,7 @@ describe('a state of other data', () => {
       outputEmb: Float32Array.of(1, Math.cos(phase + i)),
     }));
 
-  it('is refused by its embeddings, with nothing changed, unless its fingerprint is deleted', () => {
+  it('is refused by its embeddings and changes nothing, unless its fingerprint is deleted', () => {
     const options = { batchSize: 4, seed: 1 };
     const [one, same, other] = [dataOf(0), dataOf(0), dataOf(1)].map(data => new BatchGenerator(data, options));
     one!.next();
@@ -243,7 +243,7 @@ describe('a state of other data', () => {
     expect(same!.stateDict()).toEqual(one!.stateDict());
     const before = other!.stateDict();
     expect(() => other!.loadStateDict(state)).toThrow(
-      'loadStateDict: state.fingerprint is that of other embeddings than this data has; delete it to go on with other data',
+      'loadStateDict: state belongs to other embeddings than this data; delete state.fingerprint to continue with other data',
     );
     expect(other!.stateDict()).toEqual(before);
     delete state.fingerprint;
@@ -251,7 +251,7 @@ describe('a state of other data', () => {
     expect(other!.currentIndex).toBe(4);
   });
 
-  it('is told from any example where there are few, and from every sixteenth of many', () => {
+  it('is recognised by every example of small data, and by every sixteenth example of large data', () => {
     for (const count of [1, 5, 16, 160]) {
       const state = new BatchGenerator(dataOf(0, count), { seed: 1 }).stateDict();
       for (let i = 0; i < count; i += count === 160 ? 10 : 1) {

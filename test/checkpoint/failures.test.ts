@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { LoRAAdapter, loadCheckpoint, saveCheckpoint } from '../../src/index.js';
 
-/** What a call of `node:fs` does instead, by its name. */
+/** Replacements of functions of `node:fs`, by name. */
 const broken = new Map<string, (...args: never[]) => unknown>();
 const calls: string[] = [];
 
@@ -36,7 +36,7 @@ const failing = (): never => {
 
 describe('when the file system fails in mid-save', () => {
   it.each(['writeSync', 'fsyncSync', 'renameSync', 'fchmodSync'])(
-    'at %s, the earlier file stays and no other',
+    'at %s, the earlier file stays, and no other file',
     name => {
       saveCheckpoint(path, parts(1));
       const before = fs.readFileSync(path);
@@ -44,7 +44,7 @@ describe('when the file system fails in mid-save', () => {
       const { writeSync } = fs;
       broken.set(name, (...args) => {
         if (left-- <= 0) return failing();
-        // Half a write, as a full disk gives first.
+        // A full disk first writes a half.
         broken.delete(name);
         const [descriptor, bytes] = args as unknown as [number, Uint8Array];
         const written = writeSync(descriptor, bytes, 0, 100);
@@ -57,7 +57,7 @@ describe('when the file system fails in mid-save', () => {
     },
   );
 
-  it('goes on after writes of a few bytes', () => {
+  it('continues after writes of a few bytes', () => {
     const { writeSync } = fs;
     broken.set('writeSync', (...args) => {
       const [descriptor, bytes, offset] = args as unknown as [number, Uint8Array, number];
@@ -74,7 +74,7 @@ describe('when the file system fails in mid-save', () => {
     expect(read.query.stateDict()).toEqual(parts(3).query.stateDict());
   });
 
-  it('needs no folder that can be opened', () => {
+  it('works where the folder cannot be opened', () => {
     const { openSync } = fs;
     broken.set('openSync', (...args) => {
       const [file, flags] = args as unknown as [string, string];
@@ -90,7 +90,7 @@ describe('when the file system fails in mid-save', () => {
   });
 });
 
-it('syncs the file before it takes its place, and the folder after', () => {
+it('syncs the file before the rename, and the folder after it', () => {
   fs.rmSync(path, { force: true });
   saveCheckpoint(path, parts(1));
   expect(calls).toEqual([

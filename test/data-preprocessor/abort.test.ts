@@ -14,14 +14,14 @@ describe.each(calls)('%s, aborted', (_, call) => {
         name: 'AbortError',
       });
       expect(source.returned).toBe(1);
-      // What was done is counted; the rest of a chunk may have been read in vain.
+      // Finished work is counted. The rest of a chunk may have been read for nothing.
       expect(preprocessor.stats.processed).toBeLessThanOrEqual(source.read);
       expect(preprocessor.stats.processed).toBeGreaterThan(source.read - 2 * 128);
       expect(await preprocessor.process(pairs(3))).toHaveLength(3);
     }
   });
 
-  it('gives the thread away while it works on an array', async () => {
+  it('gives other work its turn while it works on an array', async () => {
     const preprocessor = new DataPreprocessor();
     const timer = vi.fn();
     const interval = setInterval(timer, 1);
@@ -30,7 +30,7 @@ describe.each(calls)('%s, aborted', (_, call) => {
     expect(timer).toHaveBeenCalled();
   });
 
-  it('while an embedder is pending ends at once, and what becomes of the embedder goes unheard', async () => {
+  it('while an embedder is pending ends at once, and ignores the later result of the embedder', async () => {
     const unhandled = vi.fn();
     process.on('unhandledRejection', unhandled);
     const late = withResolvers<number[][]>();
@@ -54,7 +54,7 @@ describe.each(calls)('%s, aborted', (_, call) => {
     expect(await preprocessor.process(pairs(300))).toHaveLength(300);
   });
 
-  it('while the source is pending ends at once, although the source cannot be closed before it answers', async () => {
+  it('while the source is pending ends at once, although the source can be closed only after it answers', async () => {
     const answer = withResolvers<void>();
     let isClosed = false;
     async function* source(): AsyncGenerator<TrainingExample> {
@@ -103,12 +103,12 @@ describe.each(calls)('%s, aborted', (_, call) => {
     const result = call(new DataPreprocessor(), source.sync, { signal: AbortSignal.abort() });
     await expect(result).rejects.toMatchObject({ name: 'AbortError' });
     expect(source).toMatchObject({ read: 0, returned: 0 });
-    // Not even a bad example is looked at.
+    // It does not even look at a bad example.
     const bad = call(new DataPreprocessor(), [3 as unknown as TrainingExample], { signal: AbortSignal.abort('no') });
     await expect(bad).rejects.toBe('no');
   });
 
-  it('by its own embedder or progress ends there', async () => {
+  it('by its own embedder or progress callback ends there', async () => {
     for (const by of ['embedder', 'progress']) {
       const controller = new AbortController();
       const embedder = vi.fn((texts: string[]) => {
@@ -135,7 +135,7 @@ describe.each(calls)('%s, aborted', (_, call) => {
   });
 });
 
-it('a stream aborted between two rows gives no other row', async () => {
+it('between two rows of a stream yields no further row', async () => {
   const controller = new AbortController();
   const source = new Endless();
   const rows = new DataPreprocessor().stream(source.sync, { signal: controller.signal });

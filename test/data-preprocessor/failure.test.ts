@@ -13,12 +13,12 @@ describe.each(calls)('%s, failing', (_, call) => {
     ['that rejects', () => Promise.reject(new Error('no model'))],
   ];
 
-  it.each(failures)('for an embedder %s in its third batch: counts, closes, works on', async (_, fail) => {
+  it.each(failures)('for an embedder %s in its third batch: closes the source, and works again', async (_, fail) => {
     let batches = 0;
     const embedder = (texts: string[]): number[][] =>
       ++batches === 3 ? (fail() as number[][]) : texts.map(text => [text.length]);
     const preprocessor = new DataPreprocessor({ embedder, embedBatchSize: 5 });
-    // A chunk of ten examples whose outputs are all the same: eleven texts, three batches.
+    // A chunk of ten examples with equal outputs has eleven texts, so three batches.
     const source = new Endless();
     await expect(call(preprocessor, source.sync)).rejects.toThrow('no model');
     expect(source).toMatchObject({ read: 10, returned: 1 });
@@ -34,7 +34,7 @@ describe.each(calls)('%s, failing', (_, call) => {
     expect(preprocessor.stats.processed).toBe(30);
   });
 
-  it('in the middle of a chunk counts what came before', async () => {
+  it('in the middle of a chunk counts the work before it', async () => {
     const tokenizer = (text: string): number[] => {
       if (text === 'in 150') throw new Error('not a word');
       return [1];
@@ -46,7 +46,7 @@ describe.each(calls)('%s, failing', (_, call) => {
     expect(await preprocessor.process(pairs(100))).toHaveLength(100);
   });
 
-  it('for a source that throws passes that on, and does not close what has closed itself', async () => {
+  it('for a source that throws passes the error on, and does not close a source that closed itself', async () => {
     for (const kind of ['sync', 'async'] as const) {
       const source = new Endless();
       const iterable = source[kind];
@@ -62,7 +62,7 @@ describe.each(calls)('%s, failing', (_, call) => {
     }
   });
 
-  it('for a bad example closes sync and async sources', async () => {
+  it('for a bad example closes synchronous and asynchronous sources', async () => {
     for (const kind of ['sync', 'async'] as const) {
       const source = new Endless();
       const bad = mapped(source[kind], (example, i) => (i === 3 ? { input: 'x' } : example) as TrainingExample);
@@ -71,7 +71,7 @@ describe.each(calls)('%s, failing', (_, call) => {
     }
   });
 
-  it('does not settle the length of an embedder’s rows', async () => {
+  it('does not fix the length of an embedder’s rows', async () => {
     let width = 2;
     let batches = 0;
     const embedder = (texts: string[]): number[][] => {
@@ -79,7 +79,7 @@ describe.each(calls)('%s, failing', (_, call) => {
       return texts.map(() => new Array<number>(width).fill(1));
     };
     const preprocessor = new DataPreprocessor({ embedder, embedBatchSize: 10 });
-    // The second chunk fails; the first is in the cache by then.
+    // The second chunk fails. The first is already in the cache.
     const examples = pairs(40).map(example => ({ ...example, output: 'same' }));
     const onProgress = vi.fn();
     await expect(preprocessor.process(examples, { onProgress })).rejects.toThrow('out of memory');
@@ -94,7 +94,7 @@ describe.each(calls)('%s, failing', (_, call) => {
   });
 });
 
-it('finds that the whole first chunk is a failed call’s, of another length', async () => {
+it('ignores a cached first chunk of another length that comes from a failed call', async () => {
   let width = 2;
   const preprocessor = new DataPreprocessor({ embedder: texts => texts.map(() => new Array<number>(width).fill(1)) });
   const failed = preprocessor.process(pairs(5), {
@@ -127,7 +127,7 @@ it('refuses rows of two lengths from calls that run at the same time', async () 
   ]);
   expect(results.map(result => result.status)).toEqual(['fulfilled', 'rejected']);
   expect((results[1] as PromiseRejectedResult).reason.message).toBe(
-    'process: embedder returned rows of 3 entries, and of 2 before',
+    'DataPreprocessor.process: embedder returned rows of 3 entries, and of 2 before',
   );
 });
 

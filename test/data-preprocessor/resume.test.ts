@@ -16,7 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), 'preprocessor-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const WORDS = ['Write', 'a', 'function', 'that', 'helps', 'me', 'explain', 'CODE', 'to', 'others'];
-/** Texts whose words come up one after the other, so that tokens tell how many were seen before. */
+/** Texts that each add a new word, so that tokens show how many texts came before. */
 const pairs: TrainingExample[] = Array.from({ length: 60 }, (_, i) => ({
   input: `${WORDS[i % 10]} ${WORDS[(i * 3) % 10]} number${i}`,
   output: `answer${i} ${WORDS[(i * 7) % 10]} number${i + 5}`,
@@ -35,7 +35,7 @@ const makers: Record<string, () => Promise<DataPreprocessorOptions>> = {
   'a function': async () => ({ embedder: texts => texts.map(text => [text.length, 1]) }),
 };
 
-describe('a preprocessor that goes on from a state', () => {
+describe('a preprocessor that resumes from a state', () => {
   const options = { augmentation: true, augmentationFactor: 4, seed: 5, qualityThreshold: 0.5 };
   const ways: Record<string, (from: DataPreprocessor, to: DataPreprocessor) => void> = {
     JSON: (from, to) => to.loadStateDict(JSON.parse(JSON.stringify(from.stateDict()))),
@@ -47,17 +47,17 @@ describe('a preprocessor that goes on from a state', () => {
   };
   const cases = Object.keys(makers).flatMap(kind => Object.keys(ways).map(way => [kind, way] as const));
 
-  it.each(cases)('gives the same rows as the unbroken run, wherever it was stopped: %s, by %s', async (kind, way) => {
+  it.each(cases)('gives the same rows as the uninterrupted run, from any stop: %s, by %s', async (kind, way) => {
     const unbroken = new DataPreprocessor({ ...options, ...(await makers[kind]!()) });
     const expected = [];
     for (const pair of pairs) expected.push(await unbroken.process([pair]));
     const stopped = new DataPreprocessor({ ...options, ...(await makers[kind]!()) });
     for (let stop = 0; stop < pairs.length; stop++) {
       const made = await makers[kind]!();
-      // Its texts have been seen by the state, not by this embedder.
+      // The state has seen these texts, but this embedder has not.
       if (kind === 'a fitted embedder') made.embedder = new NgramEmbedder({ dim: 16 });
       const resumed = new DataPreprocessor({ ...options, ...made });
-      // What it did before does not show.
+      // Its own earlier work has no effect.
       await resumed.process([{ input: 'other words help', output: 'before' }]);
       if (stop % 7 === 0) {
         ways[way]!(stopped, resumed);
@@ -121,7 +121,7 @@ describe('loadStateDict refuses, with nothing changed,', () => {
     expect(preprocessor.stateDict()).toEqual(before);
   }); // biome-ignore format: a table
 
-  it('an embedder’s state that the embedder refuses, and one where it has none', async () => {
+  it('an embedder’s state that the embedder refuses, and one for an embedder without a state', async () => {
     const preprocessor = new DataPreprocessor({ embedder: new NgramEmbedder({ dim: 8 }) });
     const before = preprocessor.stateDict();
     const state = new DataPreprocessor({ embedder: await fitted() }).stateDict();

@@ -10,7 +10,7 @@ import {
 import { all, asyncFrom, calls, Endless, lengths, pairs } from '../support/sources.js';
 
 describe('stream', () => {
-  it('gives the rows, counts and tokens of process, whatever the source and the options', async () => {
+  it('yields the rows, counts and tokens of process, for every source and all options', async () => {
     const text = fc.constantFrom('write code', 'help', 'x', 'explain the function', '');
     const examples = fc.array(fc.record({ input: text, output: text, quality: fc.constantFrom(0, 0.5, 1) }), {
       maxLength: 20,
@@ -49,11 +49,11 @@ describe('stream', () => {
       expect(source.returned).toBe(1);
       expect(preprocessor.stats.processed).toBe(3 * chunk);
     }
-    // Two texts an example: four full batches a chunk, and no other.
+    // An example has two texts, so a chunk has exactly four full batches.
     expect(embedder.mock.calls.map(([texts]) => texts.length)).toEqual(new Array(12).fill(10));
   });
 
-  it('does not touch a source before the first row is asked for, and says so when it is read to its end', async () => {
+  it('does not read the source before the first row is requested, and emits an event at the end', async () => {
     const source = new Endless();
     const preprocessor = new DataPreprocessor();
     const complete = vi.fn();
@@ -65,7 +65,7 @@ describe('stream', () => {
     expect(complete).toHaveBeenCalledExactlyOnceWith({ total: 3, stats: preprocessor.stats });
   });
 
-  it('passes on what closing the source throws, if nothing else was wrong', async () => {
+  it('passes on the error of closing the source, if there was no other error', async () => {
     const preprocessor = new DataPreprocessor();
     const broken = (): Iterable<TrainingExample> => {
       const step = { done: false, value: { input: 'a', output: 'b' } };
@@ -88,7 +88,7 @@ describe('stream', () => {
 });
 
 describe.each(calls)('%s, progress', (_, call) => {
-  it('tells after each chunk what was read and made, by event and call', async () => {
+  it('reports after each chunk what was read and produced, by event and by callback', async () => {
     const preprocessor = new DataPreprocessor({ qualityThreshold: 0.5 });
     const [heard, called]: ProcessProgress[][] = [[], []];
     preprocessor.on('process:progress', progress => heard!.push(progress));
@@ -102,7 +102,7 @@ describe.each(calls)('%s, progress', (_, call) => {
     expect(heard).toEqual(called);
   });
 
-  it('counts variations, and knows the length of an array or a Set alone', async () => {
+  it('counts variations, and knows the total only for an array or a Set', async () => {
     const totals: (number | undefined)[] = [];
     const options: ProcessOptions = { onProgress: ({ total }) => totals.push(total) };
     for (const source of [pairs(3), new Set(pairs(4)), asyncFrom(pairs(5)), pairs(0)]) {

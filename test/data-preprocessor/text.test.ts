@@ -11,7 +11,7 @@ import {
 import { questionPairs } from '../support/question-pairs.js';
 
 describe('tokenizer', () => {
-  it('makes the tokens, cut to maxLength, in place of the vocabulary', async () => {
+  it('makes the tokens instead of the vocabulary, cut to maxLength', async () => {
     const tokenizer = vi.fn((text: string) => Array.from(text, character => character.codePointAt(0)!));
     const preprocessor = new DataPreprocessor({ tokenizer, maxLength: 2 });
     const [example] = await preprocessor.process([{ input: 'abc', output: 'd' }]);
@@ -22,13 +22,22 @@ describe('tokenizer', () => {
   });
 
   const bad: [string, unknown][] = [
-    ['tokenizer: of "abc": the result must be an array, got undefined', undefined],
-    ['tokenizer: of "abc": the result must be an array, got a Promise', Promise.resolve([1])],
-    ['tokenizer: of "abc": the result must be an array, got a Uint32Array', Uint32Array.of(1)],
-    ['tokenizer: of "abc": token 1 must be an integer of at least 0, got -1', [1, -1]],
-    ['tokenizer: of "abc": token 0 must be an integer of at least 0, got 0.5', [0.5]],
-    ['tokenizer: of "abc": token 0 must be an integer of at least 0, got "1"', ['1']],
-    ['tokenizer: of "abc": token 0 must be an integer of at least 0, got undefined', new Array(3)],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": the result must be an array, got undefined', undefined],
+    [
+      'DataPreprocessor._tokenize: tokenizer: of "abc": the result must be an array, got a Promise',
+      Promise.resolve([1]),
+    ],
+    [
+      'DataPreprocessor._tokenize: tokenizer: of "abc": the result must be an array, got a Uint32Array',
+      Uint32Array.of(1),
+    ],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": token 1 must be an integer of at least 0, got -1', [1, -1]],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": token 0 must be an integer of at least 0, got 0.5', [0.5]],
+    ['DataPreprocessor._tokenize: tokenizer: of "abc": token 0 must be an integer of at least 0, got "1"', ['1']],
+    [
+      'DataPreprocessor._tokenize: tokenizer: of "abc": token 0 must be an integer of at least 0, got undefined',
+      new Array(3),
+    ],
   ];
   it.each(bad)('%s', async (message, tokens) => {
     const preprocessor = new DataPreprocessor({ tokenizer: () => tokens as number[] });
@@ -41,8 +50,8 @@ describe('deduplicate', () => {
   const run = async (examples: TrainingExample[], preprocessor: DataPreprocessor): Promise<ProcessedExample[]> =>
     preprocessor.process(examples);
 
-  it('leaves out later repeats: the first of each (input, output), as a loop over all pairs finds them', async () => {
-    // Among them texts that run into each other, and lone surrogates, which are all one in UTF-8.
+  it('skips later repeats of each (input, output), as a loop over all pairs does', async () => {
+    // Some texts are equal when joined, and some have lone surrogates, which are all equal in UTF-8.
     const text = fc.constantFrom('', 'a', 'ab', 'b', '1:a', '\ud800', '\ud801', 'ba');
     const examples = fc.array(fc.record({ input: text, output: text }), { maxLength: 300 });
     await fc.assert(
@@ -63,7 +72,7 @@ describe('deduplicate', () => {
     );
   });
 
-  it('compares within one call, after the filter, and not the variations', async () => {
+  it('compares within one call, after the filter, and without the variations', async () => {
     const preprocessor = new DataPreprocessor({ deduplicate: true, qualityThreshold: 0.5 });
     const pair = { input: 'a', output: 'b' };
     const rows = await run([{ ...pair, quality: 0 }, { ...pair, quality: 0.7 }, pair], preprocessor);
@@ -79,14 +88,14 @@ describe('deduplicate', () => {
     expect(await run([pair, pair], new Same({ deduplicate: true, augmentation: true }))).toHaveLength(2);
   });
 
-  it('does not show in the statistics where it is off', async () => {
+  it('adds nothing to the statistics where it is off', async () => {
     expect(new DataPreprocessor().stats).not.toHaveProperty('duplicates');
     expect(new DataPreprocessor({ deduplicate: true }).stats.duplicates).toBe(0);
   });
 });
 
 describe('the vocabulary', () => {
-  it('is read anew after any edit of the caller’s', () => {
+  it('is read again after any edit by the caller', () => {
     const edits: [string, (preprocessor: DataPreprocessor) => unknown][] = [
       ['set', ({ vocab }) => vocab.set('hello', 99)],
       ['delete', ({ vocab }) => vocab.delete('hello')],
@@ -109,7 +118,7 @@ describe('the vocabulary', () => {
     }
   });
 
-  it('is a plain Map to who looks at it', () => {
+  it('looks like a plain Map', () => {
     const preprocessor = new DataPreprocessor();
     preprocessor._tokenize('hello world');
     expect(preprocessor.vocab).toStrictEqual(
@@ -126,7 +135,7 @@ describe('the vocabulary', () => {
     ]);
   });
 
-  it('may be a Map of the caller’s, whose edits are heeded too', () => {
+  it('may be a Map of the caller, whose edits count too', () => {
     const preprocessor = new DataPreprocessor();
     const mine = new Map([['hello', 7]]);
     preprocessor._tokenize('hello');
@@ -136,7 +145,7 @@ describe('the vocabulary', () => {
     expect(preprocessor._tokenize('hello')).toEqual([8, 32]);
   });
 
-  it('learns words that were spelled while it was full', () => {
+  it('learns words that were spelled as characters while it was full', () => {
     const preprocessor = new DataPreprocessor();
     preprocessor.vocabSize = 50_000;
     for (let i = 0; i < 2; i++) expect(preprocessor._tokenize('ab')).toEqual([97, 98, 32]);
@@ -153,7 +162,7 @@ describe('the vocabulary', () => {
   });
 });
 
-it('heeds a patched prototype', async () => {
+it('uses a patched prototype', async () => {
   const spy = vi.spyOn(DataPreprocessor.prototype, '_processExample').mockResolvedValue(null);
   expect(await new DataPreprocessor().process([{ input: 'a', output: 'b' }])).toEqual([]);
   expect(spy).toHaveBeenCalledExactlyOnceWith({ input: 'a', output: 'b' });
@@ -172,7 +181,7 @@ it('embeds for search with n-grams, and by default does not, as its comment says
   };
   for (const language of ['English', 'Chinese', 'Japanese']) {
     const pairs = questionPairs[language]!.map(([input, output]) => ({ input, output }));
-    // The mean reciprocal rank of a draw.
+    // The mean reciprocal rank of random answers.
     const chance = pairs.reduce((sum, _, i) => sum + 1 / (i + 1), 0) / pairs.length;
     const embedder = await new NgramEmbedder().fit(pairs.flatMap(({ input, output }) => [input, output]));
     expect(await mrrOf(pairs, {}), language).toBeLessThan(chance + 0.25);

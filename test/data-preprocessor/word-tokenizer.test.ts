@@ -32,7 +32,7 @@ const text = fc.array(fc.tuple(word, space), { maxLength: 6 }).map(pairs => pair
 
 type Act = (ours: DataPreprocessor, reference: Reference) => void;
 const act: fc.Arbitrary<Act> = fc.oneof(
-  // Texts that were embedded take another way than those that were not.
+  // Embedded texts take another code path than other texts.
   { weight: 6, arbitrary: fc.tuple(text, fc.boolean()).map(([each, isKnown]): Act => agree(each, isKnown)) },
   fc.tuple(word, fc.constantFrom(7, 1.5, -1)).map(([each, token]): Act => both(owner => owner.vocab.set(each, token))),
   word.map((each): Act => both(owner => owner.vocab.delete(each))),
@@ -60,7 +60,7 @@ function both(edit: (owner: { vocab: Map<string, number>; vocabSize: number }) =
 }
 
 describe('tokens', () => {
-  it('are those of split and a Map, whatever is done to the vocabulary in between', () => {
+  it('are those of split and a Map, also after edits of the vocabulary', () => {
     fc.assert(
       fc.property(fc.array(act, { maxLength: 20 }), acts => {
         const [ours, reference] = [new DataPreprocessor({ embeddingDim: 8 }), new Reference()];
@@ -70,7 +70,7 @@ describe('tokens', () => {
     );
   });
 
-  it('are the same where the vocabulary has more words than are held in place', () => {
+  it('are the same where the vocabulary has more words than the word index', () => {
     const [ours, reference] = [new DataPreprocessor({ embeddingDim: 8 }), new Reference()];
     const words = Array.from({ length: 140_000 }, (_, i) => `word${i}`);
     for (const { vocab } of [ours, reference]) for (const [i, each] of words.entries()) vocab.set(each, 3 * i);
@@ -80,7 +80,7 @@ describe('tokens', () => {
     }
   });
 
-  it('take for white space what \\s does', () => {
+  it('are split at the white space of \\s', () => {
     for (let code = 0; code < 0x10000; code++) {
       const character = String.fromCharCode(code);
       if (endOfSpace(character, 0) !== Number(/\s/.test(character))) expect.fail(`code unit ${code}`);

@@ -1,6 +1,6 @@
 /**
- * The least cost of any schedule of a chain's forwards within a budget, by Dijkstra's search over all sets of held states. A
- * forward may keep its input or not; any state but the input may be dropped at any time.
+ * The least cost of any schedule of a chain's forwards within a budget. Dijkstra's search goes over all sets of held
+ * states. A forward may keep its input or not; any state but the input may be dropped at any time.
  *
  * @param costs Cost of each forward.
  * @param sizes Size of the state that each step takes.
@@ -8,7 +8,7 @@
 export function leastTotalCost(costs: readonly number[], sizes: readonly number[], budget: number): number {
   const n = costs.length;
   const sizeOf = (held: number): number => sizes.reduce((sum, size, k) => sum + ((held >> k) & 1) * size, 0);
-  // A node is the held states as bits and, above them, the step to go back next.
+  // A node has the held states as bits and, above them, the next step to run backward through.
   if (sizeOf(1) > budget) return Infinity;
   const start = 1 | ((n - 1) << n);
   const costTo = new Map([[start, 0]]);
@@ -28,7 +28,7 @@ export function leastTotalCost(costs: readonly number[], sizes: readonly number[
     };
     const holds = (k: number): boolean => ((held >> k) & 1) === 1;
     if (holds(step)) {
-      if (step === 0) return cost + costs[n - 1]!; // The last forward gives the output, which is not held.
+      if (step === 0) return cost + costs[n - 1]!; // The last forward returns the output, which is not held.
       reach(held & ~(1 << step), step - 1, cost);
       continue;
     }
@@ -43,10 +43,13 @@ export function leastTotalCost(costs: readonly number[], sizes: readonly number[
   return Infinity;
 }
 
-/** The same where a state that is kept stays until its own step has gone back: each choice of the next one to keep, tried. */
+/**
+ * The least cost where a kept state stays until its own step has run backward, by trying each choice of the next kept
+ * state.
+ */
 export function leastPersistentCost(costs: readonly number[], sizes: readonly number[], budget: number): number {
   const known = new Map<string, number>();
-  /** Steps `end - 1` … `from` go back, with the state of step `from` held and `room` bytes left. */
+  /** Runs backward through steps `end - 1` … `from`, with the state of step `from` held and `room` bytes left. */
   const least = (from: number, end: number, room: number): number => {
     if (end - from === 1) return 0;
     const key = [from, end, room].join();

@@ -16,7 +16,7 @@ import { GROUP_ROWS, LARGE_GROUP_ROWS } from '../../src/kernels/simd/lora-contra
 import { expectClose } from '../support/close.js';
 import { mulberry32 } from '../support/golden.js';
 
-/** The gradients of adapters without those of the rows between, against the calls one by one, which `wrt` brings about. */
+/** The gradients of adapters without gradients of their outputs, against separate calls, which `wrt` leads to. */
 
 interface Case {
   n: number;
@@ -31,7 +31,7 @@ interface Case {
   seed: number;
 }
 
-/** Less is left of a cosine's gradient than its rounding where rows have one number or two, or are all parallel. */
+/** Where rows have one or two numbers, or are all parallel, a cosine's gradient is smaller than its rounding. */
 const widths = fc.constantFrom(3, 5, 15, 16, 17, 33, 48, 70);
 const ranks = fc.constantFrom(1, 2, 7, 8, 9, 16, 33, 128);
 const cases: fc.Arbitrary<Case> = fc.record({
@@ -104,7 +104,7 @@ function made(each: Case): { rows: readonly [Rows, Rows, Rows | null]; options: 
   return { rows: [anchors, positives, negatives], options };
 }
 
-/** The largest difference from the truth, where 0.1 is the least that counts as large. */
+/** The largest difference from the truth, and the largest magnitude of the truth, at least 0.1. */
 function errorOf(actual: Rows, truth: Rows): { error: number; largest: number } {
   let [error, largest] = [0, 0.1];
   truth.forEach((row, i) => {
@@ -116,7 +116,9 @@ function errorOf(actual: Rows, truth: Rows): { error: number; largest: number } 
   return { error, largest };
 }
 
-/** As close to the truth as the calls one by one: where rows nearly cancel, these are off by more than 1e-5 too. */
+/**
+ * Expects results as close to the truth as separate calls, which also have errors above 1e-5 where rows nearly cancel.
+ */
 function expectAsExact(actual: Rows, composed: Rows, truth: Rows): void {
   const { error, largest } = errorOf(actual, truth);
   expect(error).toBeLessThanOrEqual(1e-5 * largest + 4 * errorOf(composed, truth).error);
@@ -129,7 +131,7 @@ const onBackend = (backend: KernelBackend, { rows, options }: ReturnType<typeof 
 const wrt = ['anchors', 'positives', 'negatives'];
 
 describe('adapters without gradients of rows', () => {
-  it('have the loss and the gradients of the calls one by one, whatever the options', () => {
+  it('have the loss and the gradients of separate calls, with all options', () => {
     fc.assert(
       fc.property(cases, each => {
         const problem = made(each);
@@ -161,7 +163,7 @@ describe('a batch cut at multiples of a group', () => {
   it.each([
     { rank: 8, group: GROUP_ROWS },
     { rank: 40, group: LARGE_GROUP_ROWS },
-  ])('gives the bits of the whole, rank $rank', ({ rank, group }) => {
+  ])('gives the same bits as the whole, rank $rank', ({ rank, group }) => {
     const count = 2 * group + 3;
     const random = mulberry32(rank);
     const rowsOf = (height: number, width: number): Float32Row[] =>
@@ -240,8 +242,8 @@ describe('the kernel', () => {
       },
       false,
     ],
-    ['candidates that are no positives', { kind: 'others' as const }, false],
-  ])('answers only where it is cheaper and exact: %s', (_, changed, isAnswered) => {
+    ['candidates other than the positives', { kind: 'others' as const }, false],
+  ])('returns a result only where it is cheaper and exact: %s', (_, changed, isAnswered) => {
     const result = simdKernels()!.loraContrastive({ ...problem, ...changed });
     expect(result !== undefined).toBe(isAnswered);
     expect(scalarKernels.loraContrastive({ ...problem, ...changed })).toBeUndefined();

@@ -7,7 +7,7 @@ import { mulberry32 } from '../support/golden.js';
 
 const SCALE = 32767;
 
-/** An adapter that changes nothing, so that the rows that are compared are known. */
+/** An adapter that changes nothing, so the compared rows are known. */
 function identity(dim: number): Adapter {
   return {
     loraA: Array.from({ length: dim }, () => new Float32Array(8)),
@@ -26,7 +26,7 @@ function lossOf(anchors: Rows, positives: Rows, options: object): number {
 }
 
 describe('precision int16', () => {
-  it('gives the loss of cosines of rounded entries, the own cosines unrounded', () => {
+  it('gives the loss of cosines of rounded entries, with own cosines unrounded', () => {
     const random = mulberry32(1);
     const temperature = 0.07;
     for (const [n, width] of [
@@ -53,7 +53,7 @@ describe('precision int16', () => {
     }
   });
 
-  it('is off by no more than the rounding of entries allows', () => {
+  it('has at most the error that rounding of entries allows', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(2, 3, 17, 64, 130),
@@ -65,7 +65,7 @@ describe('precision int16', () => {
         (n, width, temperature, kind, symmetric, seed) => {
           const random = mulberry32(seed);
           const [anchors, positives] = [rowsOf(n, width, random), rowsOf(n, width, random)];
-          // All of the mass in one entry, of either sign: the largest integers there are.
+          // All of the mass is in one entry of either sign, which gives the largest integers.
           if (kind === 'one entry')
             for (const row of [...anchors, ...positives])
               row.fill(0).set([random() < 0.5 ? -1e10 : 1e-10], seed % width);
@@ -83,7 +83,7 @@ describe('precision int16', () => {
     );
   });
 
-  it('gives gradients of both adapters that are close to those of float32', () => {
+  it('gives gradients of both adapters close to the float32 gradients', () => {
     const random = mulberry32(3);
     const [n, dim, rank] = [300, 96, 8];
     const adapterOf = (): Adapter => ({
@@ -118,9 +118,11 @@ describe('precision int16', () => {
     const adapters = new Map([['a', identity(2)]]);
     const bad = (options: object) => () => LossComputer.contrastive(rows, rows, null, options);
     expect(bad({ precision: 'int16' })).toThrow(
-      new RangeError("contrastive: precision 'int16' needs adapters, got undefined"),
+      new RangeError("LossComputer.contrastive: precision 'int16' needs adapters, got undefined"),
     );
-    expect(bad({ adapters, through: { anchors: 'a' }, precision: 'int8' })).toThrow(/^contrastive: precision must be/);
+    expect(bad({ adapters, through: { anchors: 'a' }, precision: 'int8' })).toThrow(
+      /^LossComputer\.contrastive: precision must be/,
+    );
     expect(bad({ adapters, through: { anchors: 'a' }, precision: 16 })).toThrow(TypeError);
   });
 });

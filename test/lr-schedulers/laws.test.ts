@@ -19,7 +19,7 @@ const divisor = number(1, 1e300);
 const factor = number(0, 1e300);
 const warmup = { warmupSteps: length, warmupOffset: length };
 
-/** The options of each schedule for a `baseLR` of 1, over all that they allow. None of them has to be given. */
+/** All allowed options of each schedule for a `baseLR` of 1. Every option may be missing. */
 const options: Record<Name, fc.Arbitrary<object>> = Object.fromEntries(
   Object.entries({
     constant: {},
@@ -66,13 +66,13 @@ const scaled = (opts: object, by: number): object =>
     ]),
   );
 
-/** Any rate, and options that fit it. */
+/** Any rate, with options that fit it. */
 const settings = (name: Name): fc.Arbitrary<{ baseLR: number; opts: object }> =>
   fc
     .record({ baseLR: fc.oneof(share, number(0, Number.MAX_VALUE)), opts: options[name] })
     .map(({ baseLR, opts }) => ({ baseLR, opts: scaled(opts, baseLR) }));
 
-/** A part of any schedule, with options, for rates of 1. */
+/** A part of a sequence with any schedule and options, for a rate of 1. */
 const part: fc.Arbitrary<SequencePart> = fc.oneof(
   ...names.map(name =>
     fc.record({ schedule: fc.constant(schedules[name]), steps: fc.nat({ max: 50 }), opts: options[name] }),
@@ -93,7 +93,7 @@ describe.each(names)('%s', name => {
     );
   });
 
-  it('is a function of the step alone: the rest of a training, taken up anywhere and in any order, is the same', () => {
+  it('depends only on the step: a training that resumes anywhere, or asks in any order, gets the same rates', () => {
     fc.assert(
       fc.property(settings(name), fc.nat({ max: 100 }), fc.nat({ max: 100 }), ({ baseLR, opts }, total, from) => {
         Object.freeze(opts);
@@ -108,12 +108,12 @@ describe.each(names)('%s', name => {
   });
 
   it('scales with baseLR', () => {
-    // By a power of two, so that no digit is lost.
+    // The factor is a power of two, so no digit is lost.
     fc.assert(
       fc.property(options[name], fc.nat({ max: 100 }), fc.nat({ max: 100 }), (opts, step, total) => {
         const rate = schedule(1, step, total, opts);
         fc.pre(rate < 1e300);
-        // A rate below the smallest normal number is short of digits.
+        // A rate below the smallest normal number has fewer digits.
         expect(Math.abs(schedule(8, step, total, scaled(opts, 8)) - 8 * rate)).toBeLessThan(1e-300);
       }),
       { numRuns: 50 },
@@ -139,7 +139,7 @@ describe('shape', () => {
     },
   );
 
-  it('the ends are the rates that the options name', () => {
+  it('has the rates of the options at its ends', () => {
     fc.assert(
       fc.property(share, warmupSteps, (minLR, rise) => {
         fc.pre(rise < total);
@@ -154,7 +154,7 @@ describe('shape', () => {
   });
 
   it.each(['warmupCosine', 'warmupLinear', 'inverseSqrt', 'warmupStableDecay'] as const)(
-    '%s rises by equal steps to baseLR, and never after',
+    '%s rises by equal steps to baseLR, and does not rise later',
     name => {
       fc.assert(
         fc.property(warmupSteps, warmupOffset, (warmup, offset) => {
@@ -197,7 +197,7 @@ describe('shape', () => {
     );
   });
 
-  it('multiStep at every multiple of stepSize is step', () => {
+  it('multiStep at every multiple of stepSize equals step', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 30 }), share, (stepSize, gamma) => {
         const milestones = steps.filter(step => step > 0 && step % stepSize === 0);
@@ -211,7 +211,7 @@ describe('shape', () => {
 });
 
 describe('sequence', () => {
-  it('is each part on its own steps, then the last one’s end', () => {
+  it('gives each part its own steps, and then stays at the end of the last part', () => {
     fc.assert(
       fc.property(fc.array(part, { minLength: 1, maxLength: 5 }), parts => {
         const whole = sequence(parts);
@@ -239,7 +239,7 @@ describe('sequence', () => {
     );
   });
 
-  it('of a warm-up and a decay is the schedule that has both', () => {
+  it('of a warm-up and a decay equals the schedule that has both', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 50 }), share, (warmup, decay, minLR) => {
         const rise: SequencePart = {
@@ -256,7 +256,7 @@ describe('sequence', () => {
     );
   });
 
-  it('keeps the parts it was made of', () => {
+  it('copies its parts', () => {
     const parts: SequencePart[] = [{ schedule: LRSchedulers.linear, steps: 10 }];
     const whole = sequence(parts);
     parts[0]!.steps = 20;

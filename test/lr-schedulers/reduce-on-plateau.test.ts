@@ -18,7 +18,7 @@ const options: fc.Arbitrary<ReduceLROnPlateauOptions> = fc.record(
 );
 const ratesOf = (plateau: ReduceLROnPlateau, values: number[]): number[] => values.map(value => plateau.step(value));
 
-/** The rule in the words of its documentation, over all metrics so far. */
+/** The rule of the documentation, over all metrics so far. */
 function ratesByHand(opts: ReduceLROnPlateauOptions, values: number[]): number[] {
   const { lr, mode = 'min', factor = 0.1, patience = 10, threshold = 1e-4, cooldown = 0, minLR = 0 } = opts;
   const sign = mode === 'min' ? 1 : -1;
@@ -50,7 +50,7 @@ describe('ReduceLROnPlateau', () => {
     );
   });
 
-  it('takes a rising metric for the negative of a falling one', () => {
+  it('treats a rising metric as the negative of a falling one', () => {
     fc.assert(
       fc.property(options, metrics, (opts, values) => {
         const falling = ratesOf(new ReduceLROnPlateau({ ...opts, mode: 'min' }), values);
@@ -63,18 +63,18 @@ describe('ReduceLROnPlateau', () => {
     );
   });
 
-  it('waits for an improvement by the threshold, on negative metrics too', () => {
+  it('waits for an improvement by the threshold, also with negative metrics', () => {
     for (const best of [10, -10]) {
       const opts = { lr: 1, patience: 0, threshold: 0.1 };
       expect(ratesOf(new ReduceLROnPlateau(opts), [best, best - 1.1])).toEqual([1, 1]);
       expect(ratesOf(new ReduceLROnPlateau(opts), [best, best - 0.9])).toEqual([1, 0.1]);
-      // PyTorch's rule, metric < best · (1 − threshold), takes this one for an improvement on −10.
+      // By PyTorch's rule, metric < best · (1 − threshold), this would be an improvement on −10.
       expect(ratesOf(new ReduceLROnPlateau(opts), [best, best + 0.9])).toEqual([1, 0.1]);
     }
     expect(ratesOf(new ReduceLROnPlateau({ lr: 1, patience: 0 }), [0, -1e-300, 0])).toEqual([1, 1, 0.1]);
   });
 
-  it('takes a change by exactly the threshold for no improvement, as PyTorch does', () => {
+  it('does not count a change by exactly the threshold as an improvement, as PyTorch', () => {
     for (const [mode, threshold, thresholdMode, best, metric] of [
       ['max', 0.05, 'rel', 1, 1.05],
       ['min', 0.05, 'rel', 1, 0.95],
@@ -96,7 +96,7 @@ describe('ReduceLROnPlateau', () => {
     expect(plateau.lr).toBe(0.3);
   });
 
-  it('goes on from its state, through JSON, as if never interrupted', () => {
+  it('resumes from its state, through JSON, as if never interrupted', () => {
     fc.assert(
       fc.property(options, metrics, fc.nat({ max: 60 }), (opts, values, cut) => {
         const unbroken = ratesOf(new ReduceLROnPlateau(opts), values);
@@ -110,7 +110,7 @@ describe('ReduceLROnPlateau', () => {
     );
   });
 
-  it('hands out a copy of its state', () => {
+  it('returns a copy of its state', () => {
     const plateau = new ReduceLROnPlateau({ lr: 1, patience: 0 });
     const state = plateau.stateDict();
     plateau.step(1);

@@ -15,7 +15,7 @@ import {
   sequence,
 } from '../../src/index.js';
 
-/** What is called, what it throws, and the words of the message. */
+/** The words of the message, the type of the error, and the call that throws it. */
 type Row = [message: string, kind: typeof TypeError | typeof RangeError, call: () => unknown];
 
 const rows = [
@@ -36,7 +36,7 @@ const constant = { schedule: LRSchedulers.constant, steps: 1 };
 const step = { forward: (x: number) => x, backward: (_: number, gradY: number) => gradY };
 
 /** A call that breaks the static types, as plain JavaScript may. */
-// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+// biome-ignore lint/suspicious/noExplicitAny: the tests pass values that the types refuse
 const untyped = (value: unknown): any => value;
 
 const losses: Row[] = [
@@ -456,7 +456,7 @@ const options: Row[] = [
     () => new GradientCheckpointer().checkpoint(x => x, 1, untyped(null)),
   ],
   [
-    'GradientCheckpointer.backward: output was returned by no checkpoint call that is remembered',
+    'GradientCheckpointer.backward: output does not come from a remembered checkpoint call',
     RangeError,
     () => new GradientCheckpointer().backward(rows, rows),
   ],
@@ -853,7 +853,7 @@ const options: Row[] = [
     () => new ReduceLROnPlateau({ lr: 1 }).loadStateDict(untyped(null)),
   ],
   [
-    'readJsonl: source must be a path or a readable stream, got undefined',
+    'readJsonl: source must be a path, a stream, a Blob or a Response, got undefined',
     TypeError,
     () => readJsonl(untyped(undefined)),
   ],
@@ -1048,48 +1048,48 @@ const portable: Row[] = [
     () => new SGD(lora({ loraA: [Float32Array.of(1), Float32Array.of(Infinity)] })),
   ],
   [
-    'toSafetensors: adapters must be a Map by adapter name, got an object',
+    'LoRAAdapter.toSafetensors: adapters must be a Map by adapter name, got an object',
     TypeError,
     () => LoRAAdapter.toSafetensors(untyped({ query: adapter })),
   ],
-  ['toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
+  ['LoRAAdapter.toSafetensors: adapters is empty', RangeError, () => LoRAAdapter.toSafetensors(new Map())],
   [
-    'toSafetensors: the name of an adapter must be a string, got 3',
+    'LoRAAdapter.toSafetensors: the name of an adapter must be a string, got 3',
     TypeError,
     () => LoRAAdapter.toSafetensors(new Map([[untyped(3), adapter]])),
   ],
   [
-    'toSafetensors: the name "\ud800" has half of a surrogate pair',
+    'LoRAAdapter.toSafetensors: the name "\ud800" has half of a surrogate pair',
     RangeError,
     () => LoRAAdapter.toSafetensors(new Map([['\ud800', adapter]])),
   ],
   [
-    'toSafetensors: adapters.get("query").scaling must be a finite number, got undefined',
+    'LoRAAdapter.toSafetensors: adapters.get("query").scaling must be a finite number, got undefined',
     TypeError,
     () => LoRAAdapter.toSafetensors(lora({ scaling: undefined })),
   ],
   [
-    'toSafetensors: adapters.get("query").scaling times rank must be a finite number, got Infinity',
+    'LoRAAdapter.toSafetensors: adapters.get("query").scaling times rank must be a finite number, got Infinity',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraA: [[1, 1]], loraB: [[1], [1]], scaling: 1e308 })),
   ],
   [
-    'toSafetensors: adapters.get("query").loraA[1][0] must be finite, got NaN',
+    'LoRAAdapter.toSafetensors: adapters.get("query").loraA[1][0] must be finite, got NaN',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraA: [[1], [Number.NaN]] })),
   ],
   [
-    'toSafetensors: adapters.get("query").loraB[0][1] must be finite, got Infinity',
+    'LoRAAdapter.toSafetensors: adapters.get("query").loraB[0][1] must be finite, got Infinity',
     RangeError,
     () => LoRAAdapter.toSafetensors(lora({ loraB: [[1, 1e39]] })),
   ],
   [
-    'fromSafetensors: bytes must be a Uint8Array, got an ArrayBuffer',
+    'LoRAAdapter.fromSafetensors: bytes must be a Uint8Array, got an ArrayBuffer',
     TypeError,
     () => LoRAAdapter.fromSafetensors(untyped(new ArrayBuffer(8))),
   ],
   [
-    'fromSafetensors: config must be an object, got null',
+    'LoRAAdapter.fromSafetensors: config must be an object, got null',
     TypeError,
     () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(null)),
   ],
@@ -1103,7 +1103,7 @@ const portable: Row[] = [
     ] as const
   ).map(
     ([message, config]): Row => [
-      `fromSafetensors: config.${message}`,
+      `LoRAAdapter.fromSafetensors: config.${message}`,
       TypeError,
       () => LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(adapters), untyped(config)),
     ],
@@ -1123,7 +1123,7 @@ describe.each([
   });
 });
 
-describe('what is refused changes nothing', () => {
+describe('a refusal changes nothing', () => {
   const taught = (): EWCManager => {
     const manager = new EWCManager();
     manager.computeFisher(adapters, data);
@@ -1258,7 +1258,7 @@ describe('what is refused changes nothing', () => {
     expect(manager.stats.totalPenalties).toBe(0);
   });
 
-  it('of a backward that does not fit its forward', () => {
+  it('of gradients in backward that do not fit the forward', () => {
     const lora = LoRAAdapter.from(adapter);
     lora.forward(rows);
     expect(() => lora.backward(one)).toThrow('backward: gradRows has 1 row, the last forward has 2');
@@ -1266,7 +1266,7 @@ describe('what is refused changes nothing', () => {
     expect(lora.backward(rows).gradA).toHaveLength(2);
   });
 
-  it('of an optimizer whose Map has grown', () => {
+  it('of a step of an optimizer whose Map has grown', () => {
     const growing = new Map([['query', adapter]]);
     const optimizer = new AdamW(growing);
     growing.set('later', structuredClone(adapter));
@@ -1275,14 +1275,14 @@ describe('what is refused changes nothing', () => {
     );
   });
 
-  it('of an optimizer whose adapter was replaced', () => {
+  it('of a step of an optimizer whose adapter was replaced', () => {
     const replaced = new Map([['query', structuredClone(adapter)]]);
     const optimizer = new SGD(replaced);
     replaced.set('query', structuredClone(adapter));
     expect(() => optimizer.step(new Map([['query', grads]]))).toThrow('adapter "query" was added or replaced');
   });
 
-  it('of typed rows that are not in one buffer', () => {
+  it('of typed rows in several buffers', () => {
     const manager = taught();
     const loose = new Map([
       ['query', { loraA: [Float32Array.of(Number.NaN), Float32Array.of(1)], loraB: [[1, 2]], scaling: 1 }],
@@ -1293,14 +1293,14 @@ describe('what is refused changes nothing', () => {
     expect(() => manager.computeFisher(loose, data, { gradients: () => grads })).toThrow('loraA[0][0] must be finite');
   });
 
-  it('of gradients that overflow float32 though the loss does not', () => {
+  it('of gradients that overflow float32 where the loss does not', () => {
     expect(() => LossComputer.mse([[1e39]], [[0]], { gradients: true })).toThrow('mse: the result overflows');
     expect(() => LossComputer.contrastive(rows, rows, null, { temperature: 1e-310 })).toThrow(
       'temperature is too small',
     );
   });
 
-  it('of a generator whose batch size was spoiled afterwards', () => {
+  it('of a generator whose batch size became invalid later', () => {
     const generator = new BatchGenerator(data);
     generator.config.batchSize = 0;
     expect(() => generator.next()).toThrow('BatchGenerator.next: batchSize must be an integer of at least 1, got 0');
@@ -1310,22 +1310,26 @@ describe('what is refused changes nothing', () => {
 describe('process', () => {
   const pair = { input: 'a', output: 'b' };
   const bad: [string, typeof TypeError | typeof RangeError, unknown][] = [
-    ['process: examples must be an array or an (async) iterable, got undefined', TypeError, undefined],
-    ['process: examples must be an array or an (async) iterable, got "text"', TypeError, 'text'],
-    ['process: examples[0] must be an object, got "text"', TypeError, ['text']],
-    ['process: examples[0] must be an object, got undefined', TypeError, Object.assign(new Array(2), { 1: pair })],
+    ['DataPreprocessor.process: examples must be an array or an (async) iterable, got undefined', TypeError, undefined],
+    ['DataPreprocessor.process: examples must be an array or an (async) iterable, got "text"', TypeError, 'text'],
+    ['DataPreprocessor.process: examples[0] must be an object, got "text"', TypeError, ['text']],
     [
-      'process: examples[1].input must be a string, got undefined',
+      'DataPreprocessor.process: examples[0] must be an object, got undefined',
+      TypeError,
+      Object.assign(new Array(2), { 1: pair }),
+    ],
+    [
+      'DataPreprocessor.process: examples[1].input must be a string, got undefined',
       TypeError,
       [{ input: 'a', output: 'b' }, { output: 'b' }],
     ],
     [
-      'process: examples[0].quality must be a finite number, got NaN',
+      'DataPreprocessor.process: examples[0].quality must be a finite number, got NaN',
       RangeError,
       [{ input: 'a', output: 'b', quality: Number.NaN }],
     ],
     [
-      'process: examples[0].quality must be a finite number, got "high"',
+      'DataPreprocessor.process: examples[0].quality must be a finite number, got "high"',
       TypeError,
       new Set([{ input: 'a', output: 'b', quality: 'high' }]),
     ],
@@ -1339,14 +1343,20 @@ describe('process', () => {
   });
 
   const embedders: [string, unknown][] = [
-    ['process: embedder: its result must be an array, got undefined', undefined],
-    ['process: embedder returned 1 rows for 2 texts', [[1]]],
-    ['process: embedder: row 1 ("b") has 1 entries, expected 2', [[1, 2], [3]]],
-    ['process: embedder: row 1 ("b")[0] must be finite, got NaN', [[1], [Number.NaN]]],
-    ['process: embedder: row 0 ("a") is empty', [[], []]],
-    ['process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got undefined', new Array(2)],
-    ['process: embedder: row 1 ("b")[0] must be a number, got undefined', [[1], new Array(1)]],
-    ['process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got null', [null, null]],
+    ['DataPreprocessor.process: embedder: its result must be an array, got undefined', undefined],
+    ['DataPreprocessor.process: embedder returned 1 row for 2 texts', [[1]]],
+    ['DataPreprocessor.process: embedder: row 1 ("b") has 1 entry, expected 2', [[1, 2], [3]]],
+    ['DataPreprocessor.process: embedder: row 1 ("b")[0] must be finite, got NaN', [[1], [Number.NaN]]],
+    ['DataPreprocessor.process: embedder: row 0 ("a") is empty', [[], []]],
+    [
+      'DataPreprocessor.process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got undefined',
+      new Array(2),
+    ],
+    ['DataPreprocessor.process: embedder: row 1 ("b")[0] must be a number, got undefined', [[1], new Array(1)]],
+    [
+      'DataPreprocessor.process: embedder: row 0 ("a") must be a Float32Array, Float64Array or number[], got null',
+      [null, null],
+    ],
   ];
   it.each(embedders)('%s', async (message, returned) => {
     const preprocessor = new DataPreprocessor({ embedder: () => untyped(returned) });
@@ -1365,17 +1375,17 @@ describe('process', () => {
   it.each(calls)('process and stream: %s', async (message, examples, options) => {
     const preprocessor = new DataPreprocessor();
     const processed = preprocessor.process(untyped(examples), untyped(options));
-    await expect(processed).rejects.toThrow(new TypeError(`process: ${message}`));
+    await expect(processed).rejects.toThrow(new TypeError(`DataPreprocessor.process: ${message}`));
     const stream = (): unknown => preprocessor.stream(untyped(examples), untyped(options));
-    expect(stream).toThrow(new TypeError(`stream: ${message}`));
+    expect(stream).toThrow(new TypeError(`DataPreprocessor.stream: ${message}`));
   });
 
-  it('stream: examples[0].input must be a string, got 3', async () => {
+  it('DataPreprocessor.stream: examples[0].input must be a string, got 3', async () => {
     const rows = new DataPreprocessor().stream(untyped([{ input: 3 }]));
-    await expect(rows.next()).rejects.toThrow('stream: examples[0].input must be a string, got 3');
+    await expect(rows.next()).rejects.toThrow('DataPreprocessor.stream: examples[0].input must be a string, got 3');
   });
 
-  it('holds an embedder function to a given embeddingDim', async () => {
+  it('refuses rows of an embedder function that do not have the given embeddingDim', async () => {
     const preprocessor = new DataPreprocessor({ embedder: texts => texts.map(() => [1, 2]), embeddingDim: 3 });
     await expect(preprocessor.process([{ input: 'a', output: 'b' }])).rejects.toThrow(
       'row 0 ("a") has 2 entries, expected 3',

@@ -22,7 +22,7 @@ describe('the original’s answers', () => {
     const data = rows.map(({ inputEmb, outputEmb, quality }) => ({
       inputEmb: Float32Array.from(inputEmb),
       outputEmb: Float32Array.from(outputEmb),
-      // The original reads a quality of 0 as 1, the port as 0: to ask it the same question is to pass 1.
+      // The original reads a quality of 0 as 1, and the port reads it as 0, so the port gets 1 here.
       quality: quality || 1,
     }));
     await withMathRandom(seed, () => {
@@ -48,7 +48,7 @@ describe('the original’s answers', () => {
     });
   });
 
-  it('draws once an element but the first, and not at all without shuffle or with a seed', async () => {
+  it('draws once per element except the first, and never without shuffle or with a seed', async () => {
     await withMathRandom(1, draws => {
       new BatchGenerator(examples(10), { shuffle: false });
       new BatchGenerator(examples(10), { seed: 1 });
@@ -60,7 +60,7 @@ describe('the original’s answers', () => {
 });
 
 describe('one epoch', () => {
-  it('is its own iterator, which stays done until reset', () => {
+  it('is its own iterator, and stays done until reset', () => {
     const generator = new BatchGenerator(examples(5), { batchSize: 2 });
     expect([...generator].map(batch => batch.size)).toEqual([2, 2, 1]);
     expect([...generator]).toEqual([]);
@@ -69,15 +69,19 @@ describe('one epoch', () => {
     expect([...generator]).toHaveLength(3);
   });
 
-  it('of no data has no batches', () => {
+  it('has no batches without data', () => {
     const generator = new BatchGenerator([], { batchSize: 2 });
     expect([...generator]).toEqual([]);
     expect([generator.length, generator.remaining]).toEqual([0, 0]);
     expect([...generator.epochs(1e9)]).toEqual([]);
   });
 
-  it('sorts by quality, 0 below all, and keeps the shuffle’s order in ties', () => {
-    const data = [0, 1, undefined, 0.5].map(quality => ({ inputEmb: [1], outputEmb: [1], quality }));
+  it('is sorted by quality with 0 below all, and keeps the order of the shuffle in ties', () => {
+    const data = [{ quality: 0 }, { quality: 1 }, {}, { quality: 0.5 }].map(each => ({
+      inputEmb: [1],
+      outputEmb: [1],
+      ...each,
+    }));
     const generator = new BatchGenerator(data, { curriculum: true, curriculumEpochs: 1, shuffle: false });
     expect(generator.indices).toEqual([1, 2, 3, 0]);
     generator.reset();
@@ -86,7 +90,7 @@ describe('one epoch', () => {
 });
 
 describe('hard negatives', () => {
-  it('are the most similar positives of other rows, by the plain search', () => {
+  it('are the most similar positives of other rows, as a plain search finds them', () => {
     const rows = fc.array(fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 3, maxLength: 3 }), {
       minLength: 4,
       maxLength: 12,
@@ -112,12 +116,12 @@ describe('hard negatives', () => {
     );
   });
 
-  it('of a batch of one are its own positive, as there is no other', () => {
+  it('of a batch of one are its own positive, because there is no other', () => {
     const [batch] = new BatchGenerator(examples(1), { hardNegatives: true });
     expect(batch!.negatives).toEqual(batch!.positives);
   });
 
-  it('are one an anchor, also where a caller mines among more or fewer positives', () => {
+  it('are one per anchor, also where a caller mines among more or fewer positives', () => {
     const generator = new BatchGenerator(examples(0));
     const positives = [
       [1, 0],
@@ -143,7 +147,7 @@ describe('hard negatives', () => {
     ]);
   });
 
-  it('heed an overridden _cosineSimilarity and _mineHardNegatives', () => {
+  it('use an overridden _cosineSimilarity and _mineHardNegatives', () => {
     const data = [
       [1, 0],
       [0.9, 0.1],
@@ -183,14 +187,14 @@ describe('seed', () => {
     return generator.indices;
   };
 
-  it('makes the order a function of seed and epoch', () => {
+  it('makes the order depend only on seed and epoch', () => {
     expect(order(3, 2)).toEqual(order(3, 2));
     expect(order(3, 2)).not.toEqual(order(3, 1));
     expect(order(4, 1)).not.toEqual(order(3, 2));
     expect(order(0, 0).sort((a, b) => a - b)).toEqual(examples(50).map((_, i) => i));
   });
 
-  it('shuffles evenly: every element comes to every place equally often', () => {
+  it('shuffles evenly: every element reaches every place equally often', () => {
     const counts = [0, 0, 0, 0, 0];
     for (let seed = 0; seed < 5000; seed++) counts[new BatchGenerator(examples(5), { seed }).indices.indexOf(0)]!++;
     // Within 5 standard deviations of 1000.
@@ -199,7 +203,7 @@ describe('seed', () => {
 });
 
 describe('epochs', () => {
-  it('runs through all epochs, counting epochs and steps, and stands at the next', () => {
+  it('runs through all epochs, counts epochs and steps, and ends at the start of the next epoch', () => {
     const generator = new BatchGenerator(examples(5), { batchSize: 2, seed: 1 });
     const steps = [...generator.epochs(2)];
     expect(steps.map(({ epoch, step }) => [epoch, step])).toEqual([
@@ -219,7 +223,7 @@ describe('epochs', () => {
     ]);
   });
 
-  it('goes on in mid-epoch where the loop was left', () => {
+  it('continues in mid-epoch where the loop ended', () => {
     const whole = [...new BatchGenerator(examples(7), { batchSize: 2, seed: 1 }).epochs(2)];
     const generator = new BatchGenerator(examples(7), { batchSize: 2, seed: 1 });
     const seen = [];
@@ -230,7 +234,7 @@ describe('epochs', () => {
     expect([...seen, ...generator.epochs(2)]).toEqual(whole);
   });
 
-  it('counts no batch that dropLast leaves out', () => {
+  it('does not count a batch that dropLast skips', () => {
     const generator = new BatchGenerator(examples(5), { batchSize: 2, dropLast: true, seed: 1 });
     expect([...generator.epochs(2)].map(each => each.step)).toEqual([0, 1, 2, 3]);
     expect([...new BatchGenerator(examples(1), { batchSize: 2, dropLast: true }).epochs(3)]).toEqual([]);

@@ -116,7 +116,7 @@ describe('the Fisher', () => {
     );
   });
 
-  it('rests on gradients that equal finite differences', () => {
+  it('uses gradients that equal finite differences', () => {
     fc.assert(
       fc.property(problem, ({ loraA, loraB, inputs, outputs }) => {
         const example = { inputEmb: inputs[0]!.slice(0, loraA.length), outputEmb: outputs[0]! };
@@ -156,7 +156,7 @@ describe('the Fisher', () => {
     expect(flatFisher(zero)).toEqual([0, 0, 0, 0]);
   });
 
-  it('takes the caller’s own gradients, and tells them adapter and name', () => {
+  it('takes the caller’s own gradients, and passes adapter and name to the callback', () => {
     const adapter = new LoRAAdapter({ dim: 2, rank: 1, seed: 1 });
     const seen: unknown[] = [];
     const ewc = new EWCManager();
@@ -170,7 +170,7 @@ describe('the Fisher', () => {
     expect(flatFisher(ewc, 'query')).toEqual([9, 0, 1, 4]);
   });
 
-  it('heeds an overridden _computeGradients and _sampleData', () => {
+  it('uses an overridden _computeGradients and _sampleData', () => {
     class Mine extends EWCManager {
       override _computeGradients(): AdapterGradients {
         return { gradA: [[2]], gradB: [[3]] };
@@ -187,7 +187,7 @@ describe('the Fisher', () => {
     expect(flatFisher(ewc)).toEqual([4, 9]);
   });
 
-  it('draws sampleSize examples with replacement, and none when they suffice', async () => {
+  it('draws sampleSize examples with replacement, and draws nothing for fewer examples', async () => {
     const adapters = mapOf({ a: { loraA: [[1]], loraB: [[1]], scaling: 1 } });
     const data = Array.from({ length: 10 }, (_, i) => ({ inputEmb: [i], outputEmb: [1] }));
     await withMathRandom(1, draws => {
@@ -250,7 +250,7 @@ describe('the penalty', () => {
     );
   });
 
-  it('is added to gradients in place, of adapters that have some', () => {
+  it('is added in place to the gradients of the given adapters', () => {
     fc.assert(
       fc.property(state, each => {
         const ewc = withTask(each);
@@ -279,7 +279,7 @@ describe('the penalty', () => {
     );
   });
 
-  it('is exactly 0 right after computeFisher, for rows of every kind', () => {
+  it('is exactly 0 right after computeFisher, for rows of every type', () => {
     const data = [{ inputEmb: [0.1, 0.2], outputEmb: [0.3, 0.4] }];
     const numbers = { loraA: [[0.1], [1 / 3]], loraB: [[0.7, 1e-9]], scaling: 2 };
     for (const adapter of [
@@ -294,7 +294,7 @@ describe('the penalty', () => {
     }
   });
 
-  it('pulls towards the optimum and never beyond, however great the rate', () => {
+  it('pulls towards the optimum and never beyond it, at any rate', () => {
     for (const lambda of [0, 1, 1e6, 1e300]) {
       const adapters = mapOf({ a: { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 } });
       const ewc = new EWCManager({ lambda });
@@ -311,7 +311,7 @@ describe('the penalty', () => {
     }
   });
 
-  it('counts adapters that were not remembered as nothing, and needs no scaling', () => {
+  it('skips adapters that were not remembered, and needs no scaling', () => {
     const ewc = new EWCManager();
     const adapters = mapOf({ a: { loraA: [[1]], loraB: [[1]], scaling: 1 } });
     ewc.computeFisher(adapters, [{ inputEmb: [1], outputEmb: [5] }]);
@@ -352,7 +352,7 @@ describe('export and import', () => {
     expect(ewc.stats.tasksLearned).toBe(1);
   });
 
-  it('takes empty state, and keeps the configuration that the state lacks', () => {
+  it('accepts an empty state, and keeps the configuration that the state does not have', () => {
     const { ewc } = trained();
     ewc.import({});
     expect(ewc.fisherInfo.size).toBe(0);

@@ -22,13 +22,13 @@ const adaptersOf = (): Map<string, Adapter> =>
 const weightsOf = (adapters: ReadonlyMap<string, Adapter>): number[][] =>
   [...adapters.values()].flatMap(({ loraA, loraB }) => [...loraA, ...loraB].map(row => Array.from(row)));
 
-/** Stands for an epoch of training. */
+/** Changes the weights, as an epoch of training would. */
 function move(adapters: ReadonlyMap<string, Adapter>, by: number): void {
   for (const { loraA, loraB } of adapters.values())
     for (const row of [...loraA, ...loraB]) for (let k = 0; k < row.length; k++) row[k]! += by + k;
 }
 
-/** Few values, so that many are equal. */
+/** Metrics of few values, so many are equal. */
 const metrics = fc.array(fc.integer({ min: -3, max: 3 }), { minLength: 1, maxLength: 20 });
 const options: fc.Arbitrary<KeepBestOptions> = fc.record(
   { mode: fc.constantFrom('max', 'min'), patience: fc.constantFrom(0, 1, 3, Infinity) },
@@ -41,7 +41,7 @@ function firstBest(values: readonly number[], mode: 'max' | 'min' = 'max'): numb
 }
 
 describe('KeepBest', () => {
-  it('restores the weights of the first best metric, in place, and says when to end', () => {
+  it('restores the weights of the first best metric in place, and says when to end', () => {
     fc.assert(
       fc.property(options, metrics, (opts, values) => {
         const adapters = adaptersOf();
@@ -79,7 +79,7 @@ describe('KeepBest', () => {
     }
   });
 
-  it('goes on from a state that went through JSON as it would have without', () => {
+  it('continues from a state that went through JSON as if never interrupted', () => {
     fc.assert(
       fc.property(options, metrics, metrics, (opts, before, after) => {
         const adapters = adaptersOf();
@@ -92,7 +92,7 @@ describe('KeepBest', () => {
         const resumed = new KeepBest(resumedAdapters, opts);
         resumed.loadStateDict(JSON.parse(JSON.stringify(keep.stateDict())));
         expect(resumed.stateDict()).toEqual(keep.stateDict());
-        // The adapters have states of their own.
+        // The adapters have their own states.
         for (const [name, { loraA, loraB }] of resumedAdapters) {
           const from = adapters.get(name)!;
           loraA.forEach((row, i) => {
@@ -113,7 +113,7 @@ describe('KeepBest', () => {
     );
   });
 
-  it('has a state before the first step, which forgets what there was', () => {
+  it('has a state before the first step, and loading it forgets the best weights', () => {
     const fresh = new KeepBest(adaptersOf()).stateDict();
     expect(fresh).toEqual({ mode: 'max', steps: 0, best: null, bestStep: null, adapters: null });
     const keep = new KeepBest(adaptersOf());
@@ -123,14 +123,14 @@ describe('KeepBest', () => {
     expect(() => keep.restore()).toThrow('KeepBest.restore: call step first');
   });
 
-  it('does not end training that makes validation worse below where it began', () => {
+  it('restores the start where training only makes validation worse', () => {
     const random = mulberry32(7);
     const rows = (): number[][] => Array.from({ length: 12 }, () => Array.from({ length: 6 }, () => random() - 0.5));
     const [inputs, noise, held] = [rows(), rows(), rows()];
     const adapter = new LoRAAdapter({ dim: 6, rank: 3, seed: 1 });
     const adapters = new Map([['query', adapter]]);
     const optimizer = new AdamW(adapters, { lr: 0.05 });
-    // Held-out rows should stay as they are, which the training data does not say.
+    // Held-out rows should stay unchanged, which the training data does not show.
     const evaluate = (): number => LossComputer.mse(adapter.forward(held), held).loss;
     const keep = new KeepBest(adapters, { mode: 'min', patience: 3 });
     const start = evaluate();
@@ -145,7 +145,7 @@ describe('KeepBest', () => {
     expect(evaluate()).toBeGreaterThan(start);
     keep.restore();
     expect(evaluate()).toBe(start);
-    // The optimizer goes on with the matrices it knows.
+    // The optimizer continues with its matrices.
     const { gradients } = LossComputer.mse(adapter.forward(inputs), noise, { gradients: true });
     optimizer.step(new Map([['query', adapter.backward(gradients)]]));
     expect(evaluate()).not.toBe(start);
@@ -196,7 +196,7 @@ describe('KeepBest refuses', () => {
     ['KeepBest.step: metric must be a finite number, got NaN', RangeError, Number.NaN],
     ['KeepBest.step: metric must be a finite number, got Infinity', RangeError, Infinity],
     ['KeepBest.step: metric must be a finite number, got an object', TypeError, { mrr: 1 }],
-  ])('%s, and stays as it is', (message, type, metric) => {
+  ])('%s, and does not change', (message, type, metric) => {
     const keep = stepped();
     const before = keep.stateDict();
     expect(() => keep.step(untyped(metric))).toThrow(type);
@@ -204,7 +204,7 @@ describe('KeepBest refuses', () => {
     expect(keep.stateDict()).toEqual(before);
   });
 
-  it('weights that are not finite, where they would be kept', () => {
+  it('weights that are not finite when it would keep them', () => {
     const adapters = new Map([['a', plainAdapter()]]);
     const keep = new KeepBest(adapters);
     keep.step(1);
@@ -248,7 +248,7 @@ describe('KeepBest refuses', () => {
     expect(adapter).toEqual(before);
   });
 
-  it('loads no state of another scaling', () => {
+  it('a state of another scaling', () => {
     const keepOf = (scaling: number): KeepBest =>
       new KeepBest(new Map([['a', { loraA: [[1]], loraB: [[1]], scaling }]]));
     const saved = keepOf(2);
@@ -258,7 +258,7 @@ describe('KeepBest refuses', () => {
     );
   });
 
-  it('wants names that JSON keeps', () => {
+  it('names that JSON does not keep', () => {
     const adapters = new Map([[1, { loraA: [[1]], loraB: [[1]], scaling: 1 }]]) as unknown as Map<string, Adapter>;
     expect(() => new KeepBest(adapters)).toThrow('KeepBest: the name of an adapter must be a string, got 1');
   });

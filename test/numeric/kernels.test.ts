@@ -11,13 +11,13 @@ import type { Float32Row, Rows } from '../../src/types.js';
 import { expectClose, expectCloseToLargest } from '../support/close.js';
 import { mulberry32 } from '../support/golden.js';
 
-/** What the active backend computes must be what the scalar kernels do, which the other tests hold to the truth. */
+/** The active backend must agree with the scalar kernels, which the other tests compare with the truth. */
 
 const random = mulberry32(11);
 const rowsOf = (count: number, width: number, scale = 1): Float32Array[] =>
   Array.from({ length: count }, () => Float32Array.from({ length: width }, () => scale * (2 * random() - 1)));
 const even = (count: number): Float64Array => new Float64Array(count).fill(1 / count);
-/** Gradients of all arguments, and of none. */
+/** With the gradients of all arguments, and without gradients. */
 const everything = { anchors: true, positives: true, candidates: true, own: true };
 const withGradients = { wanted: everything, own: null, losses: null };
 const lossAlone = { wanted: null, own: null, losses: null };
@@ -53,7 +53,7 @@ const entropyOf = (on: Kernels, logits: Rows, targets: number[], labelSmoothing 
     losses: null,
   }).loss;
 
-/** k own negatives for each of the rows; about every fifth counts nothing. */
+/** k own negatives for each of the rows. About every fifth is skipped. */
 const ownOf = (rows: number, width: number, k: number): OwnNegatives => ({
   rows: rowsOf(rows * k, width),
   isSkipped: Uint8Array.from({ length: rows * k }, () => (random() < 0.2 ? 1 : 0)),
@@ -73,7 +73,7 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
     }
   });
 
-  it('contrastive with own negatives: alone, in-batch and beside others', () => {
+  it('contrastive with own negatives: alone, in-batch and with other negatives', () => {
     for (const { rows, width } of everyShape) {
       const [anchors, positives, explicit] = [rowsOf(rows, width), rowsOf(rows, width), rowsOf((width % 5) + 1, width)];
       const own = ownOf(rows, width, (width % 3) + 1);
@@ -83,8 +83,8 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
     }
   });
 
-  it('contrastive with more own negatives than a block holds at once', () => {
-    // 17 × 2,000 rows of 64 floats are more than 2 ** 21: blocks of 16 anchors and of 1.
+  it('contrastive with more own negatives than fit in a block', () => {
+    // 17 × 2,000 rows of 64 floats are more than 2 ** 21, so there are blocks of 16 anchors and of 1.
     const [anchors, positives] = [rowsOf(17, 64), rowsOf(17, 64)];
     const own = ownOf(17, 64, 2000);
     expectSameContrastive({ anchors, positives, negatives: null, own, groups: null, temperature: 0.2 });
@@ -155,7 +155,7 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
         losses: null,
       };
       const [actual, expected] = [kernels(), scalarKernels].map(on => on.crossEntropy(problem).gradients!);
-      // One more entry of a gradient's ordinary size: with one class the true gradient is 0.
+      // The added entry has a gradient's ordinary size, because with one class the true gradient is 0.
       expectCloseToLargest([...actual!, [1 / rows]], [...expected!, [1 / rows]], 1e-5);
     }
   });
@@ -181,7 +181,7 @@ describe('on every shape of 1 … 9 rows by 1 … 70 columns', () => {
       const float64 = float64Matrix(height, width);
       for (const [i, row] of float64.entries()) row.set(float32[i]!.map(value => value ** 2));
       for (const importance of [float32, float64]) {
-        // The same by one plain loop over all entries.
+        // The same with one plain loop over all entries.
         let expected = 0;
         const gradients: number[] = [];
         const pulled: number[] = [];
@@ -244,14 +244,14 @@ describe('on larger problems', () => {
     expectCloseToLargest(fishers[0]!.fisherB, fishers[1]!.fisherB, 1e-5);
   });
 
-  it('decides ties as the scalar kernels do: the first wins', () => {
+  it('decides ties as the scalar kernels do: the first candidate wins', () => {
     const base = rowsOf(5, 40);
     const positives = Array.from({ length: 60 }, (_, i) => base[i % 5]!);
     const anchors = rowsOf(60, 40);
     expect(kernels().hardestNegatives(anchors, positives)).toEqual(scalarKernels.hardestNegatives(anchors, positives));
   });
 
-  it('takes rows that lie in one buffer as it takes others', () => {
+  it('treats rows in one buffer like other rows', () => {
     const flat = Float32Array.from({ length: 6 * 32 }, () => random() - 0.5);
     const together = Array.from({ length: 6 }, (_, i) => flat.subarray(i * 32, (i + 1) * 32));
     const reversed = [...together].reverse();
@@ -328,14 +328,14 @@ describe('on hostile values', () => {
     }
   });
 
-  it('differences that all but cancel', () => {
+  it('differences that almost cancel', () => {
     const far = rowsOf(20, 384).map(row => row.map(value => 1000 + value));
     const [positives, negatives] = [rowsOf(20, 384, 1e-3), rowsOf(20, 384, 1e-3)];
     const loss = (on: Kernels): number => tripletOf(on, far, positives, negatives);
     expectRelative(loss(kernels()), loss(scalarKernels));
   });
 
-  it('a Fisher, entry by entry, where errors times B cancel', () => {
+  it('a Fisher where errors times B cancel, entry by entry', () => {
     const random = mulberry32(12);
     for (let trial = 0; trial < 300; trial++) {
       const [dim, rank, n] = [1 + (trial % 37), 1 + (trial % 9), 1 + (trial % 4)];
@@ -343,7 +343,7 @@ describe('on hostile values', () => {
         Array.from({ length: height }, () => Array.from({ length: width }, () => random() - 0.5));
       const adapter = LoRAAdapter.from({ loraA: matrix(dim, rank), loraB: matrix(rank, dim), scaling: 1 });
       const inputs = matrix(n, dim).map(row => Float32Array.from(row));
-      // Near a fit, and of targets such that the errors are nearly at right angles to the first row of B.
+      // The fit is nearly perfect, and the errors are nearly orthogonal to the first row of B.
       const noise = [1, 1e-2, 1e-4][trial % 3]!;
       const [direction] = adapter.loraB;
       const norm = direction!.reduce((sum, value) => sum + value * value, 0);
@@ -367,7 +367,7 @@ describe('on hostile values', () => {
     expectCloseToLargest(actual!.fisherB, expected!.fisherB, 1e-5);
   });
 
-  it('positives that are tiny beside the negatives', () => {
+  it('positives that are tiny compared with the negatives', () => {
     for (const [positive, negative] of [
       [
         [1e-4, 0],
@@ -383,7 +383,7 @@ describe('on hostile values', () => {
     }
   });
 
-  it('anchors and own negatives so short that ε counts, and zero rows', () => {
+  it('anchors and own negatives so short that ε matters, and zero rows', () => {
     const [anchors, positives] = [rowsOf(4, 5, 1e-4), rowsOf(4, 5)];
     const own = { rows: [...rowsOf(4, 5, 1e-4), ...rowsOf(4, 5, 1e-5)], isSkipped: new Uint8Array(8) };
     own.rows[3]!.fill(0);
@@ -408,7 +408,7 @@ describe('on hostile values', () => {
     expectRelative(entropyOf(kernels(), [[1e6, 1e6 + 1]], [0]), Math.log(1 + Math.E));
   });
 
-  it('lets bad numbers through to the result, where the caller looks for them', () => {
+  it('passes bad numbers on to the result, where the caller looks for them', () => {
     for (const bad of [Number.NaN, Infinity]) {
       const spoiled = rowsOf(5, 33);
       spoiled[3]![20] = bad;
@@ -431,7 +431,7 @@ describe('on hostile values', () => {
 });
 
 describe('memory', () => {
-  it('grows in mid-use, and keeps what was laid out', () => {
+  it('grows while in use, and keeps its regions', () => {
     const memory = new KernelMemory(compileKernels()!);
     memory.begin();
     const small = memory.take(4 * 16);
@@ -447,7 +447,7 @@ describe('memory', () => {
     expect(memory.take(4)).toBe(small);
   });
 
-  it('gives right results before and after it grows, and after it was released', () => {
+  it('gives right results before and after it grows, and after a release', () => {
     for (const rows of [3, 600, 3, 900]) {
       const [anchors, positives] = [rowsOf(rows, 50), rowsOf(rows, 50)];
       const batch = { candidates: positives, kind: 'batch' as const, groups: null };
@@ -484,7 +484,7 @@ describe('memory', () => {
 });
 
 describe('the choice of backend', () => {
-  it('is the one that was made', () => {
+  it('is kept', () => {
     const chosen = kernelBackend();
     expect(chosen).toBe(process.env['KERNEL_BACKEND']);
     useKernelBackend('scalar');
@@ -530,7 +530,8 @@ function expectSameContrastive(problem: {
   }
   expect(kernels().contrastive({ ...options, wanted: null }).loss).toBe(actual!.loss);
   if ((problem.anchors.length + problem.anchors[0]!.length) % 5 > 0) return;
-  // What is not wanted is null, and changes nothing of what is; on every fifth shape, as it takes four calls.
+  // Gradients that are not wanted are null, and do not change the others. Only every fifth shape is tested, as this
+  // takes four calls.
   for (const name of ['anchors', 'positives', 'candidates', 'own'] as const) {
     const only = { anchors: false, positives: false, candidates: false, own: false, [name]: true };
     const { gradients, loss } = kernels().contrastive({ ...options, wanted: only });
@@ -541,8 +542,8 @@ function expectSameContrastive(problem: {
 }
 
 /**
- * A cosine's gradient is (b/|b| - cos · a/|a|) / |a|, where the two may cancel: float32 is held to 1e-5 of the gradient or
- * 1e-6 of what it is a difference of, row by row.
+ * A cosine's gradient is (b/|b| - cos · a/|a|) / |a|, and the two terms may cancel. Float32 must be exact to 1e-5 of
+ * the gradient or to 1e-6 of the terms, row by row.
  */
 function expectSameGradient(rows: Rows, actual: Rows, expected: Rows, temperature: number): void {
   rows.forEach((row, i) => {

@@ -37,7 +37,7 @@ const problem = fc
   );
 
 describe('forward', () => {
-  it('is x + scaling · x · A · B by the plain loop, without x when the map is not square', () => {
+  it('equals a plain loop of x + scaling · x · A · B, without x when the map is not square', () => {
     fc.assert(
       fc.property(problem, ({ plain, rows }) => {
         expectClose(LoRAAdapter.from(plain).forward(rows), plainForward(plain, rows), 1e-5, 1);
@@ -71,7 +71,7 @@ describe('backward', () => {
     );
   });
 
-  it('is for the rows of the last forward, though the caller has changed them since', () => {
+  it('belongs to the rows of the last forward, even if the caller has changed them since', () => {
     const adapter = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
     const rows = [[1, 1]];
     adapter.forward(rows);
@@ -86,7 +86,7 @@ describe('backward', () => {
 });
 
 describe('trace', () => {
-  it('is forward and backward, bound to its rows whatever comes between', () => {
+  it('is a forward and backward for its own rows, with any calls in between', () => {
     fc.assert(
       fc.property(problem, ({ plain, rows, weights }) => {
         const adapter = LoRAAdapter.from(plain);
@@ -105,7 +105,7 @@ describe('trace', () => {
     );
   });
 
-  it('leaves the last forward alone, and outlives a loaded state', () => {
+  it('does not affect the last forward, and survives a loaded state', () => {
     const adapter = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
     adapter.forward([[1, 1]]);
     const before = adapter.backward([[1, 0]]);
@@ -116,7 +116,7 @@ describe('trace', () => {
     expect(backward([[1, 0]]).gradA).toEqual([Float32Array.of(15), Float32Array.of(18)]);
   });
 
-  it('reads the weights as they are at backward, as backward of forward does', () => {
+  it('uses the weights at the time of backward, as backward of forward does', () => {
     const adapter = LoRAAdapter.from({ loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 });
     const { backward } = adapter.trace([[1, 1]]);
     adapter.forward([[1, 1]]);
@@ -140,7 +140,7 @@ describe('trace', () => {
 });
 
 describe('a new adapter', () => {
-  it('has Gaussian A with standard deviation √(2 / (dim + rank)) and zero B, as MicroLoRA', () => {
+  it('has Gaussian A with standard deviation √(2 / (dim + rank)) and zero B, as in MicroLoRA', () => {
     const { loraA, loraB, scaling, dim, outDim, rank, alpha } = new LoRAAdapter({
       dim: 400,
       rank: 8,
@@ -198,10 +198,10 @@ describe('JSON', () => {
   const { loraA, loraB, scaling } = adapter;
   const parsed = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
   const nested = (rows: Rows): number[][] => rows.map(row => Array.from(row));
-  /** What `JSON.stringify` makes of an array of `Float32Array`s. */
+  /** The result of `JSON.stringify` for an array of `Float32Array`s. */
   const asObjects = (rows: Rows): unknown => rows.map(row => ({ ...Float32Array.from(row) }));
 
-  it('of any matrix is nested arrays, and the matrix else an array as any other', () => {
+  it('of any matrix is nested arrays, and the matrix is otherwise an ordinary array', () => {
     expect(parsed({ loraA, loraB })).toEqual({ loraA: nested(loraA), loraB: nested(loraB) });
     const rowsOf = (seed: number): Rows => nested(new LoRAAdapter({ dim: 4, rank: 3, seed }).loraA);
     const [anchors, positives, negatives] = [rowsOf(11), rowsOf(12), rowsOf(13)];
@@ -267,7 +267,7 @@ describe('JSON', () => {
     }
   });
 
-  it('of an adapter in any form is what `from` and `loadStateDict` read', () => {
+  it('of an adapter in any form can be read by `from` and `loadStateDict`', () => {
     for (const form of [
       adapter,
       { loraA, loraB, scaling },
@@ -298,7 +298,7 @@ describe('JSON', () => {
 });
 
 describe('loadStateDict', () => {
-  it('takes weights over in place, and forgets the last forward', () => {
+  it('replaces weights in place, and forgets the last forward', () => {
     const adapter = new LoRAAdapter({ dim: 3, rank: 2, seed: 1 });
     const other = new LoRAAdapter({ dim: 3, rank: 2, seed: 2 });
     const { loraA, loraB } = adapter;

@@ -9,7 +9,7 @@ import { float32, mulberry32, readGolden } from '../support/golden.js';
 interface OriginalCase {
   method: keyof typeof LossComputer & string;
   args: unknown[];
-  result: LossResult | number;
+  result: LossResult<Record<string, number>> | number;
 }
 
 interface TorchCase {
@@ -31,7 +31,7 @@ describe('the original’s answers', () => {
     const call = LossComputer[method] as (...args: unknown[]) => LossResult | number;
     const actual = call(...typed);
     if (typeof result === 'number') return expectClose(actual as number, result);
-    const { loss, components } = actual as LossResult;
+    const { loss, components } = actual as LossResult<Record<string, number>>;
     expectClose(loss, result.loss);
     expect(Object.keys(components)).toEqual(Object.keys(result.components));
     expectClose(Object.values(components), Object.values(result.components));
@@ -47,7 +47,7 @@ describe('PyTorch’s answers', () => {
   const expectCase = (name: string, result: LossResult): void => {
     const { loss, grads } = byName.get(name)!;
     expectClose(result.loss, loss, 1e-5);
-    // Held to the largest entry of the case: at a low temperature an argument's own gradient may be next to nothing.
+    // Compared with the largest entry of the case, because at a low temperature an argument's gradient may be almost 0.
     const gradients = [result.gradients, result.targetGradients, result.negativeGradients];
     expectCloseToLargest(
       gradients.slice(0, grads.length).flatMap(rows => rows!),
@@ -165,7 +165,7 @@ describe('gradients equal finite differences', () => {
 });
 
 describe('triplet', () => {
-  it('takes the distance from the positive where swap is on and it is smaller', () => {
+  it('with swap uses the distance of positive and negative where it is smaller', () => {
     const [a, p, n] = [[[0, 0]], [[3, 0]], [[4, 0]]];
     expectClose(LossComputer.triplet(a, p, n).loss, 0);
     const { loss, gradients, targetGradients, negativeGradients } = LossComputer.triplet(a, p, n, {
@@ -200,7 +200,7 @@ describe('contrastive', () => {
     [0, 0.6, 0.8],
   ];
 
-  it('equals the plain loop over all pairs', () => {
+  it('equals a plain loop over all pairs', () => {
     fc.assert(
       fc.property(fc.tuple(arbitraryRows(4, 3), arbitraryRows(4, 3)), ([anchors, positives]) => {
         expectClose(
@@ -240,7 +240,7 @@ describe('contrastive', () => {
     }
   });
 
-  it('has the temperature’s derivative to 2e-4 at low temperatures too, where its terms all but cancel', () => {
+  it('has the temperature’s derivative to 2e-4 also at low temperatures, where its terms almost cancel', () => {
     const random = mulberry32(17);
     const cosine = (x: Rows[number], y: Rows[number]): number => LossComputer._cosineSimilarity(x, y);
     for (let trial = 0; trial < 150; trial++) {
@@ -262,7 +262,7 @@ describe('contrastive', () => {
         });
         return -ofAnchors.reduce((sum, value) => sum + value) / n / temperature ** 2;
       };
-      // By halves towards where the terms cancel, as far as a hundredth.
+      // Halves the distance to where the terms cancel, down to a hundredth.
       let [low, high] = [-1, 2];
       for (let step = 0; step < 12; step++) {
         const middle = (low + high) / 2;
@@ -279,7 +279,7 @@ describe('contrastive', () => {
     }
   });
 
-  it('with own negatives is the mean over anchors of a softmax of two', () => {
+  it('with one own negative each is the mean over anchors of a softmax of two', () => {
     const n = [
       [0, 1, 0],
       [0, 0.6, -0.8],
@@ -290,7 +290,7 @@ describe('contrastive', () => {
     expectClose(LossComputer.contrastive(a, p, n, { negativeMode: 'own' }).loss, mean, 1e-5);
   });
 
-  it('does not care for the order of rows, nor for the margin', () => {
+  it('does not depend on the order of rows or on the margin', () => {
     const { loss } = LossComputer.contrastive(a, p);
     expectClose(LossComputer.contrastive([a[2]!, a[0]!, a[1]!], [p[2]!, p[0]!, p[1]!]).loss, loss, 1e-6);
     expect(LossComputer.contrastive(a, p, null, { margin: 0.7 }).loss).toBe(loss);
@@ -326,7 +326,7 @@ describe('contrastive', () => {
     expect(gradients!.every(row => row.every(Number.isFinite))).toBe(true);
   });
 
-  it('takes entries whose squares overflow', () => {
+  it('accepts entries whose squares overflow', () => {
     expectClose(
       LossComputer.contrastive(
         [
@@ -351,7 +351,7 @@ describe('contrastive', () => {
     );
   });
 
-  it('takes rows of every kind', () => {
+  it('accepts rows of every type', () => {
     const { loss } = LossComputer.contrastive(a, p);
     expect(
       LossComputer.contrastive(
@@ -363,7 +363,7 @@ describe('contrastive', () => {
   });
 });
 
-/** The logits behind the golden cross-entropies, up to a shift, as their gradients give them away. */
+/** The logits of the golden cross-entropies up to a shift, computed from their gradients. */
 const LOGITS = [
   [1, 2, 3],
   [0, -1.5, 1.5],
@@ -371,7 +371,7 @@ const LOGITS = [
 const TARGETS = [2, 0];
 
 describe('crossEntropy', () => {
-  it('takes more classes than a call may have arguments, in rows of every kind', () => {
+  it('accepts more classes than a call may have arguments, in rows of every type', () => {
     const classes = 150_000;
     const row = Array.from({ length: classes }, (_, c) => Math.sin(c));
     const expected = Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - row[17]!;
@@ -379,7 +379,7 @@ describe('crossEntropy', () => {
     expectClose(LossComputer.crossEntropy([Float32Array.from(row)], Int32Array.of(17)).loss, expected, 1e-6);
   });
 
-  it('takes -Infinity for a class that is ruled out', () => {
+  it('accepts -Infinity for a class that is ruled out', () => {
     expectClose(
       LossComputer.crossEntropy([[-Infinity, 1, 2]], [1]).loss,
       LossComputer.crossEntropy([[1, 2]], [0]).loss,
@@ -410,7 +410,7 @@ describe('crossEntropy', () => {
     expect([nothing.loss, ...nothing.gradients!.flatMap(row => Array.from(row))]).toEqual([0, 0, 0, 0, 0, 0, 0]);
   });
 
-  it('does not cancel at large logits, and is 0 when all else is impossible', () => {
+  it('does not cancel at large logits, and is 0 when all other classes are impossible', () => {
     expectClose(LossComputer.crossEntropy([[1e6, 1e6 + 1]], [0]).loss, Math.log(1 + Math.E), 1e-9);
     expect(LossComputer.crossEntropy([[1000, 0]], [0]).loss).toBe(0);
     expect(LossComputer.crossEntropy([[3]], [0], { labelSmoothing: 0.5 }).loss).toBe(0);
@@ -418,7 +418,7 @@ describe('crossEntropy', () => {
 });
 
 describe('LossComputer', () => {
-  it('works with methods taken off the class', () => {
+  it('works with methods that are detached from the class', () => {
     const { mse, combine } = LossComputer;
     const loss = mse([[1, 2]], [[3, 2]]);
     expect(loss.loss).toBe(2);
@@ -430,7 +430,7 @@ describe('LossComputer', () => {
     ).toEqual({ loss: 2, components: { mse: 1 } });
   });
 
-  it('combines gradients where all losses were computed with them', () => {
+  it('combines gradients where all losses have gradients', () => {
     const one = LossComputer.mse([[1, 2]], [[3, 2]], { gradients: true });
     const two = LossComputer.cosineEmbedding([[1, 2]], [[2, 1]], null, { gradients: true });
     const { gradients, targetGradients } = LossComputer.combine([
@@ -460,12 +460,12 @@ describe('LossComputer', () => {
     );
   });
 
-  it('takes a loss of no negatives at all', () => {
+  it('accepts a loss without any negatives', () => {
     const loss = LossComputer.contrastive([[1, 2]], [[2, 1]], [], { gradients: true });
     expect(LossComputer.combine([{ loss, weight: 1 }]).loss).toBe(0);
   });
 
-  it('takes a loss that lacks an argument as one that does not depend on it', () => {
+  it('treats a loss without an argument as one that does not depend on it', () => {
     const anchors = [
       [1, 2],
       [3, 1],
@@ -494,7 +494,7 @@ describe('LossComputer', () => {
     expectClose(combined.gradients!, sums, 1e-6);
   });
 
-  it('returns gradients only when asked', () => {
+  it('returns gradients only on request', () => {
     expect(Object.keys(LossComputer.mse([[1]], [[2]]))).toEqual(['loss', 'components']);
     expect(Object.keys(LossComputer.contrastive([[1]], [[2]]))).toEqual(['loss', 'components']);
   });

@@ -15,7 +15,7 @@ interface Corpus {
   relevant: number[][];
 }
 
-/** Candidates near to their queries, some of them twice, some of these at double length. */
+/** Candidates near their queries. Some occur twice, and some of these have double length. */
 function corpusOf(seed: number, queryCount: number, count: number): Corpus {
   const random = mulberry32(seed);
   const row = (): Float32Array => Float32Array.from({ length: 6 }, () => 2 * random() - 1);
@@ -33,7 +33,7 @@ function corpusOf(seed: number, queryCount: number, count: number): Corpus {
   return { queries, candidates, relevant };
 }
 
-/** Indices of all that may be negatives of query i, best first: the rule spelled out. */
+/** Indices of all possible negatives of query i, best first, by a loop over the rule. */
 function allowed({ queries, candidates, relevant }: Corpus, i: number, options: HardNegativeOptions): number[] {
   const { maxSimilarity, relativeMargin } = options;
   const similarities = candidates.map(candidate => cosineSimilarity(queries[i]!, candidate));
@@ -69,7 +69,7 @@ const ranges = fc
   .map(([from, length]) => [from, from + length] as const);
 
 describe('mineHardNegatives', () => {
-  it('top: what the rule says over all pairs', () => {
+  it('top: follows the rule, computed over all pairs', () => {
     fc.assert(
       fc.property(fc.nat(1e6), limits, ranges, fc.integer({ min: 1, max: 5 }), (seed, limit, range, wanted) => {
         const corpus = corpusOf(seed, 1 + (seed % 5), 1 + (seed % 60));
@@ -85,7 +85,7 @@ describe('mineHardNegatives', () => {
     );
   });
 
-  it('random: distinct ones of the range, in its order, as many as asked for where there are so many', () => {
+  it('random: draws distinct candidates of the range, keeps their order, and draws as many as requested where possible', () => {
     fc.assert(
       fc.property(fc.nat(1e6), limits, ranges, fc.integer({ min: 1, max: 5 }), (seed, limit, range, wanted) => {
         const corpus = corpusOf(seed, 1 + (seed % 5), 1 + (seed % 60));
@@ -107,7 +107,7 @@ describe('mineHardNegatives', () => {
     );
   });
 
-  it('random: each of the range equally often', () => {
+  it('random: draws each candidate of the range equally often', () => {
     const corpus = corpusOf(3, 1, 40);
     const options = { sampling: 'random', range: [2, 7], count: 2 } as const;
     const counts = new Map<number, number>();
@@ -121,7 +121,7 @@ describe('mineHardNegatives', () => {
     for (const j of inRange) expect(Math.abs(counts.get(j)! - 400)).toBeLessThan(5 * Math.sqrt(1000 * 0.4 * 0.6));
   });
 
-  it('random without a seed draws from Math.random', () => {
+  it('random: draws from Math.random without a seed', () => {
     const corpus = corpusOf(5, 1, 60);
     const original = Math.random;
     const drawWith = (value: number): number[] => {
@@ -138,7 +138,7 @@ describe('mineHardNegatives', () => {
     expect(drawWith(0.999)).toEqual([inRange[9]]);
   });
 
-  it('takes a Retriever for the rows, and gives the same', () => {
+  it('accepts a Retriever instead of the rows, and returns the same', () => {
     const { queries, candidates, relevant } = corpusOf(4, 7, 80);
     const retriever = new Retriever(candidates);
     const options = { count: 3, relativeMargin: 0.1 };
@@ -147,7 +147,7 @@ describe('mineHardNegatives', () => {
     expect(mined.some(row => row.length === 3)).toBe(true);
   });
 
-  it('finds fewer, or none, where the corpus holds little but duplicates of what is relevant', () => {
+  it('finds fewer or none where the corpus has little but duplicates of relevant rows', () => {
     const answer = [1, 2];
     const corpus: Rows = [answer, [2, 4], [0, 1], answer];
     expect(mineHardNegatives([answer], corpus, [0], { count: 3 })).toEqual([Int32Array.of(2)]);
@@ -155,7 +155,7 @@ describe('mineHardNegatives', () => {
     expect(mineHardNegatives([answer], corpus, [0], { range: [1, 5] })).toEqual([new Int32Array(0)]);
   });
 
-  it('chunks of queries never show: each gets what it gets alone', () => {
+  it('finds the same for each query alone and in chunks', () => {
     const width = 2 ** 16;
     const random = mulberry32(8);
     const row = (): Float32Array => Float32Array.from({ length: width }, () => random() - 0.5);
@@ -170,7 +170,7 @@ describe('mineHardNegatives', () => {
     });
   });
 
-  it('many duplicates of the relevant row, across blocks, leave no gap', () => {
+  it('leaves no gap where many duplicates of the relevant row span several blocks', () => {
     const [query, near, far] = [
       [1, 0.1, 0],
       [1, 0, 0.5],
@@ -181,7 +181,7 @@ describe('mineHardNegatives', () => {
     expect(mineHardNegatives([query!], corpus, [7], { count: 4 })).toEqual([Int32Array.of(1200, 2400)]);
   });
 
-  it('a limit includes its own value', () => {
+  it('includes the value of the limit itself', () => {
     const corpus = [
       [1, 0],
       [4, 3],
@@ -201,7 +201,7 @@ describe('mineHardNegatives', () => {
     expect(corpus).toEqual(before);
   });
 
-  it('takes no float32 copy of a relevant row, at whatever length', () => {
+  it('skips float32 copies of a relevant row, at any length', () => {
     const random = mulberry32(3);
     for (let run = 0; run < 50; run++) {
       const row = Float32Array.from({ length: 5 }, () => random() - 0.5);

@@ -23,7 +23,7 @@ function rowsOf(count: number, width: number, seed: number): Float32Array[] {
   return Array.from({ length: count }, () => Float32Array.from({ length: width }, () => 2 * random() - 1));
 }
 
-/** The definition, in float64. */
+/** The search by its definition, in float64. */
 function cosine(a: Vector, b: Vector): number {
   let [dot, squaresA, squaresB] = [0, 0, 0];
   for (let k = 0; k < a.length; k++) {
@@ -34,7 +34,7 @@ function cosine(a: Vector, b: Vector): number {
   return dot === 0 ? 0 : dot / Math.sqrt(squaresA * squaresB);
 }
 
-/** Every result is as good as the one that a full sort puts there; equal scores come by index. */
+/** Expects each result to be as good as the result of a full sort at its place. Equal scores are ordered by index. */
 function expectBest(result: SearchResult, queries: Rows, candidates: Rows, k: number, tolerance = 1e-6): void {
   expect(result.indices.length).toBe(queries.length);
   queries.forEach((query, i) => {
@@ -69,7 +69,7 @@ const corpus = fc
   });
 
 describe('search', () => {
-  it('gives the best of a full sort, with ties, duplicates, zero rows and any k', () => {
+  it('returns the best of a full sort, with ties, duplicates, zero rows and any k', () => {
     fc.assert(
       fc.property(corpus, ({ queries, candidates, k }) => {
         expectBest(new Retriever(candidates).search(queries, k), queries, candidates, k);
@@ -89,12 +89,12 @@ describe('search', () => {
     [3, 1041, 257],
     [1, 300, 513],
     [129, 15, 16],
-  ])('%i queries, %i candidates, %i numbers: blocks never show', (n, m, width) => {
+  ])('%i queries, %i candidates, %i numbers: blocks do not matter', (n, m, width) => {
     const [queries, candidates] = [rowsOf(n, width, n + m), rowsOf(m, width, m)];
     expectBest(new Retriever(candidates).search(queries, 5), queries, candidates, 5);
   });
 
-  it('chunks of queries never show: each is found as it is alone', () => {
+  it('finds the same for each query alone and in chunks', () => {
     const [queries, candidates] = [rowsOf(35, 2 ** 16, 1), rowsOf(20, 2 ** 16, 2)];
     const retriever = new Retriever(candidates);
     const { indices, scores } = retriever.search(queries, 20);
@@ -105,7 +105,7 @@ describe('search', () => {
     }
   });
 
-  it('orders cosines that are nearer than products in float32 are exact, more of them than it keeps', () => {
+  it('orders cosines that differ by less than the float32 error, also more of them than it keeps', () => {
     const width = 700;
     const [base] = rowsOf(1, width, 3);
     const random = mulberry32(4);
@@ -143,7 +143,7 @@ describe('search', () => {
     expect(Array.from(retriever.search([query!], 4).indices[0]!)).toEqual(places.slice(0, 4));
   });
 
-  it('gives a zero row cosine 0 with all, by index', () => {
+  it('gives a zero row cosine 0 with all candidates, in the order of the indices', () => {
     const retriever = new Retriever([[1, 2], [0, 0], ...rowsOf(40, 2, 6)]);
     const { indices, scores } = retriever.search([[0, 0]], 12);
     expect(Array.from(indices[0]!)).toEqual(Array.from({ length: 12 }, (_, j) => j));
@@ -152,7 +152,7 @@ describe('search', () => {
     expect(found.scores[0]![found.indices[0]!.indexOf(1)]).toBe(0);
   });
 
-  it('permuting candidates permutes the indices', () => {
+  it('permutes the indices when candidates are permuted', () => {
     fc.assert(
       fc.property(fc.nat(1e6), fc.integer({ min: 2, max: 80 }), (seed, count) => {
         const [queries, candidates] = [rowsOf(3, 9, seed), rowsOf(count, 9, seed + 1)];
@@ -166,7 +166,7 @@ describe('search', () => {
     );
   });
 
-  it('scaling rows changes nothing, from 1e-200 to 1e200', () => {
+  it('does not depend on the scale of rows, from 1e-200 to 1e200', () => {
     const scale = fc.integer({ min: -600, max: 600 });
     fc.assert(
       fc.property(fc.nat(1e6), fc.array(scale, { minLength: 30, maxLength: 30 }), scale, (seed, scales, ofQuery) => {
@@ -188,7 +188,7 @@ describe('search', () => {
     );
   });
 
-  it('takes rows of any kind alike, and gives cosines of at most 1', () => {
+  it('treats rows of all types the same, and returns cosines of at most 1', () => {
     const [queries, candidates] = [rowsOf(50, 33, 8), rowsOf(50, 33, 9)];
     const all = [...candidates, ...queries];
     const found = new Retriever(all).search(queries, 3);
@@ -230,12 +230,12 @@ describe('search', () => {
     };
     const before = used();
     for (let i = 0; i < 12; i++) new Retriever(rows).search([rows[0]!], 1);
-    // Each held 4 MB.
+    // Each retriever held 4 MB.
     await vi.waitFor(() => expect(used() - before).toBeLessThan(12e6), { timeout: 10_000 });
   });
 });
 
-/** Unit vectors in the plane, ever farther from [1, 0]: candidate j has rank j + 1. */
+/** Unit vectors in the plane, each farther from [1, 0] than the one before: candidate j has rank j + 1. */
 const fan = Array.from({ length: 12 }, (_, j) => [Math.cos(0.1 * (j + 1)), Math.sin(0.1 * (j + 1))]);
 const ahead = [1, 0];
 
@@ -275,7 +275,7 @@ describe('evaluate', () => {
     expect(map).toBeCloseTo((1 + 1 + 3 / 10) / 3, 12);
   });
 
-  it('counts ties by index: equal rows before the relevant one rank before it', () => {
+  it('orders ties by index: equal rows before the relevant one rank before it', () => {
     const same = [0.5, 0.5];
     const retriever = new Retriever([[0, 1], same, [2, 2], same, [1, 0]]);
     expect(Array.from(retriever.evaluate([same, same, same], [1, 2, 3]).ranks)).toEqual([1, 2, 3]);
@@ -285,12 +285,12 @@ describe('evaluate', () => {
     expect(Array.from(retriever.evaluate([[0, 0]], [[3, 4]]).ranks)).toEqual([4]);
   });
 
-  it('a repeated index counts once', () => {
+  it('counts a repeated index once', () => {
     const retriever = new Retriever(fan);
     expect(retriever.evaluate([ahead], [[1, 3, 1]])).toEqual(retriever.evaluate([ahead], [Int32Array.of(3, 1)]));
   });
 
-  it('is what walking down the full ranking counts', () => {
+  it('equals counts over the full ranking', () => {
     const problem = corpus.chain(({ queries, candidates }) =>
       fc.record({
         queries: fc.constant(queries),
@@ -370,7 +370,7 @@ describe('evaluate', () => {
     }
   });
 
-  it('takes no cut-offs, and any number of queries', () => {
+  it('accepts an empty list of cut-offs, and any number of queries', () => {
     const queries = new Array<number[]>(9000).fill([1]);
     const { mrr, accuracyAt, ranks } = new Retriever([[1], [1]]).evaluate(queries, new Array(9000).fill(1), { at: [] });
     expect([mrr, accuracyAt, ranks.length]).toEqual([0.5, {}, 9000]);
@@ -378,7 +378,7 @@ describe('evaluate', () => {
 });
 
 describe('intervals', () => {
-  /** Queries that find their answer first with probability `share`, else second. */
+  /** Queries that find their answer at rank 1 with probability `share`, and else at rank 2. */
   function evaluateDraws(count: number, share: number, seed: number, options = {}) {
     const random = mulberry32(seed);
     const relevant = Array.from({ length: count }, () => (random() < share ? 0 : 1));
@@ -398,7 +398,7 @@ describe('intervals', () => {
     expect(covered).toBeLessThan(300);
   });
 
-  it('are as wide as the normal approximation, hold the mean, and belong to the same means', () => {
+  it('are as wide as the normal approximation, contain the mean, and come from the same resamples', () => {
     const { accuracyAt, mrr, intervals } = evaluateDraws(400, 0.7, 5);
     const [low, high] = intervals.accuracyAt[1]!;
     const half = 1.96 * Math.sqrt((accuracyAt[1]! * (1 - accuracyAt[1]!)) / 400);
@@ -406,14 +406,14 @@ describe('intervals', () => {
     expect(high).toBeCloseTo(accuracyAt[1]! + half, 1.9);
     expect((high - low) / (2 * half)).toBeGreaterThan(0.9);
     expect((high - low) / (2 * half)).toBeLessThan(1.1);
-    // Reciprocal ranks are 1 or 1/2: half the spread, on the same resamples.
+    // Reciprocal ranks are 1 or 1/2, so their interval has half the width on the same resamples.
     expect(intervals.mrr[0]).toBeCloseTo((1 + low) / 2, 12);
     expect(intervals.mrr[1]).toBeCloseTo((1 + high) / 2, 12);
     expect(mrr).toBeCloseTo((1 + accuracyAt[1]!) / 2, 12);
     expect(Object.keys(intervals)).toEqual(['accuracyAt', 'precisionAt', 'recallAt', 'ndcgAt', 'mrr', 'map']);
   });
 
-  it('are a function of the seed, 1 by default; where all queries score alike both ends are the mean', () => {
+  it('depend only on the seed, 1 by default; where all queries have the same score, both ends are the mean', () => {
     const { intervals } = evaluateDraws(60, 0.5, 7);
     expect(evaluateDraws(60, 0.5, 7, { seed: 1 }).intervals).toEqual(intervals);
     expect(evaluateDraws(60, 0.5, 7, { seed: null }).intervals).toEqual(intervals);
@@ -423,7 +423,7 @@ describe('intervals', () => {
 });
 
 describe('cosineSimilarity', () => {
-  it('is the cosine, at any length of the rows', () => {
+  it('is the cosine, for rows of any length', () => {
     expect(cosineSimilarity([3, 4], [4, 3])).toBe(0.96);
     expect(cosineSimilarity([1, 0], [0, 1])).toBe(0);
     expect(cosineSimilarity([0, 0], [0, 1])).toBe(0);
@@ -439,7 +439,7 @@ describe('cosineSimilarity', () => {
     );
   });
 
-  it('differs from the original’s by what is added to the denominator', () => {
+  it('differs from the original’s by the number added to the denominator', () => {
     const [a, b] = rowsOf(2, 50, 17);
     const norms = Math.hypot(...a!) * Math.hypot(...b!);
     const damped = (cosineSimilarity(a!, b!) * norms) / (norms + 1e-8);

@@ -35,7 +35,7 @@ describe('the scan of candidates', () => {
     }
   });
 
-  it('stays within its error where every rounding goes the same way', () => {
+  it('stays within its error where every rounding goes in the same direction', () => {
     for (const width of [1, 255, 256, 257, 384, 1000, 4096, 16_384]) {
       const even = Float32Array.from({ length: width }, () => 1);
       const sloped = Float32Array.from({ length: width }, (_, k) => 1 + k / width);

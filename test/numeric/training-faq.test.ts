@@ -14,7 +14,7 @@ import { faqPairs } from '../support/made-up-pairs.js';
 
 const THROUGH = { anchors: 'query', positives: 'answer' };
 
-/** Trains far too hard on a FAQ whose questions say little about other questions to the same answer. */
+/** Overfits a FAQ whose questions say little about other questions to the same answer. */
 async function trainOnFaq(
   epochs: number,
 ): Promise<{ losses: number[]; metrics: number[]; restored: number; best: number }> {
@@ -56,7 +56,7 @@ async function trainOnFaq(
   return { losses, metrics, restored: measure(), best: keep.best! };
 }
 
-describe('a FAQ of 300 answers, asked in words that were not trained on', () => {
+describe('a FAQ of 300 answers with questions in untrained words', () => {
   let run: Awaited<ReturnType<typeof trainOnFaq>>;
   beforeAll(async () => {
     run = await trainOnFaq(6);
@@ -69,7 +69,7 @@ describe('a FAQ of 300 answers, asked in words that were not trained on', () => 
     expect(metrics.at(-1)).toBeLessThan(metrics[0]! / 3);
   });
 
-  it('ends no lower than it began on its validation pairs, with KeepBest', () => {
+  it('does not end below its start on validation pairs, with KeepBest', () => {
     const { metrics, restored, best } = run;
     expect(restored).toBe(best);
     expect(restored).toBe(Math.max(...metrics));

@@ -31,7 +31,7 @@ const optimizers = {
   SGD: (adapters: Map<string, Adapter>) => new SGD(adapters, { lr: 0.1, momentum: 0.9, weightDecay: 0.01 }),
 };
 
-/** Everything that a training run holds; a state goes through JSON, as it would through a file. */
+/** Everything that a training run has. A state goes through JSON, as through a file. */
 class Training {
   readonly query = new LoRAAdapter({ dim: DIM, rank: 3, seed: 1 });
   readonly answer = new LoRAAdapter({ dim: DIM, rank: 2, alpha: 3, seed: 2 });
@@ -61,7 +61,7 @@ class Training {
     this.batches.loadStateDict(batches);
   }
 
-  /** Trains to the end, and stops at each step. */
+  /** Trains to the end, and yields after each step. */
   *steps(): Generator<void> {
     const total = this.batches.length * EPOCHS;
     for (const { batch, step } of this.batches.epochs(EPOCHS)) {
@@ -84,7 +84,7 @@ class Training {
 
 describe('a training interrupted after any step', () => {
   it.each(Object.keys(optimizers) as (keyof typeof optimizers)[])(
-    'goes on to weights that are equal bit by bit, with %s',
+    'resumes and reaches weights that are equal to the bit, with %s',
     kind => {
       const whole = new Training(kind);
       whole.ewc.computeFisher(whole.adapters, task(0));
@@ -102,7 +102,7 @@ describe('a training interrupted after any step', () => {
     },
   );
 
-  it('goes on in another process after the first was killed', async () => {
+  it('continues in another process after the first was killed', async () => {
     const script = fileURLToPath(new URL('../support/interrupted-training.mjs', import.meta.url));
     const folder = mkdtempSync(join(tmpdir(), 'resume-'));
     const [whole, first] = [join(folder, 'whole'), join(folder, 'interrupted')];
@@ -115,7 +115,7 @@ describe('a training interrupted after any step', () => {
       let seen = 0;
       child.stdout.on('data', chunk => {
         seen += String(chunk).split('\n').length - 1;
-        // Five batches an epoch: the seventh lies in the middle of the second.
+        // An epoch has five batches, so the seventh is in the middle of the second epoch.
         if (seen >= 7) child.kill('SIGKILL');
       });
       const signal = await new Promise(resolve => child.on('exit', (_, by) => resolve(by)));

@@ -4,20 +4,21 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const HERE = dirname(fileURLToPath(import.meta.url));
+/** The folder of these tests. */
+export const HERE = dirname(fileURLToPath(import.meta.url));
 
-/** The project's own folder. */
+/** The folder of the project. */
 export const ROOT = dirname(dirname(HERE));
 
 /** The freshly built package, packed and installed into a copy of `consumer` outside of the project. */
 export interface InstalledPackage {
-  /** Holds all that follows. */
+  /** The folder of all the paths below. */
   folder: string;
   /** The packed file. */
   tarball: string;
   /** Paths in the tarball, sorted. */
   files: string[];
-  /** The project that depends on the tarball and on nothing else. */
+  /** The project that depends only on the tarball. */
   consumer: string;
   /** Text of a file of the installed package. */
   read(file: string): Promise<string>;
@@ -54,7 +55,7 @@ export function copyConsumerTo(folder: string): Promise<void> {
   return cp(join(HERE, 'consumer'), folder, { recursive: true });
 }
 
-/** Installs the bundlers beside a package; `bundle(bundler, entry, output)` then makes one CommonJS file. */
+/** Installs the bundlers beside a package. `bundle(bundler, entry, output)` then makes one CommonJS file. */
 export async function installBundlers({
   folder,
 }: InstalledPackage): Promise<(bundler: string, entry: string, output: string) => Promise<string>> {
@@ -64,7 +65,7 @@ export async function installBundlers({
   return (...args) => run(process.execPath, ['bundle.mjs', ...args], bundlers);
 }
 
-/** Commits the project as it stands, but for what is installed or built, to a new git repository. */
+/** Commits the current project, except installed and built files, to a new git repository. */
 export async function commitProjectTo(repository: string): Promise<void> {
   const leftOut = new Set(['.git', 'node_modules', 'dist', 'coverage']);
   await cp(ROOT, repository, { recursive: true, filter: source => !leftOut.has(relative(ROOT, source)) });
@@ -74,7 +75,7 @@ export async function commitProjectTo(repository: string): Promise<void> {
   await run('git', [...settings, 'commit', '--quiet', '--message', 'The project'], repository);
 }
 
-/** Runs a program to its end and returns its standard output; when it fails, the error shows all that it wrote. */
+/** Runs a program and returns its standard output. If it fails, the error has all of its output. */
 export function run(program: string, args: readonly string[], cwd: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = execFile(program, args, { cwd, maxBuffer: 2 ** 25 }, (error, stdout) => {

@@ -15,6 +15,37 @@ import {
   run,
 } from './installed-package.js';
 
+const SIX = [
+  'BatchGenerator',
+  'DataPreprocessor',
+  'EWCManager',
+  'GradientCheckpointer',
+  'LossComputer',
+  'LRSchedulers',
+];
+
+/** Names in the declarations that are not exported: the functions behind `LRSchedulers`, and the emitters' base class. */
+const INTERNAL = [
+  'constant',
+  'linear',
+  'cosine',
+  'cosineWarmRestarts',
+  'exponential',
+  'warmupCosine',
+  'oneCycle',
+  'polynomial',
+  'warmupLinear',
+  'inverseSqrt',
+  'warmupStableDecay',
+  'stepDecay',
+  'multiStepDecay',
+  'EmitterEvents',
+  'EventName',
+  'Arguments',
+  'Listener',
+  'TypedEmitter',
+];
+
 let pkg: InstalledPackage;
 beforeAll(async () => {
   pkg = await installPackage();
@@ -22,8 +53,11 @@ beforeAll(async () => {
 });
 
 describe('the tarball', () => {
-  test('holds the bundle, its declarations and the texts, and nothing else', async () => {
-    expect(pkg.files).toEqual([
+  test('holds only the bundle, its declarations and the texts', async () => {
+    // One file per module, for bundlers and browsers.
+    const isPart = (file: string): boolean => /^dist\/(?:modules|platform)\/[\w/-]+\.js$/.test(file);
+    expect(pkg.files.filter(isPart).length).toBeGreaterThan(150);
+    expect(pkg.files.filter(file => !isPart(file))).toEqual([
       'CHANGELOG.md',
       'CONTRIBUTING.md',
       'LICENSE',
@@ -31,6 +65,10 @@ describe('the tarball', () => {
       'dist/index.d.ts',
       'dist/index.js',
       'dist/index.js.map',
+      'dist/kernels.wasm',
+      'dist/licences.txt',
+      'dist/report.d.ts',
+      'dist/report.js',
       ...(await readdir(join(ROOT, 'docs'))).sort().map(file => `docs/${file}`),
       'package.json',
     ]);
@@ -40,7 +78,13 @@ describe('the tarball', () => {
     const manifest = JSON.parse(await pkg.read('package.json'));
     expect(manifest).toMatchObject({ type: 'module', sideEffects: false, engines: { node: '>=18' } });
     expect(manifest.exports).toEqual({
-      '.': { types: './dist/index.d.ts', default: './dist/index.js' },
+      '.': {
+        types: './dist/index.d.ts',
+        node: { module: './dist/modules/index.js', default: './dist/index.js' },
+        default: './dist/modules/index.js',
+      },
+      './kernels.wasm': './dist/kernels.wasm',
+      './report': { types: './dist/report.d.ts', default: './dist/report.js' },
       './package.json': './package.json',
     });
     expect(Object.keys(manifest.exports['.'])[0]).toBe('types');
@@ -59,7 +103,7 @@ describe('the tarball', () => {
     expect(links.filter(link => !pkg.files.includes(link))).toEqual([]);
   });
 
-  test('has a source map that holds its sources', async () => {
+  test('has a source map with its sources', async () => {
     const { sources, sourcesContent } = JSON.parse(await pkg.read('dist/index.js.map'));
     expect(sources).toContain('../src/index.ts');
     expect(sources.filter((source: string) => !source.startsWith('../src/'))).toEqual([]);
@@ -67,24 +111,49 @@ describe('the tarball', () => {
     expect(await pkg.read('dist/index.js')).toMatch(/^\/\/# sourceMappingURL=index\.js\.map\s*$/m);
   });
 
-  test('does not tell where it was built', async () => {
+  test('does not contain the path of its build', async () => {
     for (const file of pkg.files.filter(path => path.startsWith('dist/')))
       expect((await pkg.read(file)).includes(ROOT), file).toBe(false);
   });
 
-  test('leaves publint nothing to say', async () => {
+  test('passes publint', async () => {
     const tarball = Uint8Array.from(await readFile(pkg.tarball)).buffer;
     const { messages, pkg: manifest } = await publint({ pack: { tarball }, strict: true });
     expect(messages.map(message => formatMessage(message, manifest))).toEqual([]);
   });
 
-  test('resolves to the right types wherever ES modules are understood', async () => {
+  test('resolves to the right types wherever ES modules are supported', async () => {
     const attw = join(ROOT, 'node_modules', '.bin', 'attw');
     await run(attw, [pkg.tarball, '--profile', 'esm-only', '--no-emoji', '--no-color'], pkg.consumer);
   });
 });
 
-/** Compiles the consumer project; what it marks with `@ts-expect-error` must not compile. */
+describe('the declarations', () => {
+  let lines: string[];
+  let declared: string[];
+  beforeAll(async () => {
+    lines = (await pkg.read('dist/index.d.ts')).split('\n');
+    const declaration = /^(?:declare )?(?:abstract )?(?:class|const|function|interface|type) (\w+)/;
+    declared = lines.flatMap(line => declaration.exec(line)?.[1] ?? []);
+  });
+
+  test('open with the six classes', () => {
+    expect(declared.slice(0, 6)).toEqual(SIX);
+    const start = lines.slice(0, 100);
+    expect(start).toContain("import { EventEmitter } from 'node:events';");
+    expect(start.filter(line => /^\S/.test(line) && !/^(import|declare class|\/\*\*|\})/.test(line))).toEqual([]);
+  });
+
+  test('export every type by its own name', () => {
+    expect(lines.filter(line => /\w\$\d/.test(line))).toEqual([]);
+    const [exported] = lines.flatMap(line => /^export \{ (.*) \};$/.exec(line)?.[1] ?? []);
+    const names = new Set(exported!.split(', ').map(each => each.replace(/^type /, '').replace(/ as .*/, '')));
+    const internal = new Set(declared.filter(name => !names.has(name)));
+    expect([...internal].sort()).toEqual([...INTERNAL].sort());
+  });
+});
+
+/** Compiles the consumer project. Lines marked with `@ts-expect-error` must not compile. */
 function compile(typescript: string, ...options: string[]): Promise<string> {
   const compiler = join(ROOT, 'node_modules', typescript, 'bin', 'tsc');
   return run(process.execPath, [compiler, '--project', pkg.consumer, ...options], pkg.consumer);
@@ -107,22 +176,14 @@ describe('a program', () => {
     losses = JSON.parse(await run(process.execPath, ['out/train.js'], pkg.consumer)).losses;
   });
 
-  test('imports the six classes by name and as the default object, re-exported too', async () => {
-    const six = [
-      'BatchGenerator',
-      'DataPreprocessor',
-      'EWCManager',
-      'GradientCheckpointer',
-      'LRSchedulers',
-      'LossComputer',
-    ];
+  test('imports the six classes by name and as the default object, also re-exported', async () => {
     const imports = JSON.parse(await run(process.execPath, ['out/imports.js'], pkg.consumer));
-    expect(imports.original.sort()).toEqual(six);
-    expect(imports.named).toEqual(expect.arrayContaining([...six, 'AdamW', 'LoRAAdapter', 'SGD', 'readJsonl']));
+    expect(imports.original.sort()).toEqual([...SIX].sort());
+    expect(imports.named).toEqual(expect.arrayContaining([...SIX, 'AdamW', 'LoRAAdapter', 'SGD', 'readJsonl']));
     expect(imports.isSame).toBe(true);
   });
 
-  test('calls classes and functions by the names they are exported by', async () => {
+  test('sees classes and functions with their exported names', async () => {
     const program = `
       import * as library from 'microlora-training-utils';
       const names = Object.entries(library).flatMap(([name, value]) => typeof value === 'function' ? [[name, value.name]] : []);
@@ -136,10 +197,10 @@ describe('a program', () => {
     );
     for (const [name, own] of names) expect(own).toBe(name);
     for (const name of schedules) expect(name).toMatch(/^[a-z]+$/i);
-    expect(message).toBe('merge: other must be an EWCManager, got a LoRAAdapter');
+    expect(message).toBe('EWCManager.merge: other must be an EWCManager, got a LoRAAdapter');
   });
 
-  test('can find package.json but no file of the bundle', async () => {
+  test('can resolve package.json but no file of the bundle', async () => {
     const find = (path: string): Promise<string> => {
       const program = `console.log(import.meta.resolve('microlora-training-utils/${path}'))`;
       return run(process.execPath, ['--input-type=module', '--eval', program], pkg.consumer);
@@ -148,21 +209,47 @@ describe('a program', () => {
     await expect(find('dist/index.js')).rejects.toThrow('ERR_PACKAGE_PATH_NOT_EXPORTED');
   });
 
+  test('writes a report with the licences of what draws it, which nothing else loads', async () => {
+    const program = `
+      import { trainingReport } from 'microlora-training-utils/report';
+      console.log(trainingReport({ title: 'A training', steps: [2, 1] }));`;
+    const args = ['--input-type=module', '--eval', program];
+    const page = await run(process.execPath, args, pkg.consumer);
+    for (const version of [18, 24])
+      expect(await run('npx', ['--yes', '--package', `node@${version}`, 'node', ...args], pkg.consumer)).toBe(page);
+    expect(page).toMatch(/^<!DOCTYPE html>.*Loss by step.*<\/html>\n/s);
+    const bundle = await pkg.read('dist/report.js');
+    expect(bundle).not.toMatch(/from ?["']|\bimport\(|\brequire\(|\bprocess\.|node:/);
+    expect(bundle.split('\n')[0]).toContain('licences.txt');
+    const licences = await pkg.read('dist/licences.txt');
+    for (const words of [
+      'Apache ECharts',
+      'Apache License',
+      'Baidu',
+      'Mike Bostock',
+      'Microsoft Corporation',
+      'Joyent',
+      'Paul Miller',
+    ])
+      expect(licences).toContain(words);
+    expect(await pkg.read('dist/index.js')).not.toMatch(/echarts/i);
+  });
+
   test('trains', () => {
     expect(losses).toHaveLength(10);
     expect(losses.at(-1)).toBeLessThan(0.9 * losses[0]!);
   });
 
-  test.each([18, 20, 22, 24])('trains alike on Node %i', async version => {
+  test.each([18, 20, 22, 24])('trains the same on Node %i', async version => {
     const trained = await run('npx', ['--yes', '--package', `node@${version}`, 'node', 'out/train.js'], pkg.consumer);
     expectSameTraining(trained, `v${version}.`);
   });
 
-  test('trains alike without a just-in-time compiler and so without WebAssembly', async () => {
+  test('trains the same without a just-in-time compiler, and so without WebAssembly', async () => {
     expectSameTraining(await run(process.execPath, ['--jitless', 'out/train.js'], pkg.consumer), process.version);
   });
 
-  test('trains alike with the package installed from git, which builds it', async () => {
+  test('trains the same with the package installed from git, which builds it', async () => {
     const repository = join(pkg.folder, 'repository');
     const project = join(pkg.folder, 'git-consumer');
     await commitProjectTo(repository);
@@ -189,8 +276,8 @@ describe('a bundle as one CommonJS file', () => {
     expect(JSON.parse(unbundled)).toMatchObject({ total: 9, kernels: 'simd' });
   });
 
-  test.each(['esbuild', 'rollup', 'webpack'])('by %s hashes and computes what the package does', async bundler => {
-    // Away from the package, which it must not need.
+  test.each(['esbuild', 'rollup', 'webpack'])('by %s hashes and computes the same as the package', async bundler => {
+    // The bundle is moved away, because it must not need the package.
     const folder = join(pkg.folder, `by-${bundler}`);
     await mkdir(folder);
     await bundle(bundler, join(pkg.consumer, 'out', 'hashes.js'), join(folder, 'hashes.cjs'));

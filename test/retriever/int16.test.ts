@@ -6,7 +6,10 @@ import { int16Error, packInt16 } from '../../src/kernels/packed-int16.js';
 import { dotOf, type PackedRows, packRows, type UnitRows, unitRows } from '../../src/kernels/packed-rows.js';
 import { mulberry32 } from '../support/golden.js';
 
-/** Search and evaluation with a first pass in 16-bit integers: the pass against its definition, the result against float32. */
+/**
+ * Search and evaluation with a first pass in 16-bit integers. Compares the pass with its definition, and the result
+ * with float32.
+ */
 
 const SCALE = 32767;
 const backend = kernelBackend();
@@ -18,7 +21,7 @@ function rowsOf(count: number, width: number, seed: number): Float32Array[] {
   return Array.from({ length: count }, () => Float32Array.from({ length: width }, () => 2 * random() - 1));
 }
 
-/** Cosines of the pass, one row per query. */
+/** Cosines of the first pass, one row per query. */
 function cosinesOf(queries: UnitRows, candidates: PackedRows): number[][] {
   const all = Array.from({ length: queries.count }, () => [] as number[]);
   const thresholds = new Float32Array(queries.count).fill(-Infinity);
@@ -32,7 +35,7 @@ function cosinesOf(queries: UnitRows, candidates: PackedRows): number[][] {
   return all;
 }
 
-/** The definition: integers nearest to 32767 times the entries of rows of length 1. */
+/** The definition: the integers nearest to 32767 times the entries of unit rows. */
 function integersOf(row: Float32Array): number[] {
   return Array.from(unitRows([row], 0, 1).data, value => Math.floor(SCALE * value + 0.5));
 }
@@ -45,14 +48,14 @@ function expectSame(queries: Rows, retriever: Retriever, k: number): void {
   expect(retriever.evaluate(queries, relevant, { precision })).toEqual(retriever.evaluate(queries, relevant));
 }
 
-/** Rows whose entries, except maybe the last, all round the same way, by nearly one half. */
+/** Rows whose entries, except maybe the last, all round in the same direction by nearly one half. */
 function worstRow(width: number): Float32Array {
   const row = new Float32Array(width).fill((Math.floor(SCALE / Math.sqrt(width)) - 0.51) / SCALE);
   row[width - 1] = Math.sqrt(1 - (width - 1) * row[0]! ** 2);
   return row;
 }
 
-/** Rows with one entry, 1 or -1. */
+/** Rows with a single entry of 1 or -1. */
 function sharpRows(width: number, count = 2 * width): Float32Array[] {
   return Array.from({ length: count }, (_, i) => {
     const row = new Float32Array(width);
@@ -77,14 +80,14 @@ describe('cosines in 16-bit integers', () => {
         left.forEach((a, i) => {
           const expected = right.map(b => a.reduce((sum, value, k) => sum + value * b[k]!, 0) / SCALE ** 2);
           const largest = expected.reduce((most, value, j) => Math.max(most, Math.abs(value - actual[i]![j]!)), 0);
-          // Twice rounded to float32; the scalar backend computes without integers.
+          // The cosines are rounded to float32 twice. The scalar backend computes without integers.
           expect(largest).toBeLessThan(onSimd ? 1.3e-7 : int16Error(width));
         });
       }
     }
   });
 
-  it('are within their bound, which rows nearly reach', () => {
+  it('are within their bound, which some rows nearly reach', () => {
     for (const width of [2, 5, 50, 384, 1000, 4096, 20_000]) {
       const rows = [worstRow(width), ...rowsOf(40, width, width), ...sharpRows(width, 4)];
       rows.push(
@@ -104,7 +107,7 @@ describe('cosines in 16-bit integers', () => {
     }
   });
 
-  it('do not overflow where all mass is in one entry, or even', () => {
+  it('do not overflow where all mass is in one entry, or is spread evenly', () => {
     const width = 40;
     const rows = [...sharpRows(width), new Float32Array(width).fill(1), new Float32Array(width).fill(-1)];
     const even = 2 * width;
@@ -117,7 +120,7 @@ describe('cosines in 16-bit integers', () => {
 });
 
 describe("search and evaluate with precision 'int16'", () => {
-  it('are those in float32 to the last bit, near ties included', () => {
+  it('equal float32 to the last bit, including near ties', () => {
     const spread = fc.constantFrom(1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-7);
     const shape = fc.record({ width: fc.integer({ min: 1, max: 70 }), m: fc.integer({ min: 1, max: 120 }) });
     fc.assert(
@@ -131,7 +134,7 @@ describe("search and evaluate with precision 'int16'", () => {
     );
   });
 
-  it('are so for rows of few values, with many ties', () => {
+  it('equal float32 for rows of few values, with many ties', () => {
     const row = fc.array(fc.integer({ min: -2, max: 2 }), { minLength: 3, maxLength: 3 });
     fc.assert(
       fc.property(
@@ -144,7 +147,7 @@ describe("search and evaluate with precision 'int16'", () => {
     );
   });
 
-  it('are so for rows with all mass in one entry, tiny and huge ones, and duplicates', () => {
+  it('equal float32 for rows with all mass in one entry, tiny and huge rows, and duplicates', () => {
     const width = 24;
     const rows = [...sharpRows(width), ...rowsOf(30, width, 1)];
     const scaled = rows.map((row, i) => Float64Array.from(row, value => value * 2 ** (40 * (i % 31) - 600)));
@@ -152,7 +155,7 @@ describe("search and evaluate with precision 'int16'", () => {
     for (const k of [1, 3, 40, 500]) expectSame([...rows, ...scaled], retriever, k);
   });
 
-  it('are so where more candidates than it keeps differ by less than the rounding', () => {
+  it('equal float32 where more candidates than it keeps differ by less than the rounding', () => {
     const width = 384;
     const random = mulberry32(4);
     const base = worstRow(width);
@@ -165,11 +168,11 @@ describe("search and evaluate with precision 'int16'", () => {
     [1, 3000, 384],
     [70, 2049, 33],
     [9000, 20, 3],
-  ])('%i queries, %i candidates, %i numbers: blocks and chunks never show', (n, m, width) => {
+  ])('%i queries, %i candidates, %i numbers: blocks and chunks do not matter', (n, m, width) => {
     expectSame(rowsOf(n, width, n), new Retriever(rowsOf(m, width, m)), 10);
   });
 
-  it('outlive kernel memory, and a change of the backend', () => {
+  it('survive a release of kernel memory and a change of the backend', () => {
     const queries = rowsOf(3, 50, 1);
     const retriever = new Retriever(rowsOf(200, 50, 2));
     const found = retriever.search(queries, 5);

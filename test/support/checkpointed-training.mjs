@@ -1,4 +1,4 @@
-// Trains without end and saves all parts after every step, as fast as it can; started again, it goes on from the file.
+// Trains without end, and saves all parts after every step. A second start resumes from the file.
 //   node checkpointed-training.mjs <path of the checkpoint>
 
 import { existsSync } from 'node:fs';

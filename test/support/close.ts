@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 
 type Nested = number | ArrayLike<number> | readonly ArrayLike<number>[];
 
-/** Every entry within `tolerance` of the expected one, relative to it (absolute below `floor`). */
+/** Expects every entry within `tolerance` of the expected one, relative to it (absolute below `floor`). */
 export function expectClose(actual: Nested, expected: Nested, tolerance = 1e-5, floor = 1e-12): void {
   const a = flat(actual);
   const e = flat(expected);
@@ -11,7 +11,7 @@ export function expectClose(actual: Nested, expected: Nested, tolerance = 1e-5, 
   expect(worst, `largest relative difference of ${show(a)} from ${show(e)}`).toBeLessThanOrEqual(tolerance);
 }
 
-/** Every entry within `tolerance` of the expected one, relative to the largest expected entry. */
+/** Expects every entry within `tolerance` of the expected one, relative to the largest expected entry. */
 export function expectCloseToLargest(actual: Nested, expected: Nested, tolerance = 1e-4): void {
   const largest = flat(expected).reduce((max, value) => Math.max(max, Math.abs(value)), 0);
   const a = flat(actual);

@@ -2,20 +2,20 @@ import fc from 'fast-check';
 import type { ContrastiveOptions, NegativeMode, Rows } from '../../src/index.js';
 import { arbitraryRows } from '../laws/gradients.js';
 
-/** A contrastive problem: its rows and the options that decide what counts. */
+/** A contrastive problem: its rows, and the options that decide which candidates count. */
 export interface Contrastive {
   rows: { anchors: number[][]; positives: number[][]; negatives: number[][] | null };
   options: ContrastiveOptions & { temperature: number };
 }
 
-/** What decides the candidates. */
+/** The options that decide the candidates. */
 export interface Setting {
   mode: NegativeMode | null;
   ids: 'none' | 'anchors' | 'both';
   symmetric: boolean;
 }
 
-/** Every setting; without negatives, and without ids, negatives have none either. */
+/** Every setting. Negatives have ids only where there are negatives and rows have ids. */
 export const settings: Setting[] = ([null, 'explicit', 'own', 'inBatch+explicit', 'inBatch+own'] as const).flatMap(
   mode =>
     (mode === null ? (['none', 'anchors'] as const) : (['none', 'anchors', 'both'] as const)).flatMap(ids =>
@@ -23,7 +23,7 @@ export const settings: Setting[] = ([null, 'explicit', 'own', 'inBatch+explicit'
     ),
 );
 
-/** Problems of a setting, with or without weights, averaged or added up; k is up to 3. */
+/** Problems of a setting, with or without weights, averaged or summed. k is up to 3. */
 export function arbitraryContrastive({ mode, ids, symmetric }: Setting): fc.Arbitrary<Contrastive> {
   const shape = {
     n: fc.integer({ min: 1, max: 5 }),
@@ -53,7 +53,7 @@ export function arbitraryContrastive({ mode, ids, symmetric }: Setting): fc.Arbi
   });
 }
 
-/** The same with some negatives that equal a positive. */
+/** Problems with some negatives that equal a positive. */
 export function withCopies({ rows, options }: Contrastive, copied: readonly boolean[]): Contrastive {
   const { anchors, positives, negatives } = rows;
   const perAnchor = (negatives?.length ?? 0) / anchors.length;
@@ -64,7 +64,7 @@ export function withCopies({ rows, options }: Contrastive, copied: readonly bool
   return { rows: { ...rows, negatives: copies ?? null }, options };
 }
 
-/** Plain loops over all candidates, in float64: the loss, that of each row, and the cosines that count. */
+/** Plain loops over all candidates, in float64: the loss, the loss of each row, and the cosines that count. */
 export function bruteForce({ rows, options }: Contrastive): {
   loss: number;
   perRow: number[];

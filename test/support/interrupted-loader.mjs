@@ -1,4 +1,4 @@
-// Runs through batches, logs each, and keeps the state on disk; started again, it goes on.
+// Runs through batches, logs each, and keeps the state on disk. A second start resumes.
 //   node interrupted-loader.mjs <path without extension> [slowly]
 
 import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Trains an adapter on a second task that EWC holds to a first, logs each loss, and keeps everything on disk; started again,
-// it goes on. At the end the weights are written.
+// Trains an adapter on a second task with EWC for the first, logs each loss, and keeps everything on disk. A second start
+// resumes. At the end it writes the weights.
 //   node interrupted-training.mjs <path without extension> [slowly]
 
 import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';

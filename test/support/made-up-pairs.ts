@@ -6,7 +6,7 @@ export interface Pair {
   output: string;
 }
 
-/** Words of two or three syllables, all different, none in both lists that two seeds give. */
+/** Different words of two or three syllables. The lists of two seeds have no word in common. */
 function makeUpWords(count: number, seed: number): string[] {
   const random = mulberry32(seed);
   const pick = (letters: string): string => letters[Math.floor(random() * letters.length)]!;
@@ -19,8 +19,8 @@ function makeUpWords(count: number, seed: number): string[] {
 }
 
 /**
- * A FAQ of 300 answers with two questions each. A question shares two words with its answer; the others say nothing
- * about it, so what training learns from them is of no use for a wording that it has not seen.
+ * A FAQ of 300 answers with two questions each. A question shares two words with its answer. The other words say
+ * nothing about it, so training on them does not help with a new wording.
  */
 export function faqPairs(): Pair[] {
   const random = mulberry32(1);
@@ -36,8 +36,8 @@ export function faqPairs(): Pair[] {
 }
 
 /**
- * Translations of two words, each of 16 × 16: nothing of an answer is in its question, and 60 pairs say all there is to
- * know about the others.
+ * Translations of two words, each of 16 × 16. An answer shares nothing with its question, but 60 pairs determine all
+ * the others.
  */
 export function translationPairs(): Pair[] {
   const [asked, answered] = [makeUpWords(32, 2), makeUpWords(32, 3)];

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 
 /**
- * Properties draw the same cases at every run, so that a red run is a change's doing; `FC_SEED=7 npx vitest run` draws
- * others.
+ * Properties draw the same cases in every run, so a failure comes from a change. `FC_SEED=7 npx vitest run` draws
+ * other cases.
  */
 fc.configureGlobal({ seed: Number(process.env['FC_SEED'] ?? 1) });

@@ -1,4 +1,4 @@
-/** A question and the answer that belongs to it, as a help page might hold them; they share words, not sentences. */
+/** Questions with their answers, as on a help page. They share words, not sentences. */
 type Pair = readonly [question: string, answer: string];
 
 export const questionPairs: Record<string, readonly Pair[]> = {

@@ -1,6 +1,6 @@
 /**
- * The n-gram embedder as one would write it down: strings, regular expressions and Maps. A feature is spelled out, with
- * a letter in front that tells its kind: w for a word, s for symbols, g for an n-gram of either, u for one of an
+ * The n-gram embedder in its simplest form: strings, regular expressions and Maps. A feature is spelled out, with
+ * a letter in front for its kind: w for a word, s for symbols, g for an n-gram of either, u for an n-gram of an
  * unspaced run.
  */
 
@@ -11,7 +11,7 @@ const UNSPACED = /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p
 export function featuresOf(text: string): string[] {
   const visible = text.replace(/\p{Default_Ignorable_Code_Point}/gu, '').replace(/(\p{M}{30})\p{M}+/gu, '$1');
   const characters = Array.from(visible.normalize('NFKC'));
-  // One letter each: U unspaced, S symbol, d digit, A upper case, a other letter.
+  // One letter per character: U unspaced, S symbol, d digit, A upper case, a other letter.
   let kinds = '';
   for (const character of characters) kinds += kindOf(character, kinds.at(-1) ?? ' ');
   const at = ({ index, 0: { length } }: RegExpMatchArray, from = 0): string[] =>
@@ -27,7 +27,7 @@ export function featuresOf(text: string): string[] {
   return features;
 }
 
-/** The row of a text, in float64. With texts to fit on, weighed by how many of them have a feature. */
+/** The row of a text, in float64. With texts to fit on, a feature is weighted by the number of texts that have it. */
 export function referenceRow(text: string, dim: number, fittedOn?: readonly string[]): number[] {
   const bucketOf = (feature: string): number => hashOf(feature) % 2 ** 19;
   const buckets = fittedOn?.map(each => new Set(featuresOf(each).map(bucketOf)));

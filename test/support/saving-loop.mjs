@@ -1,4 +1,4 @@
-// Saves the same parts in a loop, all numbers of which are the same: reader tests whether writers of one path mix.
+// Saves parts with one repeated number in a loop. A reader can then tell whether writers of one path mix their files.
 //   node saving-loop.mjs <path of the checkpoint> <the number>
 
 import { saveCheckpoint } from '../../dist/index.js';

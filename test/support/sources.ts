@@ -11,14 +11,14 @@ export const lengths = (texts: readonly string[]): number[][] => texts.map(text 
 export const pairs = (count: number): TrainingExample[] =>
   Array.from({ length: count }, (_, i) => ({ input: `in ${i}`, output: `out ${i}` }));
 
-/** A call of either kind, run to its end. */
+/** `process` or `stream`, run to the end. */
 type Call = (preprocessor: DataPreprocessor, source: ExampleSource, options?: ProcessOptions) => Promise<unknown>;
 export const calls: [name: string, call: Call][] = [
   ['process', (preprocessor, source, options) => preprocessor.process(source, options)],
   ['stream', (preprocessor, source, options) => all(preprocessor.stream(source, options))],
 ];
 
-/** Examples without end, of either protocol, that tell how many were read and whether `return()` was called. */
+/** Endless examples of either protocol, which count reads and calls of `return()`. */
 export class Endless {
   read = 0;
   returned = 0;

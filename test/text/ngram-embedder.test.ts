@@ -10,7 +10,7 @@ import { questionPairs } from '../support/question-pairs.js';
 import { featuresOf, referenceRow } from '../support/reference-embedder.js';
 import { asyncFrom } from '../support/sources.js';
 
-/** Texts of characters that are treated in different ways, alone and next to each other. */
+/** Texts of characters of different classes, alone and next to each other. */
 const character = fc.constantFrom(
   ...'aaabBBçÇİıßẞς1٣²½ _-=!.日本かナーｶﾞไก็ลາខမ한🙂ﬁ\u0301\u3099\u200d\u00ad\ud83d\ude42\0',
 );
@@ -27,7 +27,7 @@ describe('the features of a text', () => {
     ['ไทย', 'uไ', 'uท', 'uย', 'uไท', 'uทย', 'uไทย'],
     [' \n'],
   ];
-  it.each(cases)('%j, as the reference spells them', (each, ...features) => {
+  it.each(cases)('%j equal those of the reference', (each, ...features) => {
     expect(featuresOf(each).sort()).toEqual(features.sort());
   });
 
@@ -44,7 +44,7 @@ describe('the features of a text', () => {
     expect(found.sort()).toEqual(expected.map(word => `w${word}`).sort());
   });
 
-  it('make the row that the reference makes of strings and Maps, to the precision of float32', async () => {
+  it('make the row of the reference, to the precision of float32', async () => {
     await fc.assert(
       fc.asyncProperty(texts, fc.integer({ min: 16, max: 3000 }), async (each, dim) => {
         const embedder = new NgramEmbedder({ dim });
@@ -67,7 +67,7 @@ describe('a row', () => {
   const embed = (each: string): Float32Array => new NgramEmbedder().embed([each])[0]!;
   const cosine = (a: string, b: string): number => dot(embed(a), embed(b));
 
-  it('has unit length, or is zero for a text without a feature', async () => {
+  it('has length 1, or is zero for a text without features', async () => {
     const fitted = await new NgramEmbedder().fit(['the words', 'and 1 more']);
     fc.assert(
       fc.property(texts, each => {
@@ -84,7 +84,7 @@ describe('a row', () => {
     }
   });
 
-  it('depends on nothing but its text', () => {
+  it('depends only on its text', () => {
     const embedder = new NgramEmbedder({ dim: 64 });
     fc.assert(
       fc.property(fc.array(text, { maxLength: 150 }), each => {
@@ -96,7 +96,7 @@ describe('a row', () => {
     );
   });
 
-  it('is the same for texts that differ in what is not told apart', () => {
+  it('is the same for texts that differ only in ignored details', () => {
     const equal: [string, string][] = [
       ['ﬁle NAME', 'FILE name'],
       ['Ｆｕｌｌ　ｗｉｄｔｈ', 'full width'],
@@ -125,7 +125,7 @@ describe('a row', () => {
     expect(cosine('the utf 8 encoding', 'utf8')).toBeGreaterThan(0.3);
   });
 
-  it('puts similar texts near each other and others apart', () => {
+  it('is near the rows of similar texts, and far from others', () => {
     expect(cosine('Returns the length of the array', 'return the lengths of arrays')).toBeGreaterThan(0.5);
     expect(Math.abs(cosine('Returns the length of the array', 'open a TCP socket'))).toBeLessThan(0.2);
   });
@@ -178,7 +178,7 @@ describe('fit', () => {
   const corpus = Array.from({ length: 200 }, (_, i) => `the text ${i} of ${i % 7}`);
   const expected = new NgramEmbedder({ dim: 32 }).fit(corpus);
 
-  it('takes arrays, iterables and async iterables alike, and returns the embedder', async () => {
+  it('accepts arrays, iterables and async iterables, and returns the embedder', async () => {
     const embedder = new NgramEmbedder({ dim: 32 });
     expect(await embedder.fit(new Set(corpus))).toBe(embedder);
     expect(embedder.stateDict()).toEqual((await expected).stateDict());
@@ -192,7 +192,7 @@ describe('fit', () => {
     expect(reversed.stateDict()).toEqual((await expected).stateDict());
   });
 
-  it('makes what is rare weigh more than what is in every text', async () => {
+  it('gives rare features more weight than features of every text', async () => {
     const embedder = new NgramEmbedder();
     const share = (): number => dot(...(embedder.embed(['the zebra', 'zebra']) as [Float32Array, Float32Array]));
     const before = share();
@@ -220,7 +220,7 @@ describe('fit', () => {
     expect(embedder.embed(corpus)).toEqual((await expected).embed(corpus));
   });
 
-  it('closes a source that yields something else than a string', async () => {
+  it('closes a source that yields something other than a string', async () => {
     let closed = false;
     function* source(): Generator<unknown> {
       try {
@@ -233,7 +233,7 @@ describe('fit', () => {
     expect(closed).toBe(true);
   });
 
-  it('lets others have their turn', async () => {
+  it('gives other work its turn', async () => {
     let isDone = false;
     let turns = 0;
     const many = function* (): Generator<string> {
@@ -254,7 +254,7 @@ describe('fit', () => {
 describe('stateDict and loadStateDict', () => {
   const corpus = ['the first text', 'the 日本 second', 'C++ == C#'];
 
-  it('hand on what was learned, through JSON', async () => {
+  it('transfer what was learned, through JSON', async () => {
     const fitted = await new NgramEmbedder({ dim: 100 }).fit(corpus);
     const copy = new NgramEmbedder({ dim: 100 });
     const untrained = copy.embed(corpus);
@@ -265,14 +265,14 @@ describe('stateDict and loadStateDict', () => {
     expect(copy.embed(corpus)).toEqual(untrained);
   });
 
-  it('is small: a few bytes per feature', async () => {
+  it('make a small state: a few bytes per feature', async () => {
     const state = (await new NgramEmbedder().fit(corpus)).stateDict();
     const features = new Set(corpus.flatMap(featuresOf));
     expect(state).toMatchObject({ version: 1, dim: 1024, documents: 3 });
     expect(state.frequencies.length).toBeLessThan(6 * features.size);
   });
 
-  it('refuses what does not fit, with nothing changed', async () => {
+  it('refuse a state that does not fit, and change nothing', async () => {
     const embedder = await new NgramEmbedder({ dim: 10 }).fit(corpus);
     const state = embedder.stateDict();
     const bytes = Buffer.from(state.frequencies, 'base64');
@@ -330,7 +330,7 @@ describe('bad input', () => {
     expect(call).toThrow(kind as ErrorConstructor);
   });
 
-  it('keeps what the call learned that began last', async () => {
+  it('does not occur with parallel calls of fit: the call that began last counts', async () => {
     const embedder = new NgramEmbedder({ dim: 64 });
     const many = Array.from({ length: 20_000 }, (_, i) => `text ${i}`);
     const [first, second] = [embedder.fit(many), embedder.fit(['one', 'two'])];
@@ -342,13 +342,13 @@ describe('bad input', () => {
     expect(embedder.stateDict().documents).toBe(1);
   });
 
-  it('reads marks and invisible characters without end', () => {
+  it('does not include long runs of marks and invisible characters, which are read', () => {
     const embedder = new NgramEmbedder({ dim: 64 });
     const [plain, marked] = embedder.embed([`a${'\u0301'.repeat(30)}`, `a${'\u0301'.repeat(6_000_000)}`]);
     expect(marked).toEqual(plain);
   });
 
-  it('says so when its method is passed without it', () => {
+  it('includes a method without its embedder, and the error says so', () => {
     const { embed } = new NgramEmbedder();
     expect(() => embed(['text'])).toThrow('NgramEmbedder.embed: this is no NgramEmbedder; pass the embedder itself');
     expect(() => new DataPreprocessor({ embedder: NgramEmbedder as never })).toThrow(
@@ -356,7 +356,7 @@ describe('bad input', () => {
     );
   });
 
-  it('embeds no texts to no rows', () => {
+  it('does not include an empty list, which gives no rows', () => {
     expect(new NgramEmbedder().embed([])).toEqual([]);
   });
 });
@@ -380,7 +380,7 @@ describe('long texts', () => {
     ['Han', '日本語の文章'],
     ['marks', 'a\u0301\u0316'],
     ['marks of one letter', '\u0301\u0316'],
-  ])('take work in proportion to their length: %s', (_, unit) => {
+  ])('take time in proportion to their length: %s', (_, unit) => {
     const added = [1 << 14, 1 << 20].map(length => {
       const terms = new CountedTerms();
       countFeatures(unit.repeat(length / unit.length), terms);
@@ -400,7 +400,7 @@ describe('long texts', () => {
 });
 
 describe('TermCounts', () => {
-  it('counts as a Map does, and again after it was emptied', () => {
+  it('counts as a Map does, also after it was emptied', () => {
     const terms = new TermCounts();
     const hash = fc.oneof(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), fc.integer({ min: 0, max: 9 }));
     fc.assert(
@@ -452,7 +452,7 @@ describe('packed counts', () => {
     );
   });
 
-  it('are refused unless they are as packed', () => {
+  it('are refused unless they have the packed form', () => {
     const packed = (...bytes: number[]): string => Buffer.from(bytes).toString('base64');
     expect(unpackCounts(packed(0, 1, 2, 3), 4, 3)).toEqual(Uint32Array.of(1, 0, 0, 3));
     const bad = [
@@ -473,7 +473,7 @@ describe('packed counts', () => {
 });
 
 describe('logarithm', () => {
-  it('is that of Math.log', () => {
+  it('equals Math.log', () => {
     const positive = fc.double({ min: 2 ** -40, max: 2 ** 40, noNaN: true });
     fc.assert(
       fc.property(positive, x => {

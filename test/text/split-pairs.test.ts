@@ -10,7 +10,7 @@ import {
 
 const PARTS = ['train', 'validation', 'test'] as const;
 
-/** Few texts, so that many are equal; some differ only in what does not count. */
+/** A few texts, so many are equal. Some differ only in ignored details. */
 const pairs = fc.array(
   fc.record({ input: fc.nat(12), output: fc.nat(12), isLoud: fc.boolean() }).map(({ input, output, isLoud }) => ({
     input: isLoud ? ` Question  ${input}` : `question ${input}`,
@@ -56,7 +56,7 @@ function split<P extends TextPair>(examples: P[], opts: SplitPairsOptions): Pair
 }
 
 describe('splitPairs', () => {
-  it('puts every example into one part, in order, and no group into two', () => {
+  it('puts every example into one part, in order, and splits no group', () => {
     fc.assert(
       fc.property(pairs, options, (examples, opts) => {
         const result = split(examples, opts);
@@ -75,7 +75,7 @@ describe('splitPairs', () => {
     );
   });
 
-  it('says what it did', () => {
+  it('describes the split', () => {
     fc.assert(
       fc.property(pairs, options, (examples, opts) => {
         const result = split(examples, opts);
@@ -98,7 +98,7 @@ describe('splitPairs', () => {
     );
   });
 
-  it('leaves no part empty that has a share, and none of the others filled', () => {
+  it('fills every part with a share, and leaves the others empty', () => {
     fc.assert(
       fc.property(pairs, options, (examples, opts) => {
         const result = split(examples, opts);
@@ -111,7 +111,7 @@ describe('splitPairs', () => {
     );
   });
 
-  it('comes as near to a share as one more group of train would, and above it by less than one of its groups', () => {
+  it('comes as near to a share as whole groups allow, and exceeds it by less than one of its groups', () => {
     fc.assert(
       fc.property(pairs, options, (examples, opts) => {
         const result = split(examples, { ...opts, test: 0 });
@@ -131,7 +131,7 @@ describe('splitPairs', () => {
     );
   });
 
-  it('gives single examples the shares to the nearest one, each as often as the others', () => {
+  it('gives single examples the shares to the nearest example, and puts each into a part equally often', () => {
     const examples = Array.from({ length: 25 }, (_, i) => ({ input: `q${i}`, output: 'a' }));
     const counts = new Array<number>(25).fill(0);
     for (let seed = 0; seed < 400; seed++) {
@@ -139,12 +139,12 @@ describe('splitPairs', () => {
       expect([train.length, validation.length, test.length]).toEqual([17, 5, 3]);
       for (const pair of validation) counts[examples.indexOf(pair)]!++;
     }
-    // 80 each; the standard deviation is 8.
+    // 80 are expected for each, with a standard deviation of 8.
     for (const count of counts) expect(Math.abs(count - 80)).toBeLessThan(40);
     expect(splitPairs(examples, { seed: 1 }).validation.length).toBe(3);
   });
 
-  it('is the same for the same seed, and another for another', () => {
+  it('is the same for the same seed, and differs for another', () => {
     const examples = Array.from({ length: 60 }, (_, i) => ({ input: `q${i}`, output: `a${i}` }));
     const of = (seed: number): TextPair[] => splitPairs(examples, { validation: 0.3, seed }).validation;
     expect(of(1)).toEqual(of(1));
@@ -169,17 +169,17 @@ describe('splitPairs', () => {
     ['composition', 'cafe\u0301', 'caf\u00e9'],
     ['width', 'ＡＰＩ', 'api'],
     ['invisible code points', 'soft\u00adhyphen\u200b', 'softhyphen'],
-  ])('takes texts for equal that differ in %s', (_, one, other) => {
+  ])('treats texts that differ only in %s as equal', (_, one, other) => {
     const examples = [one, other, 'something else'].map((input, i) => ({ input, output: `${i}` }));
     expect(splitPairs(examples, { validation: 0.4, seed: 1 }).summary.groups).toBe(2);
   });
 
-  it('tells apart texts that differ in punctuation or accents', () => {
+  it('separates texts that differ in punctuation or accents', () => {
     const examples = ['C++', 'C#', 'résumé', 'resume'].map((input, i) => ({ input, output: `${i}` }));
     expect(splitPairs(examples, { seed: 1 }).summary.groups).toBe(4);
   });
 
-  it('by either keeps together what a chain connects, but not an input with an equal output', () => {
+  it("with by 'either' keeps chains of pairs together, but not an input with an equal output", () => {
     const chain = [
       { input: 'a', output: '1' },
       { input: 'b', output: '1' },
@@ -194,7 +194,7 @@ describe('splitPairs', () => {
     expect(summary).toMatchObject({ groups: 3, largestGroup: 4, validation: { groups: 1 } });
   });
 
-  it('trains on a group that holds nearly all, and holds out all it can of the others', () => {
+  it('trains on a group of nearly all pairs, and holds out as many of the others as possible', () => {
     const examples = [
       ...Array.from({ length: 95 }, (_, i) => ({ input: `q${i}`, output: 'the one answer' })),
       ...Array.from({ length: 5 }, (_, i) => ({ input: `r${i}`, output: `a${i}` })),
@@ -213,13 +213,13 @@ describe('splitPairs', () => {
     expect([three.train.groups, three.validation.groups, three.test.groups]).toEqual([1, 4, 1]);
   });
 
-  it('holds out a whole group where all are larger than the share', () => {
+  it('holds out a whole group where all groups are larger than the share', () => {
     const examples = Array.from({ length: 300 }, (_, i) => ({ input: `q${i}`, output: `label ${i % 3}` }));
     const { summary } = splitPairs(examples, { validation: 0.1, by: 'output', seed: 1 });
     expect([summary.train.examples, summary.validation.examples]).toEqual([200, 100]);
   });
 
-  it('keeps processed examples as they are', async () => {
+  it('does not change processed examples', async () => {
     const raw = Array.from({ length: 10 }, (_, i) => ({ input: `q${i}`, output: `a${i}` }));
     const processed = await new DataPreprocessor({ embeddingDim: 8 }).process(raw);
     const { train, validation } = splitPairs(processed, { seed: 1 });

@@ -2,7 +2,7 @@ import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** A mistake of the user's, told in one sentence: in the command line (exit code 2) or in the data (exit code 1). */
+/** A user's mistake, described in one sentence: in the command line (exit code 2) or in the data (exit code 1). */
 export class UserError extends Error {
   constructor(message, exitCode = 1) {
     super(message);
@@ -10,9 +10,9 @@ export class UserError extends Error {
   }
 }
 
-/** Runs a script's main function; the user's mistakes and what the system refuses are one line on standard error. */
+/** Runs a script's main function. Prints user mistakes and errors of the system as one line on standard error. */
 export async function runCommand(name, main) {
-  // A closed pipe, as `| head` leaves it, is no failure.
+  // A closed pipe, such as that of `| head`, is not an error.
   process.stdout.on('error', error => process.exit(error.code === 'EPIPE' ? 0 : 1));
   try {
     await main();
@@ -23,7 +23,7 @@ export async function runCommand(name, main) {
   }
 }
 
-/** The values of the flags, as `parseArgs` of `node:util` gives them. */
+/** The values of the flags, as `parseArgs` of `node:util` returns them. */
 export function parseOptions(options) {
   try {
     return parseArgs({ options: { ...options, help: { type: 'boolean', default: false } } }).values;
@@ -39,7 +39,7 @@ export function wholeNumber(flag, text, min, max) {
   throw new UserError(`${flag} must be a whole number from ${min} to ${max}, not "${text}"`, 2);
 }
 
-/** A path in the folder of the example, as seen from where the script was started. */
+/** A path in the folder of the example, relative to the working directory. */
 export function inExample(name) {
   return relative('', fileURLToPath(new URL(`../${name}`, import.meta.url)));
 }

@@ -3,10 +3,10 @@ import MiniSearch from 'minisearch';
 import { evaluate } from './training.mjs';
 
 /**
- * The same questions put to a text index that knows nothing but the answers' words, to the bare embeddings, and to the
+ * Searches the same questions with a text index over the answers' words, with the bare embeddings, and with the
  * embeddings through the trained adapters.
  *
- * @returns Pairs of a name and what `Retriever.evaluate` gives.
+ * @returns Pairs of a name and a result of `Retriever.evaluate`.
  */
 export function compare(questions, answers, answerRows, adapters) {
   return [
@@ -24,8 +24,9 @@ function textIndex(answers) {
 }
 
 /**
- * Metrics and intervals of rankings that no retriever made. This retriever's candidate i stands for place i: its rows
- * turn away from the query's, one after the other. An answer that was not found takes a place after all answers.
+ * Metrics and intervals of rankings that do not come from a retriever. A made-up retriever evaluates them: its
+ * candidate i stands for place i, because each row has a larger angle to the query than the one before. An answer that
+ * was not found takes a place after all answers.
  */
 function evaluateRankings(rankings, { relevant }, size) {
   const places = Array.from({ length: 2 * size }, (_, i) => {
@@ -42,7 +43,7 @@ function evaluateRankings(rankings, { relevant }, size) {
   );
 }
 
-/** The comparison as a table of 80 columns at most. */
+/** The comparison as a table of at most 80 columns. */
 export function tableOf(comparison) {
   const percent = share => (100 * share).toFixed(1);
   const cell = ({ recallAt, intervals }, at) => {

@@ -2,25 +2,25 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { writeWhole } from './files.mjs';
 
-// The file: MAGIC, `dim` and the number of entries as uint32, the SHA-256 of the entries, then the entries, each a key
-// of 16 bytes and `dim` int16. Rows have unit length, so that their numbers lie in [-1, 1] and int16 keeps them to
-// 1.5e-5: 1 KiB for 512 numbers, where JSON takes 10.
+// Format of the file: MAGIC, `dim` and the number of entries as uint32, the SHA-256 of the entries, then the entries.
+// An entry is a key of 16 bytes and `dim` int16 numbers. Rows have unit length, so their numbers are between -1 and 1,
+// and int16 keeps them to 1.5e-5. 512 numbers take 1 KiB, where JSON takes 10.
 const MAGIC = Buffer.from('embeddings 1\n\0\0\0');
 const HEADER_BYTES = MAGIC.length + 8 + 32;
 const KEY_BYTES = 16;
 const SCALE = 32_767;
 
-/** A long run saves what it has so far this often, so that an interrupted one need not start anew. */
+/** A long run saves its rows this often, so that an interrupted run does not lose all of them. */
 const SAVE_INTERVAL_MS = 20_000;
 
 /**
- * An encoder that remembers its rows in a file, by model and text. A row read from the file has the same numbers as
- * when it was computed.
+ * An encoder that stores its rows in a file, by model and text. A row that is read from the file has the same numbers
+ * as the row that was computed.
  *
  * @param encoder `{ name, dim, embed(texts) }` with rows of unit length.
- * @param path The file. `save` makes it; a damaged file is replaced.
- * @returns `{ name, dim, computed, embed(texts), save() }`: `embed` gives a Float32Array per text, and fits
- *   `DataPreprocessor`'s `embedder`; `computed` counts the texts that were not in the file.
+ * @param path The file. `save` creates it. A damaged file is replaced.
+ * @returns `{ name, dim, computed, embed(texts), save() }`. `embed` returns one Float32Array per text, so the result
+ *   fits `embedder` of `DataPreprocessor`. `computed` counts the texts that were not in the file.
  */
 export async function cachedEncoder(encoder, path) {
   const { name, dim } = encoder;

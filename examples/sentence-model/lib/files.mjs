@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Writes a file whole or not at all: a reader, and a crash at any moment, finds the old content or the new one. */
+/** Writes a file whole or not at all. A reader finds the old or the new content, even after a crash. */
 export async function writeWhole(path, content) {
   await mkdir(dirname(path), { recursive: true });
   const draft = `${path}.${randomBytes(4).toString('hex')}.new`;

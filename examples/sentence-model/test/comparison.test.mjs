@@ -10,7 +10,7 @@ const answers = Array.from({ length: SIZE }, (_, i) => `${WORDS[i % 15]} ${WORDS
 const rowOf = i => Array.from({ length: 8 }, (_, j) => Math.sin((i + 1) ** 2 * (j + 1) + j));
 const mixOf = (a, b, share) => a.map((value, j) => value + share * b[j]);
 const answerRows = answers.map((_, i) => rowOf(i));
-// Some have one answer and some three; the text index finds some of them first, some later and some not at all.
+// Some questions have one answer and some have three. The text index finds some at rank 1, some later and some never.
 const questions = {
   texts: Array.from({ length: 60 }, (_, q) => (q % 4 === 0 ? 'nothing' : answers[q * 25].slice(0, -1 - (q % 5)))),
   rows: Array.from({ length: 60 }, (_, q) => mixOf(rowOf(q * 25), rowOf(q), q / 40)),
@@ -35,7 +35,7 @@ function recallOf(rankings, k) {
   return shares.reduce((sum, share) => sum + share, 0) / shares.length;
 }
 
-test('recall of the text index is what counting its results gives', () => {
+test('recall of the text index equals a count of its results', () => {
   const index = new MiniSearch({ fields: ['text'] });
   index.addAll(answers.map((text, id) => ({ id, text })));
   const rankings = questions.texts.map(text => index.search(text).map(({ id }) => id));
@@ -48,7 +48,7 @@ test('recall of the text index is what counting its results gives', () => {
   }
 });
 
-test('recall of the embeddings is what sorting by cosine gives', () => {
+test('recall of the embeddings equals a count after sorting by cosine', () => {
   const cosine = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0) / Math.hypot(...a) / Math.hypot(...b);
   const rankings = questions.rows.map(row => {
     const scores = answerRows.map(answer => cosine(row, answer));
@@ -59,7 +59,7 @@ test('recall of the embeddings is what sorting by cosine gives', () => {
   }
 });
 
-test('the table has a line for each, and fits 80 columns', () => {
+test('the table has a line for each way of searching, and fits 80 columns', () => {
   const lines = tableOf(comparison).split('\n');
   assert.deepEqual(
     lines.map(line => line.slice(0, 27).trim()),

@@ -20,7 +20,7 @@ beforeEach(async context => {
 });
 afterEach(() => mock.restoreAll());
 
-/** An encoder whose rows tell the texts apart; `asked` lists the texts it was given. */
+/** An encoder with a different row for each text. `asked` lists the texts that it embedded. */
 function countingEncoder(name = 'model@1') {
   const asked = [];
   const embed = async texts => {
@@ -37,7 +37,7 @@ async function savedRows(texts = TEXTS) {
   return rows;
 }
 
-test('gives each text its row, and asks the model once for each', async () => {
+test('returns the row of each text, and calls the model once per text', async () => {
   const encoder = countingEncoder();
   const cached = await cachedEncoder(encoder, path);
   const rows = await cached.embed(TEXTS);
@@ -52,7 +52,7 @@ test('gives each text its row, and asks the model once for each', async () => {
   assert.equal(cached.computed, 3);
 });
 
-test('gives the same numbers from the file, without the model', async () => {
+test('returns the same numbers from the file, without the model', async () => {
   const rows = await savedRows();
   const encoder = countingEncoder();
   const cached = await cachedEncoder(encoder, path);
@@ -61,7 +61,7 @@ test('gives the same numbers from the file, without the model', async () => {
   assert.equal(notes.callCount(), 0);
 });
 
-test('asks for new texts alone, and keeps the old ones', async () => {
+test('calls the model only for new texts, and keeps the old ones', async () => {
   await savedRows(['one', 'two']);
   const encoder = countingEncoder();
   const cached = await cachedEncoder(encoder, path);
@@ -74,21 +74,21 @@ test('asks for new texts alone, and keeps the old ones', async () => {
   assert.deepEqual(later.asked, []);
 });
 
-test('does not take the row of another model', async () => {
+test('does not return the row of another model', async () => {
   await savedRows();
   const encoder = countingEncoder('model@2');
   await (await cachedEncoder(encoder, path)).embed(['one']);
   assert.deepEqual(encoder.asked, ['one']);
 });
 
-test('takes 16 bytes and two for each number', async () => {
+test('takes 16 bytes per text and two bytes per number', async () => {
   await savedRows();
   const { size } = await stat(path);
   await savedRows(['one', 'two', 'three', 'four', 'five']);
   assert.equal((await stat(path)).size - size, 2 * (16 + 2 * 4));
 });
 
-test('computes anew what is damaged, and says so', async () => {
+test('computes damaged rows again, and says so', async () => {
   await savedRows();
   const whole = await readFile(path);
   const flipped = at => whole.map((byte, i) => (i === at ? byte ^ 1 : byte));

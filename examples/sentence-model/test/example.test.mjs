@@ -19,7 +19,7 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-/** A script of the example as a process of its own. */
+/** A script of the example in a separate process. */
 function start(script, ...args) {
   const child = spawn(process.execPath, [join(EXAMPLE, script), ...args], { cwd: folder });
   const output = { stdout: '', stderr: '' };
@@ -74,7 +74,7 @@ describe('train.mjs and serve.mjs', () => {
     for (const line of training.stdout.split('\n')) assert.ok(line.length <= 80 || line.startsWith('Saved'), line);
   });
 
-  test('a second run takes all embeddings from the cache, and comes to the same numbers', async () => {
+  test('a second run takes all embeddings from the cache, and gives the same numbers', async () => {
     const files = ['adapters.safetensors', 'answers.json', 'answers.embeddings'].map(name =>
       join(folder, 'model', name),
     );
@@ -87,7 +87,7 @@ describe('train.mjs and serve.mjs', () => {
     assert.deepEqual(await Promise.all(files.map(file => readFile(file))), saved);
   });
 
-  test('answers come best first, with their scores, three where k is not given', async () => {
+  test('answers come best first with their scores, and three of them without k', async () => {
     const { status, headers, body } = await get(`/search?q=${encodeURIComponent(HOW_LONG)}`);
     assert.equal(status, 200);
     assert.equal(headers.get('content-type'), 'application/json; charset=utf-8');
@@ -102,7 +102,7 @@ describe('train.mjs and serve.mjs', () => {
     assert.ok(scores[0] <= 1 && scores[2] >= -1);
   });
 
-  test('questions of the training data find their answers, asked at once', async () => {
+  test('questions of the training data find their answers in parallel requests', async () => {
     const lines = (await readFile(join(EXAMPLE, 'faq.jsonl'), 'utf8')).trim().split('\n');
     const pairs = lines.map(line => JSON.parse(line)).filter((_, i) => i % 7 === 0);
     const found = await Promise.all(pairs.map(({ input }) => get(`/search?k=1&q=${encodeURIComponent(input)}`)));
@@ -112,7 +112,7 @@ describe('train.mjs and serve.mjs', () => {
     assert.ok(right.length >= 0.8 * pairs.length, `${right.length} of ${pairs.length}`);
   });
 
-  test('k may be more than there are answers', async () => {
+  test('k may exceed the number of answers', async () => {
     const { body } = await get('/search?q=tram&k=100');
     const answers = new Set(body.answers.map(({ answer }) => answer));
     assert.equal(answers.size, body.answers.length);
@@ -149,7 +149,7 @@ describe('train.mjs and serve.mjs', () => {
     });
   }
 
-  test('other paths get 404, other methods 405, and an address that is none 400', async () => {
+  test('other paths get 404, other methods 405, and an invalid address 400', async () => {
     assert.equal((await get('/')).status, 404);
     assert.equal((await get('/searching?q=a')).status, 404);
     const { status, headers, body } = await get('/search?q=a', { method: 'POST', body: 'q=b' });
@@ -159,13 +159,13 @@ describe('train.mjs and serve.mjs', () => {
     assert.match(await raw(origin, 'GET // HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'), /^HTTP\/1.1 400 /);
   });
 
-  test('a port in use is told in a sentence', async () => {
+  test('a port in use is reported in a sentence', async () => {
     const { code, stderr } = await run('serve.mjs', '--model', 'model', '--port', new URL(origin).port);
     assert.equal(code, 1);
     assert.match(stderr, /^serve: port \d+ is in use; --port 0 takes a free one\n$/);
   });
 
-  test('Ctrl-C ends the server cleanly, with a connection open', async () => {
+  test('Ctrl-C ends the server cleanly while a connection is open', async () => {
     const { hostname, port } = new URL(origin);
     const socket = connect(Number(port), hostname);
     await once(socket, 'connect');
@@ -175,7 +175,7 @@ describe('train.mjs and serve.mjs', () => {
     assert.deepEqual({ code, signal, stderr }, { code: 0, signal: null, stderr: '' });
   });
 
-  test('a model of mixed runs, of another encoder or of none is refused', async () => {
+  test('a model of mixed runs, a model of another encoder, and a missing model are refused', async () => {
     const file = join(folder, 'model', 'answers.json');
     const description = JSON.parse(await readFile(file, 'utf8'));
     const refusals = [
@@ -228,7 +228,7 @@ describe('mistakes are one line on standard error', () => {
   }
 });
 
-/** What a server sends for bytes that `fetch` would not send. */
+/** The server's response to bytes that `fetch` would not send. */
 async function raw(origin, request) {
   const { hostname, port } = new URL(origin);
   const socket = connect(Number(port), hostname).setEncoding('utf8');

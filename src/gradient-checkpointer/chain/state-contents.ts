@@ -113,11 +113,11 @@ export function fingerprint(state: unknown, values: boolean): number {
   return mix(hash);
 }
 
+/** The bytes in words of four where they fill these. The words do not depend on where the bytes start. */
 function wordsOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint32Array | Uint8Array {
-  const isAligned = byteOffset % 4 === 0 && byteLength % 4 === 0;
-  return isAligned
-    ? new Uint32Array(buffer, byteOffset, byteLength / 4)
-    : new Uint8Array(buffer, byteOffset, byteLength);
+  if (byteLength % 4 !== 0) return new Uint8Array(buffer, byteOffset, byteLength);
+  if (byteOffset % 4 === 0) return new Uint32Array(buffer, byteOffset, byteLength / 4);
+  return new Uint32Array(buffer.slice(byteOffset, byteOffset + byteLength));
 }
 
 function isTypedArray(value: unknown): value is Float32Array | Float64Array {

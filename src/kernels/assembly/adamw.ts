@@ -1,6 +1,6 @@
 /**
- * One AdamW step on `count` floats, a multiple of 4, in place; see the scalar kernel for the formula. The rests to 1 of
- * the betas come apart, as float32 would lose half their digits.
+ * One AdamW step on `count` floats, a multiple of 4, in place. The scalar kernel has the formula. `rest1` and `rest2`
+ * are 1 - beta1 and 1 - beta2. The host computes them, because float32 would lose half their digits.
  */
 export function adamw(
   count: i32, values: usize, gradients: usize, first: usize, second: usize,

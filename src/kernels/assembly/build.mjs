@@ -31,7 +31,7 @@ function customSection(name, text) {
   return Buffer.concat([Buffer.of(0, 1 + name.length + text.length, name.length), Buffer.from(name + text)]);
 }
 
-/** Place of the flags of the imported memory, which has a maximum and is not shared. */
+/** Position of the flags of the imported memory, which has a maximum and is not shared. */
 function flagsOf(bytes) {
   const [name, memory, withMaximum] = ['\x03env\x06memory', 2, 1];
   const at = bytes.indexOf(name, 0, 'latin1') + name.length;

@@ -1,26 +1,27 @@
-/** InfoNCE, a block of anchors at a time; src/kernels/simd/contrastive.ts puts the steps together. */
+/** InfoNCE for one block of anchors at a time. src/kernels/simd/contrastive.ts combines the steps. */
 
 import { addWide, dot, expNonPositive, maxLane, scaleWide, sumWide } from './math';
 
-/** Stands for "no candidate": below every cosine, and finite, so that 0 times it is 0. */
+/** The cosine of a masked candidate. It is below every cosine, and finite, so 0 times it is 0. */
 export const MASKED: f32 = -1e30;
 
 /**
- * The softmax over the candidates of each anchor of a block, without the anchor's own. Rows of cosines come as dot
- * products of normalised rows and leave as cosines; rows of weights leave as exponentials relative to the highest.
- * For each row `results` gets three float64s: the highest cosine, the sum of the weights, the own cosine.
+ * The softmax over the candidates of each anchor of a block, without the anchor's positive. The input rows of `cosines`
+ * are dot products of normalised rows. The output rows are cosines, and the rows of `weights` are exponentials relative
+ * to the highest cosine. For each row, `results` gets three float64 numbers: the highest cosine, the sum of the
+ * weights, and the own cosine, which is the anchor's with its positive.
  *
- * @param columns Candidates, those of padding included: a multiple of 16.
- * @param candidates Candidates, without padding.
- * @param ownColumns Columns of own negatives, which follow those of the candidates, with padding: a multiple of 16. They
- *   hold cosines, damped already.
- * @param owned Own negatives of each anchor, without padding.
- * @param firstOwn Column of the first anchor's own candidate, the next anchor's is the next; or -1: then `owns` has
- *   them.
- * @param owns Own cosines, one float a row, where `firstOwn` is -1.
+ * @param columns Number of candidates with padding, a multiple of 16.
+ * @param candidates Number of candidates without padding.
+ * @param ownColumns Number of columns of own negatives with padding, a multiple of 16. They follow the columns of the
+ *   candidates, and their cosines are already damped.
+ * @param owned Number of own negatives per anchor, without padding.
+ * @param firstOwn Column of the first anchor's positive; the positive of anchor i is i columns further. -1 where `owns`
+ *   has the own cosines.
+ * @param owns Own cosines, one float per row, where `firstOwn` is -1.
  * @param quotients ε/|a| for each row, or 0 for a row whose cosines need no damping.
  * @param norms Norms of the candidates.
- * @param anchorGroups Group of each row, or null pointer: no groups.
+ * @param anchorGroups Group of each row, or a null pointer for no groups.
  */
 export function softmaxBlock(
   rows: i32, columns: i32, candidates: i32, ownColumns: i32, owned: i32,
@@ -50,7 +51,7 @@ export function softmaxBlock(
     const highest = maxLane(most);
 
     const shift = f32x4.splat(highest), scale = f32x4.splat(inverseTemperature);
-    // Sums in float32 over 64 columns at a time, then in float64: as exact as need be, and half the work.
+    // Sums 64 columns in float32, then adds these sums in float64. This is exact enough and halves the work.
     let total = f64x2.splat(0);
     for (let c = cosines, w = weights; c < end; ) {
       const stop = min(c + 256, end);
@@ -72,12 +73,14 @@ export function softmaxBlock(
 }
 
 /**
- * From the weights of `softmaxBlock` to the gradient with respect to the dot products of normalised rows, in place:
- * weight · scale for the candidates, `-ownScale` for the anchor's own. `radials` gets for each row Σ gradient · cosine,
- * `columnRadials` the same sum for each column, added up over blocks; both damped, and without the columns of own
- * negatives, which `ownGradients` damps and adds. The first of `results` becomes Σ weight · scale · (cosine - own cosine)
- * over all, undamped: the own gradient is the sum of the others, and two sums of cosines would cancel. The second becomes
- * the sum of the terms' magnitudes.
+ * Turns the weights of `softmaxBlock` into the gradient with respect to the dot products of normalised rows, in place:
+ * weight · scale for the candidates, and `-ownScale` for the anchor's positive. `radials` gets Σ gradient · cosine of
+ * each row. `columnRadials` gets the same sum of each column, added up over blocks. Both are damped and do not include
+ * own negatives, which `ownGradients` damps and adds.
+ *
+ * The first number of `results` becomes Σ weight · scale · (cosine - own cosine) over all columns, undamped. The own
+ * gradient is the sum of the others, so this form avoids two sums of cosines that would cancel. The second number
+ * becomes the sum of the terms' magnitudes.
  */
 export function gradientBlock(
   rows: i32, columns: i32, ownColumns: i32, cosines: usize, weights: usize, stride: usize,
@@ -128,8 +131,8 @@ export function gradientBlock(
 }
 
 /**
- * Multiplies by |b| / (|b| + ε/|a|): what dividing by |a||b| + ε instead of |a||b| does to a cosine, and to a gradient
- * with respect to it.
+ * Multiplies by |b| / (|b| + ε/|a|). This turns a cosine divided by |a||b| into one divided by |a||b| + ε, and does the
+ * same to a gradient with respect to the cosine.
  */
 export function damp(columns: i32, values: usize, norms: usize, quotient: f32): void {
   const q = f32x4.splat(quotient);
@@ -150,8 +153,8 @@ export function maskGroup(columns: i32, cosines: usize, groups: usize, group: i3
 }
 
 /**
- * From gradients with respect to normalised rows to those with respect to the rows themselves, in place:
- * `(gradient - radial · row) / norm`; 0 for a zero row.
+ * Turns gradients with respect to normalised rows into gradients with respect to the original rows, in place:
+ * `(gradient - radial · row) / norm`, or 0 for a zero row.
  */
 export function projectRows(
   rows: i32, width: i32, gradients: usize, normalized: usize, stride: usize, radials: usize, norms: usize,
@@ -187,8 +190,8 @@ export function pairCosines(
 }
 
 /**
- * The share of the pairs (row i of a, row i of b) in the gradients: `-ownScales[i]` is that with respect to the cosine.
- * Adds to the gradients of normalised a and to their radials; b's gradients are with respect to the rows themselves.
+ * Gradients of the pairs (row i of a, row i of b). `-ownScales[i]` is the gradient with respect to the cosine. Adds to
+ * the gradients of normalised a and to their radials. Writes the gradients with respect to the original rows of b.
  */
 export function pairGradients(
   rows: i32, width: i32, a: usize, b: usize, stride: usize, aNorms: usize, bNorms: usize, cosines: usize,
@@ -216,7 +219,7 @@ export function pairGradients(
   }
 }
 
-/** Cosines of each row of a with `owned` rows of b, its own ones; all normalised. Their damping is done. */
+/** Cosines of each row of a with its own `owned` rows of b, damped. All rows are normalised. */
 export function ownCosines(
   rows: i32, owned: i32, width: i32, a: usize, b: usize, stride: usize, aNorms: usize, bNorms: usize,
   cosines: usize, cosineStride: usize,
@@ -232,8 +235,8 @@ export function ownCosines(
 }
 
 /**
- * The share of own negatives in the gradients, where `weights` are those with respect to the cosines. Adds to the
- * gradients of normalised a and to their radials. b's gradients, with respect to the rows themselves, take b's place.
+ * Gradients of own negatives. `weights` are the gradients with respect to the cosines. Adds to the gradients of
+ * normalised a and to their radials. Overwrites b with the gradients with respect to the original rows of b.
  */
 export function ownGradients(
   rows: i32, owned: i32, width: i32, a: usize, b: usize, stride: usize, aNorms: usize, bNorms: usize,
@@ -272,8 +275,9 @@ function damping(norms: f64): f64 {
 }
 
 /**
- * Indices of the candidates, except `own`, whose cosine is within `tolerance` of the highest, in order; returns how
- * many. None when a cosine is not a number. `cosines` are dot products of normalised rows, padded to a multiple of 16.
+ * Writes the indices of the candidates, except `own`, whose cosine is within `tolerance` of the highest, in order.
+ * Returns their number, 0 where a cosine is not a number. `cosines` are dot products of normalised rows, padded to a
+ * multiple of 16.
  */
 export function nearHighest(
   candidates: i32, cosines: usize, norms: usize, quotient: f32, own: i32, tolerance: f32, indices: usize,

@@ -1,10 +1,10 @@
 import { addWide, expNonPositive, maxLane, sumWide } from './math';
 
 /**
- * Writes five float64s about one row of logits: how many equal the highest, the sum of exponentials of the others relative
- * to the highest, the sum of all logits relative to the highest, the highest, and the lowest. The sum of exponentials
- * excludes the highest, because float32 would lose the small ones beside its 1. `width` is a multiple of 16. The padding
- * repeats the row's first logit `padding` times, and the results do not count it.
+ * Writes five float64 numbers about one row of logits: how many equal the highest, the sum of exponentials of the
+ * others relative to the highest, the sum of all logits relative to the highest, the highest, and the lowest. The sum
+ * of exponentials excludes the highest, because float32 would lose small exponentials beside its 1. `width` is a
+ * multiple of 16. The padding repeats the row's first logit `padding` times, and the results do not count it.
  */
 export function logitSums(width: i32, padding: i32, logits: usize, results: usize): void {
   const end = logits + (<usize>width << 2);
@@ -19,7 +19,7 @@ export function logitSums(width: i32, padding: i32, logits: usize, results: usiz
   const zero = f32x4.splat(0);
   let exponentials = f64x2.splat(0), sum = exponentials;
   let equal = 0;
-  // Sums in float32 over 64 logits at a time, then in float64.
+  // Sums 64 logits in float32, then adds these sums in float64.
   for (let p = logits; p < end; ) {
     const stop = min(p + 256, end);
     let e0 = f32x4.splat(0), e1 = e0, s0 = e0, s1 = e0;

@@ -1,12 +1,15 @@
 import { maxLane } from './math';
 
 /**
- * Steps of the Fisher of the MSE objective; src/kernels/simd/fisher.ts puts them together. What may cancel is summed in
- * float64: near a good fit the output all but equals the target. Widths are multiples of 16 and ranks of 4, the rest
- * zero.
+ * Steps of the Fisher of the MSE objective. src/kernels/simd/fisher.ts combines them. Sums that may cancel are in
+ * float64, because the output almost equals the target near a good fit. Widths are multiples of 16, and ranks are
+ * multiples of 4; the padding is zero.
  */
 
-/** `hidden[n][k] = Σ_i rows[n][i] · weights[k][i]`: float32 rows, float64 weights and results. `count` is even. */
+/**
+ * `hidden[n][k] = Σ_i rows[n][i] · weights[k][i]` with float32 rows, float64 weights and float64 results. `count` is
+ * even.
+ */
 export function dotRows(
   count: i32, ranks: i32, width: i32, rows: usize, rowStride: usize, weights: usize, weightStride: usize, hidden: usize,
 ): void {
@@ -42,7 +45,7 @@ export function dotRows(
   }
 }
 
-/** The same of float64 rows, whose stride is that of the weights. */
+/** The same product with float64 rows, which have the stride of the weights. */
 export function dotWideRows(
   count: i32, ranks: i32, width: i32, rows: usize, weights: usize, stride: usize, hidden: usize,
 ): void {
@@ -78,9 +81,9 @@ export function dotWideRows(
 }
 
 /**
- * `out[n][j] = inputs[n][j] - targets[n][j] + scale · Σ_k hidden[n][k] · weights[k][j]`, in float64 and in float32;
- * a null pointer for inputs counts as zeros. Four rows at a time, as the weights would else be read from the L2 cache
- * for each. `count` is a multiple of 4.
+ * `out[n][j] = inputs[n][j] - targets[n][j] + scale · Σ_k hidden[n][k] · weights[k][j]`, in float64 and in float32. A
+ * null pointer for inputs counts as zeros. Four rows at a time share one read of the weights from the L2 cache. `count`
+ * is a multiple of 4.
  */
 export function outputErrors(
   count: i32, ranks: i32, width: i32, inputs: usize, targets: usize, stride: usize,
@@ -120,7 +123,7 @@ function storeError(
   v128.store64_lane(out + at, f32x4.demote_f64x2_zero(error), 0);
 }
 
-/** Squares floats in place; returns their greatest magnitude before. `count` is a multiple of 4. */
+/** Squares floats in place. Returns their greatest magnitude before squaring. `count` is a multiple of 4. */
 export function squareAll(count: i32, values: usize): f32 {
   let most = f32x4.splat(0);
   for (let end = values + (<usize>count << 2); values < end; values += 16) {
@@ -131,7 +134,7 @@ export function squareAll(count: i32, values: usize): f32 {
   return maxLane(most);
 }
 
-/** `sums += scale · values`, float64 and float32. `count` is a multiple of 4. */
+/** `sums += scale · values`, with float64 sums and float32 values. `count` is a multiple of 4. */
 export function addScaled(count: i32, values: usize, scale: f64, sums: usize): void {
   const factor = f64x2.splat(scale);
   for (let end = values + (<usize>count << 2); values < end; values += 16, sums += 32) {

@@ -1,17 +1,17 @@
 /**
  * Matrix products in register tiles. All pointers and strides are in bytes.
  *
- * A tile of 2 rows × 16 columns keeps eight accumulators, four columns of B and one broadcast of A in the sixteen
- * vector registers, and reads whole cache lines of B. Measured: 28 GMAC/s, as fast as 4 × 8 on packed operands, and 29
- * on plain rows, so that A needs no packing and B only where it is used transposed.
+ * A tile has 2 rows × 16 columns. It keeps eight accumulators, four vectors of B and one broadcast of A in the sixteen
+ * vector registers, and reads whole cache lines of B. It was measured at 28 GMAC/s on packed operands, as fast as 4 × 8
+ * tiles, and at 29 GMAC/s on plain rows. So A needs no packing, and B needs it only where it is used transposed.
  */
 
-/** Steps of the inner dimension done at a time: 256 lines of B, 16 KiB, stay in the first-level cache. */
+/** Steps of the inner dimension per block: 256 lines of B, 16 KiB, stay in the first-level cache. */
 const BLOCK: i32 = 256;
 
 /**
- * `c [+]= a · b`. Element (i, k) of a is at `a + i·aRow + k·aStep`; columns j … j+15 of row k of b are at
- * `b + k·bStep + j/16·bPanel`, which fits plain rows (bPanel 64) and packed panels; row i of c is at `c + i·cRow`.
+ * `c [+]= a · b`. Element (i, k) of a is at `a + i·aRow + k·aStep`. Columns j … j+15 of row k of b are at
+ * `b + k·bStep + j/16·bPanel`, which fits plain rows (bPanel 64) and packed panels. Row i of c is at `c + i·cRow`.
  * `columns` is a multiple of 8.
  */
 export function gemm(
@@ -46,8 +46,9 @@ export function gemm(
 }
 
 /**
- * One part of a product, for threads to share it: rows `part · step` … of c where they are cut by rows, columns
- * otherwise. `problem` holds the arguments of `gemm` as 32-bit words, then `step`, a multiple of 16, then whether by rows.
+ * One part of a product that threads share: the `step` rows of c that start at row `part · step`, or the columns where
+ * the product is cut by columns. `problem` holds the arguments of `gemm` as 32-bit words, then `step`, a multiple of
+ * 16, then whether to cut by rows.
  */
 export function gemmPart(problem: usize, part: i32, scratch: usize): void {
   const step = load<i32>(problem, 48), byRows = load<i32>(problem, 52) != 0;
@@ -104,7 +105,7 @@ function tile1(count: i32, a: usize, aStep: usize, b: usize, bStep: usize, c: us
   store(c, c0, c1, c2, c3, add);
 }
 
-/** 4 rows × 8 columns, for the last columns: ranks and small batches are often 8. */
+/** 4 rows × 8 columns, for the last 8 columns. Ranks and small batches are often 8. */
 function half4(
   count: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, c: usize, cRow: usize, add: bool,
 ): void {

@@ -1,15 +1,16 @@
 /**
- * Cosines of unit rows in 16-bit integers: entries times 32767, rounded. `i32x4.dot_i16x8_s` multiplies two entries of four
- * columns and adds each pair, twice the work of a float32 instruction.
+ * Cosines of unit rows in 16-bit integers: entries times 32767, rounded. `i32x4.dot_i16x8_s` multiplies two entries of
+ * four columns and adds each pair. This is twice the work of a float32 instruction.
  *
- * Nothing overflows: by Cauchy and Schwarz a sum, and any part of it, is at most the product of the rows' lengths. Rounding
- * to integers adds at most √width / 2 to 32767 times a row's length, and `normalizeRows`, whose sixteen sums are float32,
- * may leave a row longer than 1 by (width / 16 + 5)·2⁻²⁵. Up to a width of a million that makes 1.12e9, half of 2³¹.
+ * Nothing overflows. By the Cauchy–Schwarz inequality, a sum and any part of it are at most the product of the rows'
+ * lengths. Rounding to integers adds at most √width / 2 to 32767 times a row's length. `normalizeRows` has sixteen
+ * float32 sums, so a row may be longer than 1 by (width / 16 + 5)·2⁻²⁵. Up to a width of a million, the product is at
+ * most 1.12e9, about half of 2³¹.
  */
 
 const SCALE: f32 = 32767.0;
 
-/** Unit rows to 16-bit rows of half their stride; `width` is a multiple of 16. */
+/** Converts unit rows to 16-bit rows of half their stride. `width` is a multiple of 16. */
 export function toInt16(rows: i32, width: i32, data: usize, stride: usize, target: usize): void {
   const scale = f32x4.splat(SCALE);
   for (let i = 0; i < rows; i++, data += stride, target += stride >> 1) {
@@ -22,8 +23,8 @@ export function toInt16(rows: i32, width: i32, data: usize, stride: usize, targe
 }
 
 /**
- * Cosines of each row of a with each row of b. Rows are those of `toInt16`, `width` entries long; b comes in panels:
- * `packPanels` of rows of `width / 2` pairs. `columns` is a multiple of 16.
+ * Cosines of each row of a with each row of b. `toInt16` makes the rows, which have `width` entries. `packPanels` packs
+ * b into panels, as rows of `width / 2` pairs. `columns` is a multiple of 16.
  */
 export function cosines16(
   rows: i32, columns: i32, width: i32, a: usize, aRow: usize, panels: usize, cosines: usize, cosineRow: usize,
@@ -37,8 +38,8 @@ export function cosines16(
 }
 
 /**
- * The part of `cosines16` that some of the columns are. The problem is its arguments and the columns of a part, a
- * multiple of 16, 4 bytes each.
+ * One part of `cosines16`: some of the columns. `problem` holds the arguments of `cosines16`, then the number of
+ * columns per part, a multiple of 16, in 4 bytes each.
  */
 export function cosines16Part(problem: usize, part: i32, scratch: usize): void {
   const step = load<i32>(problem, 32), first = part * step, width = load<i32>(problem, 8);

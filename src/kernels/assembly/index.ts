@@ -1,7 +1,7 @@
 /**
- * The SIMD kernels, compiled by `build.mjs` into one WebAssembly module. The memory belongs to the host, which lays out
- * operands and results; nothing here allocates. Pointers and strides are in bytes, rows are padded with zeros to a
- * multiple of 16 floats, missing rows of a padded matrix are zero.
+ * The SIMD kernels. `build.mjs` compiles them into one WebAssembly module. The memory belongs to the host, which lays
+ * out operands and results. The kernels do not allocate. Pointers and strides are in bytes. Rows are padded with zeros
+ * to a multiple of 16 floats, and the added rows of a padded matrix are zero.
  */
 export { adamw } from './adamw';
 export {

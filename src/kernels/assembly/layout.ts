@@ -1,4 +1,4 @@
-/** Where the host's regions may start: static data lies below. */
+/** The address where the host's regions may start. Static data lies below. */
 export function heapBase(): usize {
   return __heap_base;
 }

@@ -1,7 +1,8 @@
 /**
- * InfoNCE and the gradients of the adapters that rows go through, without the gradients of the rows that come out: with
- * G the gradient with respect to the cosines, those are G·V̂, n × d, and the adapter's is (H/|u|)ᵀ·G·V̂ - …, of which
- * (H/|u|)ᵀ·G is rank × m. Chunks are independent: each writes to places of its own, and works in `scratch`.
+ * InfoNCE and the gradients of the adapters that rows go through, without the gradients of the adapters' outputs. With
+ * G the gradient with respect to the cosines, the gradients of the outputs would be G·V̂, an n × d matrix. The
+ * adapter's gradient is (H/|u|)ᵀ·G·V̂ - …, and its first product, (H/|u|)ᵀ·G, is only rank × m. Chunks are independent:
+ * each writes to its own places and works in `scratch`.
  */
 
 import { gemm } from './gemm';
@@ -11,11 +12,13 @@ import { addColumnRadials, softmaxRows } from './lora-softmax';
 import { dot, sumWide } from './math';
 import { normalizeRows, packPanels } from './rows';
 
-/** ε/(|a||b|) below which dividing by |a||b| + ε is, in float32, dividing by |a||b|. */
+/** Below this ε/(|a||b|), dividing by |a||b| + ε equals dividing by |a||b| in float32. */
 const NO_DAMPING: f64 = 5e-8;
 const COSINE_EPSILON: f64 = 1e-8;
 
-/** Makes a chunk of candidates ready: through the adapter, normalised, in panels, with what the anchors need of them. */
+/**
+ * Prepares a chunk of candidates: through the adapter, normalised, in panels, and with the products that anchors need.
+ */
 export function loraCandidates(problem: usize, chunk: i32, scratch: usize): void {
   const p = changetype<Problem>(problem);
   const first = chunk * p.chunkRows;
@@ -53,7 +56,7 @@ export function loraCandidates(problem: usize, chunk: i32, scratch: usize): void
   gemm(side.rank, padded, p.stride, side.b, row, 4, panels, 64, row << 4, p.projected + (<usize>first << 2), <usize>p.columnStride << 2, false);
 }
 
-/** A chunk of anchors against all candidates. */
+/** Compares a chunk of anchors with all candidates. */
 export function loraAnchors(problem: usize, chunk: i32, scratch: usize): void {
   const p = changetype<Problem>(problem), s = changetype<Scratch>(scratch);
   layOut(p, scratch);
@@ -121,13 +124,13 @@ function anchorBlock(p: Problem, s: Scratch, output: usize, first: i32, rows: i3
 
 function compare(p: Problem, s: Scratch, rows: i32): void {
   const row = <usize>p.stride << 2;
-  // Panel by panel, so that wide rows, whose products are added up in parts, find their sums in the first-level cache.
+  // Goes panel by panel. Products of wide rows are summed in parts, and the sums then stay in the first-level cache.
   for (let j: usize = 0, end = <usize>p.columns; j < end; j += 16) {
     gemm(rows, 16, p.stride, s.unit, row, 4, p.panels + j * row, 64, row << 4, s.cosines + (j << 2), <usize>p.tileStride << 2, false);
   }
 }
 
-/** By 16-bit integers, except the anchors' own cosines, which weigh as much as all others together. */
+/** Compares in 16-bit integers. The own cosines stay float32, because one weighs as much as all others of its row. */
 function compare16(p: Problem, s: Scratch, first: i32, rows: i32): void {
   const row = <usize>p.stride << 2, tileRow = <usize>p.tileStride << 2;
   toInt16(rows, p.stride, s.unit, row, s.unit16);
@@ -138,12 +141,12 @@ function compare16(p: Problem, s: Scratch, first: i32, rows: i32): void {
   }
 }
 
-/** The block's share in the query adapter's gradients, except the products with `statistics`. */
+/** Adds the block to the query adapter's gradients, except the products with `statistics`. */
 function addQuery(p: Problem, s: Scratch, output: usize, first: i32, rows: i32): void {
   const side = changetype<Side>(p.query);
   const row = <usize>p.stride << 2, ranks = side.ranks, hiddenRow = <usize>ranks << 2;
   const productRow = <usize>(ranks + ranksOf(p.answer)) << 2;
-  // The radial part of the gradient takes the rows' place.
+  // The radial part of the gradient overwrites the rows.
   for (let i = 0; i < rows; i++) {
     const unit = s.unit + <usize>i * row;
     scaleRow(p.stride, unit, -load<f64>(s.radials + (<usize>i << 3)), unit);
@@ -190,7 +193,7 @@ function finishAnswer(p: Problem, s: Scratch, output: usize): void {
   gemm(side.rank, p.stride, p.candidateCount, s.radialHidden, 4, hiddenRow, p.unit, row, 64, gradBOf(p, p.answer, output), row, true);
 }
 
-/** Adds the outputs of all chunks to the first one's, in order; returns the sum of the gradients' squares. */
+/** Adds the outputs of all chunks to the first chunk's, in order. Returns the sum of the gradients' squares. */
 export function loraSum(problem: usize, chunks: i32): f64 {
   const p = changetype<Problem>(problem);
   const target = p.outputs, end = target + p.outputBytes;
@@ -213,7 +216,7 @@ export function loraSum(problem: usize, chunks: i32): f64 {
   return sumWide(squares);
 }
 
-/** Rows through an adapter; `hidden` gets scaling · x · A. */
+/** Passes rows through an adapter. `hidden` gets scaling · x · A. */
 function loraRows(p: Problem, side: Side, rows: i32, inputs: usize, hidden: usize, outputs: usize): void {
   const row = <usize>p.stride << 2, hiddenRow = <usize>side.ranks << 2, inRow = <usize>side.inStride << 2;
   gemm(rows, side.ranks, side.dim, inputs, inRow, 4, side.a, hiddenRow, 64, hidden, hiddenRow, false);
@@ -242,19 +245,19 @@ function gradBOf(p: Problem, side: usize, output: usize): usize {
   return gradAOf(p, side, output) + (<usize>(adapter.dim * adapter.ranks) << 2);
 }
 
-/** 0 for a zero row: its gradient is 0. */
+/** 1 / norm, or 0 for a zero row, because its gradient is 0. */
 @inline
 function inverseOf(norm: f64): f64 {
   return norm == 0 ? 0 : 1.0 / norm;
 }
 
-/** `target = factor · row`; a multiple of 4 floats. */
+/** `target = factor · row`. `width` is a multiple of 4. */
 function scaleRow(width: i32, row: usize, factor: f64, target: usize): void {
   const scale = f32x4.splat(<f32>factor);
   for (let k: usize = 0, end = <usize>width << 2; k < end; k += 16) v128.store(target + k, f32x4.mul(v128.load(row + k), scale));
 }
 
-/** `target += factor · row`; a multiple of 4 floats. */
+/** `target += factor · row`. `width` is a multiple of 4. */
 function addScaledRow(width: i32, row: usize, factor: f64, target: usize): void {
   const scale = f32x4.splat(<f32>factor);
   for (let k: usize = 0, end = <usize>width << 2; k < end; k += 16) {

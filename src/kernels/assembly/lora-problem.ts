@@ -1,7 +1,7 @@
 /**
- * What the kernels of src/kernels/assembly/lora-contrastive.ts read and write. The host fills blocks in by the order of
- * the fields: src/kernels/simd/lora-contrastive.ts lists the same names. Counts of rows and columns are in rows and
- * columns, strides in floats, all others are pointers.
+ * The structures of the kernels in src/kernels/assembly/lora-contrastive.ts. The host fills them in the order of the
+ * fields. src/kernels/simd/lora-contrastive.ts lists the same names. Strides are in floats. All `usize` fields are
+ * pointers.
  */
 
 /** An adapter: `y = [x +] scaling · x · A · B`. */
@@ -12,103 +12,109 @@ export class Side {
   /** `rank` rounded up to a multiple of 8. */
   ranks: i32;
   dim: i32;
-  /** Floats from input row to input row. */
+  /** Stride of the input rows. */
   inStride: i32;
   isSquare: i32;
   /** dim rows of `ranks` floats. */
   a: usize;
-  /** `rank` rows of the problem's stride, and their panels. */
+  /** `rank` rows of the problem's stride, and the same rows in panels. */
   b: usize;
   bPanels: usize;
 }
 
-/** InfoNCE of anchors against candidates, each behind an adapter or none. */
+/** InfoNCE of anchors against candidates, where either may go through an adapter. */
 @unmanaged
 export class Problem {
   temperature: f64;
-  /** The smallest norm of a candidate but 0. */
+  /** The smallest norm of a candidate above 0. */
   smallestNorm: f64;
-  /** Adapter of the anchors, and of the candidates; null pointers for none. */
+  /** Adapter of the anchors, and adapter of the candidates; null pointers for none. */
   query: usize;
   answer: usize;
-  /** Anchors, those of a chunk, and those compared at a time. */
+  /** Number of anchors in all, per chunk, and per block. */
   anchorCount: i32;
   chunkRows: i32;
   blockRows: i32;
-  /** Candidates, and the same rounded up to a multiple of 16. */
+  /** Number of candidates, and the same rounded up to a multiple of 16. */
   candidateCount: i32;
   columns: i32;
-  /** Floats from row to row of what is compared, of cosines, and of statistics by candidate. */
+  /** Strides of the compared rows, of the rows of cosines, and of statistics per candidate. */
   stride: i32;
   tileStride: i32;
   columnStride: i32;
   isBackward: i32;
-  /** Column of the first anchor's own candidate. */
+  /** Column of the first anchor's positive. */
   firstOwn: i32;
   anchors: usize;
-  /** Rows before the adapter, where there is one. */
+  /** Candidates before the adapter, where there is one. */
   candidates: usize;
-  /** Rows behind it, normalised; in panels; their norms in float64 and float32. */
+  /** Candidates after the adapter: normalised, the same in panels, and their norms in float64 and float32. */
   unit: usize;
   panels: usize;
   norms: usize;
   norms32: usize;
-  /** By candidate `V̂·Bᵀ` of the query adapter, then `H/|v|` of the answer adapter. */
+  /** For each candidate, `V̂·Bᵀ` of the query adapter, then `H/|v|` of the answer adapter. */
   right: usize;
-  /** `B·V̂ᵀ` of the answer adapter: rank rows of `columnStride`. */
+  /** `B·V̂ᵀ` of the answer adapter: `rank` rows of `columnStride`. */
   projected: usize;
-  /** One integer for each row; null pointers where there are none. */
+  /** One integer per row; null pointers without groups. */
   anchorGroups: usize;
   candidateGroups: usize;
   coefficients: usize;
-  /** For each anchor the highest cosine, the sum of the other weights, the own cosine, in float64. */
+  /** For each anchor the highest cosine, the sum of the other weights, and the own cosine, in float64. */
   results: usize;
-  /** For each chunk an `Output` and the gradients behind it, `outputBytes` in all. */
+  /** For each chunk an `Output` and the gradients that follow it, `outputBytes` per chunk. */
   outputs: usize;
   outputBytes: i32;
-  /** Candidates as 16-bit integers, in rows and in panels; null pointers where cosines are computed in float32. */
+  /** Candidates as 16-bit integers, in rows and in panels; null pointers where cosines are float32. */
   unit16: usize;
   panels16: usize;
 }
 
-/** The sums of a chunk; the gradients of A (rows of `ranks`) and of B of the query, then of the answer adapter follow it in float32. */
+/**
+ * The sums of a chunk. Float32 gradients follow: A (rows of `ranks`) and B of the query adapter, then of the answer
+ * adapter.
+ */
 @unmanaged
 export class Output {
   /** Σ gradient · (cosine - own cosine). */
   heat: f64;
-  /** The smallest norm of an anchor but 0. */
+  /** The smallest norm of an anchor above 0. */
   smallestNorm: f64;
 }
 
 export const OUTPUT_BYTES: usize = 64;
 
-/** Where a chunk keeps what it works on. */
+/** The working memory of a chunk. */
 @unmanaged
 export class Scratch {
-  /** The block's anchors behind the adapter, normalised; before it rank floats each, scaled; their norms; ε/|a|. */
+  /** The block's anchors after the adapter, normalised. `hidden`: scaling · x · A. `norms`, and `quotients`: ε/|a|. */
   unit: usize;
-  /** The unit rows as 16-bit integers, where the problem has such. */
+  /** The unit rows as 16-bit integers, where the problem has them. */
   unit16: usize;
   hidden: usize;
   norms: usize;
   quotients: usize;
-  /** Cosines and softmax weights; one region where cosines are not needed after the weights. */
+  /** Cosines and softmax weights. Both are one region where cosines are not needed after the weights. */
   cosines: usize;
   weights: usize;
   /** One row of cosines. */
   row: usize;
-  /** Factors from weights to gradients, and Σ gradient · cosine by anchor. */
+  /** Factors from weights to gradients, and Σ gradient · cosine of each anchor. */
   scales: usize;
   radials: usize;
-  /** By anchor the query's `scale · H/|u|`, then the answer's `scale · Û·B'ᵀ`; and weights · `Problem.right`. */
+  /**
+   * For each anchor `scale · H/|u|` of the query adapter, then `scale · Û·B'ᵀ` of the answer's. `products`: weights ·
+   * `Problem.right`.
+   */
   left: usize;
   products: usize;
-  /** Gradient of the query's hidden floats. */
+  /** Gradient of the query adapter's hidden values. */
   gradHidden: usize;
-  /** `leftᵀ · weights`, added up over the blocks; Σ gradient · cosine by candidate. */
+  /** `leftᵀ · weights`, summed over the blocks. `columnRadials`: σ = Σ gradient · cosine of each candidate. */
   statistics: usize;
   columnRadials: usize;
-  /** By candidate of the answer adapter's: `-σ · H/|v|`, σ being the above, and the gradient of its hidden floats. */
+  /** For each candidate of the answer adapter, `-σ · H/|v|` and the gradient of its hidden values. */
   radialHidden: usize;
   gradColumns: usize;
 }
@@ -126,7 +132,7 @@ export function ranksOf(side: usize): i32 {
   return side == 0 ? 0 : changetype<Side>(side).ranks;
 }
 
-/** Lays a chunk's regions out from `pointer` on, behind the `Scratch` itself, and returns where they end. */
+/** Lays out a chunk's regions after the `Scratch` at `pointer`, and returns where they end. */
 export function layOut(p: Problem, pointer: usize): usize {
   const s = changetype<Scratch>(pointer);
   top = pointer;
@@ -153,7 +159,7 @@ export function layOut(p: Problem, pointer: usize): usize {
   return top;
 }
 
-/** Bytes that a chunk needs to work in; `pointer` is that of a region of a few hundred bytes. */
+/** Bytes of working memory that a chunk needs. `pointer` must point to a region of a few hundred bytes. */
 export function loraScratchBytes(problem: usize, pointer: usize): usize {
   return layOut(changetype<Problem>(problem), pointer) - pointer;
 }

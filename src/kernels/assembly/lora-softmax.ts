@@ -7,8 +7,9 @@ let sum: f64 = 0;
 let heat: f64 = 0;
 
 /**
- * From the cosines of a block to softmax weights relative to the highest, with minus the sum of the others in the place
- * of the anchor's own: `scales[i] · weights[i][j]` is the gradient with respect to the dot product of normalised rows.
+ * Turns the cosines of a block into softmax weights relative to the highest. The weight of an anchor's positive is
+ * minus the sum of the others, so `scales[i] · weights[i][j]` is the gradient with respect to the dot product of
+ * normalised rows.
  */
 export function softmaxRows(p: Problem, s: Scratch, output: Output, first: i32, rows: i32): void {
   const stride = <usize>p.tileStride << 2, columns = <usize>p.columns << 2;
@@ -59,7 +60,7 @@ function highestOf(cosines: usize, bytes: usize, own: f32): f32 {
   return maxLane(f32x4.pmax(most0, most1));
 }
 
-/** Weights and their sums; sums in float32 over 64 columns at a time, then in float64. */
+/** Computes weights and their sums. Sums 64 columns in float32, then adds these sums in float64. */
 function exponentiate(cosines: usize, weights: usize, bytes: usize, highest: f32, own: f32, inverse: f32): void {
   const shift = f32x4.splat(highest), own4 = f32x4.splat(own), scale = f32x4.splat(inverse);
   let total = f64x2.splat(0), heats = total;
@@ -90,7 +91,7 @@ function dotRow(a: usize, b: usize, bytes: usize): f64 {
   return sumWide(total);
 }
 
-/** Adds Σ gradient · cosine of the block's rows to each column. */
+/** Adds Σ gradient · cosine over the block's rows to each column. */
 export function addColumnRadials(p: Problem, s: Scratch, rows: i32): void {
   const stride = <usize>p.tileStride << 2, columns = <usize>p.columns << 2;
   for (let i = 0; i < rows; i++) {

@@ -1,18 +1,19 @@
 /**
- * exp(x) for x ≤ 0 in four lanes, to 2e-7; 0 from -87 down, where float32 ends. NaN stays NaN.
+ * exp(x) for x ≤ 0 in four lanes, with a relative error of 2e-7. It is 0 from -87 down, where float32 ends. NaN stays
+ * NaN.
  *
- * `pmax` and the rounding by a large addend are single instructions on x64, where `max`, `nearest` and conversion to
+ * `pmax`, and rounding by adding a large number, are single instructions on x64. `max`, `nearest` and conversion to
  * integers are five to ten.
  */
 @inline
 export function expNonPositive(x: v128): v128 {
   const clamped = f32x4.pmax(x, f32x4.splat(-87.0));
-  // x = n·ln2 + r with |r| ≤ ln2/2; ln2 in two parts keeps r exact (Cody and Waite).
+  // x = n·ln2 + r with |r| ≤ ln2/2. Splitting ln2 into two parts keeps r exact (Cody and Waite).
   const shifted = f32x4.add(f32x4.mul(clamped, f32x4.splat(1.44269504)), f32x4.splat(12582912.0));
   const n = f32x4.sub(shifted, f32x4.splat(12582912.0));
   let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375)));
   r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
-  // Taylor's series to the sixth power: its remainder at ln2/2 is 1.2e-7 of the value.
+  // Taylor series to the sixth power. Its relative remainder at ln2/2 is 1.2e-7.
   let p = f32x4.splat(1.0 / 720.0);
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 120.0));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0 / 24.0));
@@ -20,7 +21,7 @@ export function expNonPositive(x: v128): v128 {
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(0.5));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.0));
-  // The low bits of the shifted number are n; moved to the exponent they multiply by 2^n.
+  // The low bits of the shifted number are n. Moved to the exponent, they multiply by 2^n.
   const result = f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), i32x4.splat(0x3f800000)));
   return v128.andnot(result, f32x4.le(x, f32x4.splat(-87.0)));
 }
@@ -51,7 +52,7 @@ export function sumLanes(x: v128): f64 {
   return sumWide(addWide(f64x2.splat(0), x));
 }
 
-/** Dot product of two rows, a multiple of 64 bytes long. */
+/** Dot product of two rows, whose length is a multiple of 64 bytes. */
 @inline
 export function dot(bytes: usize, a: usize, b: usize): f64 {
   let sum0 = f32x4.splat(0), sum1 = sum0, sum2 = sum0, sum3 = sum0;
@@ -70,13 +71,13 @@ export function maxLane(x: v128): f32 {
   return max(max(f32x4.extract_lane(x, 0), f32x4.extract_lane(x, 1)), max(f32x4.extract_lane(x, 2), f32x4.extract_lane(x, 3)));
 }
 
-/** exp(-x) for x ≥ 0 in float64, to 1e-15; 0 from 700 on, near where float64 ends. */
+/** exp(-x) for x ≥ 0 in float64, with a relative error of 1e-15. It is 0 from 700 on, near where float64 ends. */
 export function expNegative(x: f64): f64 {
   if (x >= 700) return 0;
   const n = Math.round(-x * 1.4426950408889634);
-  // ln2 in two parts: the product with the first is exact.
+  // ln2 is split into two parts, because the product with the first is exact.
   const r = -x - n * 0.6931471803691238 - n * 1.9082149292705877e-10;
-  // Taylor's series to the thirteenth power: its remainder at ln2/2 is 4e-18.
+  // Taylor series to the thirteenth power. Its remainder at ln2/2 is 4e-18.
   let p: f64 = 1;
   for (let k: f64 = 13; k > 0; k--) p = 1 + (p * r) / k;
   return p * reinterpret<f64>((<i64>n + 1023) << 52);

@@ -1,11 +1,11 @@
 import { sumWide } from './math';
 
 /**
- * Sums over pairs of rows, in float64: neither 1e20 nor 1e-25 squared is lost, nor what is left of a difference. Widths
+ * Sums over pairs of rows, in float64: the squares of 1e20 and 1e-25 are kept, and small differences stay exact. Widths
  * are multiples of 4.
  */
 
-/** Squared Euclidean distance of each row of a from the same row of b, as float64. */
+/** Squared Euclidean distance of each row of a from the same row of b, in float64. */
 export function squaredDistances(rows: i32, width: i32, a: usize, b: usize, stride: usize, out: usize): void {
   for (let i = 0; i < rows; i++, a += stride, b += stride, out += 8) {
     let sum0 = f64x2.splat(0), sum1 = sum0;
@@ -22,7 +22,7 @@ export function squaredDistances(rows: i32, width: i32, a: usize, b: usize, stri
   }
 }
 
-/** For each pair of rows a·b, a·a and b·b, as float64s. */
+/** Writes a·b, a·a and b·b for each pair of rows, in float64. */
 export function pairProducts(rows: i32, width: i32, a: usize, b: usize, stride: usize, out: usize): void {
   for (let i = 0; i < rows; i++, a += stride, b += stride, out += 24) {
     let dot = f64x2.splat(0), squaresA = dot, squaresB = dot;

@@ -1,9 +1,9 @@
 import { sumWide } from './math';
 
 /**
- * The diagonal penalty on `count` float32 parameters: values x, anchors a, and importances F in float64 or float32.
- * Regions reach to a multiple of 4 entries, with zeros in all three. Computed in float64, as differences of nearby values
- * cancel.
+ * The diagonal penalty on `count` float32 parameters: values x, anchors a, and importances F in float64 or float32. All
+ * three regions are padded with zeros to a multiple of 4 entries. Computations are in float64, because differences of
+ * nearby values cancel.
  */
 
 /** Σ F (x - a)². */

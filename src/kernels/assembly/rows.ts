@@ -1,10 +1,12 @@
 import { scaleWide, sumLanes, sumWide } from './math';
 
-/** Sums of squares outside of this range are taken in float64: float32 would overflow or lose small entries. */
+/**
+ * Sums of squares outside of this range are computed in float64, because float32 would overflow or lose small entries.
+ */
 const SMALLEST_SQUARES: f32 = 1e-20;
 const LARGEST_SQUARES: f32 = 1e30;
 
-/** Euclidean norms into float64s, and the rows scaled to length 1 in place; a zero row stays. */
+/** Writes Euclidean norms in float64, and scales the rows to length 1 in place. A zero row stays zero. */
 export function normalizeRows(rows: i32, width: i32, data: usize, stride: usize, norms: usize): void {
   for (let i = 0; i < rows; i++, data += stride, norms += 8) {
     const end = data + (<usize>width << 2);
@@ -48,8 +50,9 @@ function normalizeWide(data: usize, end: usize): f64 {
 }
 
 /**
- * Rows into panels of 16 columns, as `gemm` reads a transposed B: entry k of rows 16·p … 16·p+15 becomes the line
- * `panels + (p·width + k)·64`. `rows` and `width` are multiples of 16 and 4; missing rows are zero.
+ * Packs rows into panels of 16 columns, the layout in which `gemm` reads a transposed B. Entry k of rows 16·p … 16·p+15
+ * becomes the line at `panels + (p·width + k)·64`. `rows` is a multiple of 16, and `width` is a multiple of 4. Added
+ * rows are zero.
  */
 export function packPanels(rows: i32, width: i32, data: usize, stride: usize, panels: usize): void {
   for (let i = 0; i < rows; i += 16, data += stride << 4) {
@@ -63,7 +66,7 @@ export function packPanels(rows: i32, width: i32, data: usize, stride: usize, pa
   }
 }
 
-/** Four floats of four rows into four lines, 64 bytes apart. */
+/** Transposes four floats of four rows into four lines, 64 bytes apart. */
 @inline
 function transpose4(source: usize, stride: usize, target: usize): void {
   const r0 = v128.load(source), r1 = v128.load(source + stride);

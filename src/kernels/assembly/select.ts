@@ -1,6 +1,7 @@
 /**
- * Columns of a row of scores that are above the threshold, in order: `first` plus the column into `indices`, the score
- * into `values`; returns how many. `columns` is rounded up to a multiple of 16, what lies between is overwritten.
+ * Selects the columns of a row of scores that are above the threshold, in order. Writes `first` plus the column to
+ * `indices` and the score to `values`, and returns their number. `columns` is rounded up to a multiple of 16, and the
+ * scores of the added columns are overwritten.
  */
 export function selectAbove(
   columns: i32, scores: usize, threshold: f32, first: i32, indices: usize, values: usize,

@@ -62,7 +62,7 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
             ? { row: candidates[j]!, norm: candidateNorms[j]!, gradient: gradients.candidates?.[j] }
             : { row: ownRows[at]!, norm: ownNorms[at]!, gradient: gradients.own?.[at] };
         addCosineGradient(anchor, negative, similarities[j]!, scale * weight);
-        // The own weight is the sum of the others: so written, nothing cancels.
+        // The anchor's own weight is the sum of the other weights. In this form no terms cancel.
         temperatureGradient -= (scale * weight * (similarities[j]! - similarity)) / temperature;
       }
     }
@@ -81,7 +81,7 @@ export function contrastive(problem: ContrastiveProblem): ContrastiveResult {
   };
 }
 
-/** Adds up in plain order, as the original does, so that nearly equal cosines rank as there, to the last bit. */
+/** Sums in plain order, as the original does, so nearly equal cosines rank as in the original, to the last bit. */
 export function hardestNegatives(anchors: Rows, positives: Rows): Int32Array {
   const isUniform = commonWidth(anchors, positives) > 0;
   const positiveNorms = positives.map(row => Math.sqrt(dotInOrder(row, row, row.length)));
@@ -123,12 +123,12 @@ export function cosineRows(
 interface CosineArgument {
   row: Vector;
   norm: number;
-  /** Undefined where it is not wanted. */
+  /** Undefined where the gradient is not wanted. */
   gradient: Float64Array | undefined;
 }
 
 /**
- * Adds `scale · ∂cos/∂a` and `scale · ∂cos/∂b`, where cos = a·b / (|a||b| + ε), so that
+ * Adds `scale · ∂cos/∂a` and `scale · ∂cos/∂b`. With cos = a·b / (|a||b| + ε) the derivative is
  * ∂cos/∂a = (b - cos · |b|/|a| · a) / (|a||b| + ε). The gradient at a zero row is 0.
  */
 function addCosineGradient(a: CosineArgument, b: CosineArgument, similarity: number, scale: number): void {
@@ -160,7 +160,7 @@ function normalizedDot(a: Vector, normA: number, b: Vector, normB: number): numb
   return dot(a, b, length) / (prefixNorm(a, normA, length) * prefixNorm(b, normB, length) + COSINE_EPSILON);
 }
 
-/** Rows of unequal length compare over the shorter, and so do their norms. */
+/** Rows of unequal length are compared over the shorter, and so are their norms. */
 function prefixNorm(row: Vector, wholeNorm: number, length: number): number {
   return length === row.length ? wholeNorm : norm(row, length);
 }
@@ -169,7 +169,7 @@ function norms(rows: Rows): Float64Array {
   return Float64Array.from(rows, row => norm(row, row.length));
 }
 
-/** Null where they are not wanted, or not there. */
+/** Null where gradients are not wanted, or where there are no rows. */
 type GradientBuffers = Record<'anchors' | 'positives' | 'candidates' | 'own', Float64Array[] | null>;
 
 function gradientBuffers(

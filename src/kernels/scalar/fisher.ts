@@ -3,11 +3,12 @@ import { type Flat, flatten, float64Matrix, longRows } from '../matrix.js';
 import { specialize } from '../specialize.js';
 import { sumOfSquares } from './parameters.js';
 
-/** Fisher values and sums of penalties, for both backends: they run once per task. */
+/** Fisher values and sums of penalties. Both backends use these loops, because they run only once per task. */
 
 /**
- * For one pair: h = x·A, y = [x +] s·h·B, and for the loss mean((y - target)²): g = 2(y - target)/d, ∂B = s·h ⊗ g,
- * ∂A = x ⊗ (s·B·g). Targets that are shorter than the output count as 0 beyond their end, as in the original.
+ * For one pair, h = x·A and y = [x +] s·h·B. The gradients of the loss mean((y - target)²) are ∂B = s·h ⊗ g and
+ * ∂A = x ⊗ (s·B·g), where g = 2(y - target)/d. A target shorter than the output counts as 0 beyond its end, as in the
+ * original.
  */
 export function mseFisher(
   adapter: Adapter,
@@ -99,7 +100,7 @@ export function addSquares(target: readonly MutableVector[], rows: Rows, scale: 
   return Number.isFinite(squaresLoop(target[0]!)(longRows(target), flatten(rows), scale));
 }
 
-/** Each entry: `a(θ-u)² + b(θ-v)² = h(θ-w)² + ab/h·(u-v)²` with h = a + b and w = v + a/h·(u-v). */
+/** For each entry, `a(θ-u)² + b(θ-v)² = h(θ-w)² + ab/h·(u-v)²` with h = a + b and w = v + a/h·(u-v). */
 export function mergeQuadratics(
   importance: readonly MutableVector[],
   anchor: readonly MutableVector[],

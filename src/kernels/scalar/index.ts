@@ -7,7 +7,7 @@ import { product } from './product.js';
 import { cosineEmbedding, crossEntropy, mse, triplet } from './rows.js';
 import { scan } from './scan.js';
 
-/** Plain TypeScript, computing in float64: the fallback where WebAssembly is missing, and the oracle of the tests. */
+/** Plain TypeScript in float64: the fallback where WebAssembly is missing, and the reference of the tests. */
 export const scalarKernels: Kernels = {
   name: 'scalar',
   contrastive,

@@ -4,10 +4,10 @@ import { flatten, longRows } from '../matrix.js';
 import { specialize } from '../specialize.js';
 
 /**
- * Passes over the parameters of an adapter: EWC's penalty and the optimizers, for both backends. One matrix of the
- * caller's is read or written row by row; what belongs to it comes as one array. Unrolled by four, such a loop takes
- * 0.6 ns an entry on `number[][]`, a third of the plain double loop; copying rows of eight into WebAssembly's memory
- * alone takes 0.9.
+ * Loops over the parameters of an adapter for EWC's penalty and the optimizers, on both backends. The caller's matrix
+ * is read or written row by row, and its state comes as one array. Unrolled by four, such a loop takes 0.6 ns per entry
+ * on `number[][]`, a third of the plain double loop. Copying rows of eight into WebAssembly's memory alone takes 0.9 ns
+ * per entry.
  */
 
 type Flat = Float32Array | Float64Array;
@@ -104,7 +104,7 @@ const pullLoop = specialize(
     },
 );
 
-/** Half the time of `Math.min(1, share)`, which must tell apart zeros and see to NaN. */
+/** Takes half the time of `Math.min(1, share)`, which must handle signed zeros and NaN. */
 function atMostOne(share: number): number {
   // biome-ignore lint/complexity/useMathMinMax: see above
   return share < 1 ? share : 1;

@@ -11,7 +11,7 @@ import { commonWidth, viewRows, withJson } from '../matrix.js';
 import { specialize } from '../specialize.js';
 import { addCosineGradient, cosineDistance, cosineOf, euclidean, squaredDistance } from '../vector.js';
 
-/** The losses that look at each row by itself. */
+/** The losses that treat each row by itself. */
 
 export function triplet(problem: TripletProblem): TripletResult {
   const { anchors, positives, negatives, margin, distance, swap, coefficients, losses } = problem;
@@ -61,13 +61,13 @@ export function crossEntropy(problem: CrossEntropyProblem): { loss: number; grad
     for (let c = 0; c < row.length; c++) {
       exponentials += Math.exp(row[c]! - highest);
       if (smoothing === 0) continue;
-      // A logit of -Infinity rules its class out; without smoothing the mean over all classes must not count then.
+      // A logit of -Infinity rules its class out, so the mean over all classes must not count without smoothing.
       const weight = smoothing * (classWeights?.[c] ?? 1);
       smoothGap += weight * (highest - row[c]!);
       smoothWeight += weight;
     }
-    // Against (1 - s) · one-hot + s · uniform, weighted by class, relative to the highest logit so that nothing
-    // cancels.
+    // Cross-entropy against (1 - s) · one-hot + s · uniform, weighted by class. Logits are relative to the highest, so
+    // no terms cancel.
     const ownWeight = (1 - labelSmoothing) * (classWeights?.[target] ?? 1);
     const weight = ownWeight + smoothWeight;
     const rowLoss = weight * Math.log(exponentials) + ownWeight * (highest - row[target]!) + smoothGap;
@@ -122,7 +122,7 @@ export function cosineEmbedding(problem: CosineEmbeddingProblem): PairResult {
   return gradients ? { loss, gradients } : { loss };
 }
 
-/** Triplet loss of one row. An infinite distance to the negative must show, or bad input would pass as loss 0. */
+/** Triplet loss of one row. NaN for an infinite distance to the negative: otherwise bad input would give loss 0. */
 export function tripletOf(toPositive: number, toNegative: number, margin: number): number {
   return toNegative === Infinity ? Number.NaN : Math.max(0, toPositive - toNegative + margin);
 }
@@ -155,12 +155,12 @@ const differenceLoop = specialize(
     },
 );
 
-/** Adds `scale · (a - b)` to the one and takes it off the other. */
+/** Adds `scale · (a - b)` to the first gradient and subtracts it from the second. */
 function addDifference(ofA: Float32Row, ofB: Float32Row, a: Vector, b: Vector, scale: number, length: number): void {
   differenceLoop(a)(ofA, ofB, a, b, scale, length);
 }
 
-/** Zeros in the shape of the rows: views of one buffer where they are equally long. */
+/** Zeros in the shape of the rows: views of one buffer where all rows have equal length. */
 function zeroRowsLike(rows: Rows): Float32Row[] {
   const width = commonWidth(rows);
   if (width === 0) return withJson(rows.map(row => new Float32Array(row.length)));

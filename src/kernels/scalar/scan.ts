@@ -1,7 +1,7 @@
 import type { Scan } from '../kernels.js';
 import { dotOf } from '../packed-rows.js';
 
-/** Candidates taken at a time, so that they stay in the cache for all queries. */
+/** Candidates per block, so that the block stays in the cache for all queries. */
 const BLOCK = 256;
 
 export const scan: Scan = (queries, candidates, thresholds, visit) => {

@@ -5,8 +5,8 @@ import * as scalar from '../scalar/parameters.js';
 import type { KernelMemory } from './memory.js';
 
 /**
- * For matrices in one float32 buffer, such as a LoRAAdapter's: copying seven of them in and out takes 2 µs at 6,144
- * entries, the loop in JavaScript 70. Other matrices are the scalar kernel's.
+ * AdamW for matrices in one float32 buffer, such as a LoRAAdapter's. At 6,144 entries, copying seven of them in and out
+ * takes 2 µs, and the loop in JavaScript takes 70 µs. Other matrices go to the scalar kernel.
  */
 export function adamw(
   memory: KernelMemory,
@@ -38,7 +38,7 @@ export function adamw(
   f32.set(second, s / 4);
   const { lr, beta1, beta2, eps, weightDecay, correction1, correction2, gradientScale } = step;
   const [keep, rate, inverseRoot] = [1 - lr * weightDecay, lr / correction1, 1 / Math.sqrt(correction2)];
-  // Regions are whole cache lines, so that the last vector may reach beyond the entries.
+  // Regions are whole cache lines, so the last vector may reach beyond the entries.
   call.adamw(length, v, g, m, s, beta1, 1 - beta1, beta2, 1 - beta2, keep, rate, inverseRoot, eps, gradientScale);
   value.set(f32.subarray(v / 4, v / 4 + length));
   first.set(f32.subarray(m / 4, m / 4 + length));

@@ -1,7 +1,8 @@
-import type { Float32Row, Rows } from '../../types.js';
+import type { Float32Row } from '../../types.js';
 import type { ContrastiveProblem, ContrastiveResult, WantedGradients } from '../kernels.js';
 import { commonWidth, viewRows } from '../matrix.js';
 import * as scalar from '../scalar/contrastive.js';
+import { addPairs, type Backward, takeBackward, takePairs, writePairs } from './contrastive-regions.js';
 import type { KernelMemory } from './memory.js';
 import { addOwnGradients, compareOwn, takeOwn } from './own-negatives.js';
 import {
@@ -16,42 +17,18 @@ import {
 } from './similarity.js';
 
 /**
- * Cosines in float32 are off by about 1e-7, logits by 1e-7 / temperature: below 1e-3 that is too much. Above 1e20 what
- * is masked would no longer be.
+ * Cosines in float32 have an error of about 1e-7, and logits an error of 1e-7 / temperature. This is too much below
+ * 1e-3. Above 1e20, masked candidates would count.
  */
 export const LOWEST_TEMPERATURE = 1e-3;
 export const HIGHEST_TEMPERATURE = 1e20;
-
-/** The anchors' own positives, where the candidates are others. Pointers into the kernels' memory. */
-interface Pairs {
-  /** Normalised rows of the block. */
-  data: number;
-  norms: number;
-  /** Cosine of each anchor with its own positive. */
-  cosines: number;
-}
-
-/** What gradients need besides. Pointers into the kernels' memory. */
-interface Backward {
-  /** Factors on the softmax weights of the candidates and on the anchor's own. */
-  scales: number;
-  ownScales: number;
-  /** Σ gradient · cosine by anchor (float64) and by candidate (float32, then float64). */
-  radials: number;
-  columnRadials: number;
-  columnRadials64: number;
-  /** Gradients of the block's anchors, of its pairs, and of all candidates. */
-  anchors: number;
-  pairs: number;
-  candidates: number;
-}
 
 /** Multiply-adds that threads share. */
 export function contrastiveWork({ anchors, candidates, wanted }: ContrastiveProblem): number {
   return (wanted ? 2 : 1) * anchors.length * candidates.length * (anchors[0]?.length ?? 0);
 }
 
-/** Block after block of anchors: cosines, softmax, gradient; never the whole n × m matrix. */
+/** Computes cosines, softmax and gradient for one block of anchors at a time. The whole n × m matrix never exists. */
 export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): ContrastiveResult {
   const { anchors, positives, candidates: candidateRows, kind, own, groups, temperature, wanted } = problem;
   const isOrdinary = temperature >= LOWEST_TEMPERATURE && temperature <= HIGHEST_TEMPERATURE;
@@ -74,7 +51,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   memory.commit();
 
   writeCandidates(memory, shape, candidates, candidateRows);
-  // A row that counts for no anchor would not show in the loss, and spoil gradients.
+  // A row that no anchor counts does not change the loss, but a number that is not finite would spoil the gradients.
   if (!candidates.isFinite) return scalar.contrastive(problem);
   if (groups) {
     memory.i32.set(groups.candidates, candidateGroups / 4);
@@ -140,7 +117,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
       backward.radials,
       backward.columnRadials,
     );
-    // `gradientBlock` has left Σ gradient · (cosine - own cosine) of each row, and the sum of magnitudes.
+    // `gradientBlock` wrote Σ gradient · (cosine - own cosine) of each row, and the sum of magnitudes.
     for (let i = 0, at = softmax / 8; i < block.rows; i++, at += 3) {
       heat.total += memory.f64[at]!;
       heat.magnitude += memory.f64[at + 1]!;
@@ -159,7 +136,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     if (ofAnchors) readAnchorGradients(memory, shape, block, backward, ofAnchors);
     if (ofPairs) memory.readRows(backward.pairs, shape.stride, ofPairs, first, block.rows, width);
   }
-  // Numbers beyond float32 overflow here: the scalar kernel takes them, or shows that they are not finite.
+  // Numbers beyond float32 overflow here. The scalar kernel computes them, or shows that they are not finite.
   if (!Number.isFinite(loss)) return scalar.contrastive(problem);
   if (!backward) return { loss };
 
@@ -179,7 +156,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
   };
 }
 
-/** The loss of the block's rows; with gradients also the factors from softmax weights to gradients. */
+/** The loss of the block's rows. With gradients, also writes the factors from softmax weights to gradients. */
 function lossOfBlock(
   { f32, f64 }: KernelMemory,
   { temperature, coefficients, losses }: ContrastiveProblem,
@@ -207,21 +184,22 @@ function lossOfBlock(
 }
 
 /**
- * The loss of an anchor whose highest cosine exceeds its own by `gap · temperature`; `others` is the sum of the other
- * candidates' weights, `total` that of all. Where the own cosine is the highest, as exact for small sums.
+ * The loss of an anchor whose highest cosine exceeds its own by `gap · temperature`. `others` is the sum of the other
+ * candidates' weights, and `total` is the sum of all weights. Where the own cosine is the highest, small sums stay
+ * exact.
  */
 export function rowLossOf(gap: number, others: number, total: number): number {
   return gap === 0 ? Math.log1p(others) : gap + Math.log(total);
 }
 
-/** The smallest norm but 0: the gradient at a zero row is 0. */
+/** The smallest norm above 0, because the gradient at a zero row is 0. */
 function smallestOf({ f64 }: KernelMemory, norms: number, count: number): number {
   let smallest = Infinity;
   for (let i = 0, at = norms / 8; i < count; i++, at++) if (f64[at]! > 0 && f64[at]! < smallest) smallest = f64[at]!;
   return smallest;
 }
 
-/** ∂cos/∂a is at most 2/|a|; a row's gradient has one such term of each anchor, and each negative. */
+/** ∂cos/∂a is at most 2/|a|. A row's gradient has one such term per anchor and per negative. */
 export function isBounded(
   { coefficients, temperature }: Pick<ContrastiveProblem, 'coefficients' | 'temperature'>,
   smallestNorm: number,
@@ -231,19 +209,19 @@ export function isBounded(
   return (most * coefficients.length) / temperature < BOUND && smallestNorm > 1 / BOUND;
 }
 
-/** Two factors of it are far within float32. */
+/** The product of two such factors is far within float32. */
 const BOUND = 1e15;
 
 /**
- * Whether the error of the cosines shows in the temperature's gradient: where its terms all but cancel, or are differences
- * of nearly equal cosines. A few in a thousand problems at common temperatures.
+ * Whether the error of the cosines shows in the temperature's gradient. This happens where its terms almost cancel, or
+ * are differences of nearly equal cosines: in a few of a thousand problems at common temperatures.
  */
 function isRough({ total, magnitude, weights }: Heat, temperature: number): boolean {
   const ofSoftmax = magnitude > 2 * Math.abs(total) ? (magnitude * SOFTMAX_NOISE) / temperature : 0;
   return ofSoftmax + weights * COSINE_NOISE > HEAT_TOLERANCE * Math.abs(total);
 }
 
-/** Σ weight · (cosine - own cosine) over all pairs, the sum of the terms' magnitudes, and that of the weights. */
+/** Σ weight · (cosine - own cosine) over all pairs, the sum of the terms' magnitudes, and the sum of the weights. */
 interface Heat {
   total: number;
   magnitude: number;
@@ -260,7 +238,10 @@ function exactHeat(problem: ContrastiveProblem): number {
   return scalar.contrastive({ ...problem, wanted, losses: null }).gradients!.temperature;
 }
 
-/** Anchors: weights · candidates. Candidates: weightsᵀ · anchors, added up over the blocks. */
+/**
+ * Gradients of anchors are weights · candidates. Gradients of candidates are weightsᵀ · anchors, summed over the
+ * blocks.
+ */
 function multiplyBack(
   memory: KernelMemory,
   { stride, blockStride }: Shape,
@@ -306,51 +287,4 @@ function readCandidateGradients(
   }
   memory.call.projectRows(count, stride, backward.candidates, data, 4 * stride, backward.columnRadials64, norms);
   memory.readRows(backward.candidates, stride, target, 0, count, width);
-}
-
-function takePairs(memory: KernelMemory, { stride, blockRows }: Shape): Pairs {
-  return {
-    data: memory.take(4 * blockRows * stride),
-    norms: memory.take(8 * blockRows),
-    cosines: memory.take(4 * blockRows),
-  };
-}
-
-function writePairs(memory: KernelMemory, { stride }: Shape, block: Block, pairs: Pairs, positives: Rows): void {
-  const { first, rows } = block;
-  memory.writeRows(positives.slice(first, first + rows), pairs.data, stride);
-  memory.call.normalizeRows(rows, stride, pairs.data, 4 * stride, pairs.norms);
-  const { data, norms, cosines } = pairs;
-  memory.call.pairCosines(rows, stride, block.data, data, 4 * stride, block.norms, norms, cosines);
-}
-
-function addPairs({ call }: KernelMemory, { stride }: Shape, block: Block, pairs: Pairs, backward: Backward): void {
-  call.pairGradients(
-    block.rows,
-    stride,
-    block.data,
-    pairs.data,
-    4 * stride,
-    block.norms,
-    pairs.norms,
-    pairs.cosines,
-    backward.ownScales,
-    backward.anchors,
-    backward.radials,
-    backward.pairs,
-  );
-}
-
-/** Reserves the regions; the caller clears those that blocks add to. */
-function takeBackward(memory: KernelMemory, { stride, blockRows }: Shape, { padded }: Candidates): Backward {
-  return {
-    scales: memory.take(4 * blockRows),
-    ownScales: memory.take(4 * blockRows),
-    radials: memory.take(8 * blockRows),
-    columnRadials64: memory.take(8 * padded),
-    anchors: memory.take(4 * blockRows * stride),
-    pairs: memory.take(4 * blockRows * stride),
-    columnRadials: memory.take(4 * padded),
-    candidates: memory.take(4 * padded * stride),
-  };
 }

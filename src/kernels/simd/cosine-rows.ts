@@ -7,7 +7,7 @@ import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } fro
 
 type AnchorVisit = Parameters<CosineRows>[2];
 
-/** Block after block of anchors; rows so short that their cosines need damping are the scalar kernel's. */
+/** Compares one block of anchors at a time. Rows so short that their cosines need damping go to the scalar kernel. */
 export function cosineRows(memory: KernelMemory, anchors: Rows, candidates: Rows, visit: AnchorVisit): void {
   const width = anchors.length === 0 || candidates.length === 0 ? 0 : commonWidth(anchors, candidates);
   if (width === 0) {
@@ -38,7 +38,7 @@ export function cosineRows(memory: KernelMemory, anchors: Rows, candidates: Rows
   }
 }
 
-/** For a call that may have to start again: skips the anchors that were visited before. */
+/** Skips the anchors that were visited before, for a call that may have to start again. */
 export function eachAnchorOnce(visit: AnchorVisit): AnchorVisit {
   let next = 0;
   return (anchor, cosines) => {

@@ -4,7 +4,7 @@ import { withJson } from '../matrix.js';
 import { crossEntropy as scalarCrossEntropy } from '../scalar/rows.js';
 import { type KernelMemory, roundUp } from './memory.js';
 
-/** Logits of float64 beyond this would lose too much as float32. */
+/** Float64 logits beyond this would lose too many digits in float32. */
 const LARGEST_ROUNDED = 64;
 
 export function crossEntropy(

@@ -3,16 +3,16 @@ import { float64Matrix, isFloat32 } from '../matrix.js';
 import * as scalar from '../scalar/fisher.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
-/** Examples handled at a time, so that their rows stay in the L2 cache; a multiple of 4. */
+/** Examples per block, a multiple of 4, so that their rows stay in the L2 cache. */
 const BLOCK = 32;
-/** Magnitudes whose squares, and the products of those, are normal float32 numbers. */
+/** Within these magnitudes, squares and products of squares are normal float32 numbers. */
 const SMALLEST = 1e-9;
 const LARGEST = 1e9;
 
 /**
- * See the scalar kernel for the formulas. The gradients of one example are of rank one, so the mean of their squares is
- * a product of squares, F_A = (X∘X)ᵀ(H'∘H'), and none of them is formed. Hidden values, outputs and the errors times B
- * are summed in float64, as they cancel; squares and their products, which do not, are float32.
+ * The scalar kernel has the formulas. The gradients of one example have rank one, so the mean of their squares is a
+ * product of squares, F_A = (X∘X)ᵀ(H'∘H'). No single gradient is formed. Hidden values, outputs and the errors times B
+ * may cancel, so they are summed in float64. Squares and their products do not cancel, so they are float32.
  */
 export function mseFisher(
   memory: KernelMemory,
@@ -20,13 +20,13 @@ export function mseFisher(
   inputs: Rows,
   targets: Rows,
 ): { fisherA: readonly Float64Array[]; fisherB: readonly Float64Array[] } {
-  // Rows of float64 may differ from their targets by less than float32 shows.
+  // Float64 rows may differ from their targets by less than float32 can hold.
   if (!inputs.every(isFloat32) || !targets.every(isFloat32)) return scalar.mseFisher(adapter, inputs, targets);
   const { loraA, loraB, scaling } = adapter;
   const dim = loraA.length;
   const rank = loraB.length;
   const outDim = loraB[0]!.length;
-  // Ranks of dot products come by 4.
+  // Dot products take ranks in groups of 4.
   const fours = roundUp(rank, 4);
   const [inWidth, outWidth] = [strideOf(dim), strideOf(outDim)];
   const [inBytes, outBytes] = [4 * inWidth, 4 * outWidth];
@@ -108,7 +108,7 @@ export function mseFisher(
   return { fisherA, fisherB };
 }
 
-/** Some of the rows, cut to the width or filled up with zeros. */
+/** Some of the rows, cut to the width or padded with zeros. */
 function fitted(rows: Rows, first: number, count: number, width: number): Rows {
   return rows.slice(first, first + count).map(row => {
     if (row.length === width) return row;

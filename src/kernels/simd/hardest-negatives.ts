@@ -7,7 +7,8 @@ import type { KernelMemory } from './memory.js';
 import { compareBlock, shapeOf, takeBlock, takeCandidates, writeCandidates } from './similarity.js';
 
 /**
- * Finds the candidates near the highest cosine in float32 and decides among them in float64, so that ties fall as ever.
+ * Finds the candidates near the highest cosine in float32 and decides between them in float64, so the winner of a tie
+ * is the scalar kernel's.
  */
 export function hardestNegatives(memory: KernelMemory, anchors: Rows, positives: Rows): Int32Array {
   const width = anchors.length === 0 || positives.length < 2 ? 0 : commonWidth(anchors, positives);
@@ -34,7 +35,7 @@ export function hardestNegatives(memory: KernelMemory, anchors: Rows, positives:
         COSINE_ERROR,
         near,
       );
-      // Numbers beyond float32, or none at all.
+      // The cosines are beyond float32, or are not numbers.
       if (count === 0) return scalar.hardestNegatives(anchors, positives);
       const indices = memory.i32.subarray(near / 4, near / 4 + count);
       hardest[first + i] = firstHighest(indices, j => cosineInOrder(anchors[first + i]!, positives[j]!));

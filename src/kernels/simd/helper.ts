@@ -1,10 +1,13 @@
-import { startWorker, whyNoWorkers } from '#platform';
+import { startWorker, whyNoWorkers } from '#platform/workers';
 
 /**
- * Words of the control array. Those that different threads write lie on cache lines of their own.
+ * Words of the control array. Words that different threads write lie on separate cache lines.
  *
- * `generation` counts up when a task opens (odd) and when it closes (even), `next` is the next index to do, `active` the
- * number of helpers at work, `failed` is 1 once a kernel has thrown, `ended` once the helpers are to go.
+ * - `generation` counts up when a task opens (to an odd number) and when it closes (to an even number).
+ * - `next` is the next index of the task.
+ * - `active` is the number of working helpers.
+ * - `failed` is 1 after a kernel has thrown.
+ * - `ended` is 1 when the helpers must end.
  */
 export const SLOTS = {
   generation: 0,
@@ -20,12 +23,12 @@ export const SLOTS = {
   words: 64,
 } as const;
 
-/** What a helper is given to work with. */
+/** The data that a helper gets. */
 export interface HelperData {
   module: object;
   memory: object;
   control: Int32Array;
-  /** From 1; the caller is thread 0. */
+  /** Number of the thread, from 1. The caller is thread 0. */
   thread: number;
 }
 
@@ -37,8 +40,8 @@ export interface Helper {
 const SPIN = 0.05;
 
 /**
- * All that a helper runs, as source text: no file to find, whatever bundler made the program. See `KernelThreads` for
- * what the words of `control` mean to whom.
+ * The whole program of a helper, as source text: there is no file that a bundler could lose. `KernelThreads` describes
+ * the protocol of `control`.
  */
 const SOURCE = `'use strict';
 function help({ module, memory, control, thread }) {
@@ -69,21 +72,19 @@ function help({ module, memory, control, thread }) {
     Atomics.notify(control, ${SLOTS.active});
   }
 }
-if (typeof require === 'function') help(require('node:worker_threads').workerData);
-else onmessage = event => (help(event.data), close());
 `;
 
-/** Why there can be no helper threads here, or undefined. */
+/** The reason why helper threads cannot run here, or undefined where they can. */
 export function whyNoHelpers(): string | undefined {
   if (typeof SharedArrayBuffer === 'undefined')
     return 'SharedArrayBuffer is missing here; a page gets it when it is served with the headers of cross-origin isolation';
   return whyNoWorkers();
 }
 
-/** Starts a helper. If it cannot start, it is a helper that never takes an index. */
+/** Starts a helper, which does not keep the process alive. A helper that cannot start never takes an index. */
 export function startHelper(data: HelperData): Helper {
   try {
-    return startWorker(SOURCE, data);
+    return startWorker(SOURCE, 'help', data);
   } catch {
     return { end: () => {} };
   }

@@ -16,8 +16,8 @@ import { cosineEmbedding, mse, triplet } from './rows.js';
 import { eachCandidateOnce, scan, scanWork } from './scan.js';
 
 /**
- * Multiply-adds of a call from which on it is shared by threads. What is smaller stays in a memory that is not shared:
- * copying rows into a shared one takes twice as long.
+ * Threads share a call of at least this many multiply-adds. Smaller calls use a memory that is not shared, because
+ * copying rows into a shared memory takes twice as long.
  */
 const WORTH_SHARING = 2 ** 23;
 
@@ -27,19 +27,22 @@ let compiledForThreads: object | undefined;
 let refusal: string | undefined;
 let memory: KernelMemory | undefined;
 let sharedMemory: KernelMemory | undefined;
-/** The calling thread included. */
+/** Number of threads, including the calling thread. */
 let threads = 1;
-/** False where there is no memory to share, or a helper was lost in the midst of its work; until the next release. */
+/** False where shared memory is missing, or after a helper was lost at work. The next release resets it. */
 let canShare = true;
 
-/** Gives memory back: WebAssembly's never shrinks, so the next call starts with a new one. Ends helper threads. */
+/**
+ * Releases the memory and ends helper threads. A WebAssembly memory never shrinks, so the next call starts with a new
+ * one.
+ */
 export function releaseMemory(): void {
   releaseShared();
   memory = undefined;
   canShare = true;
 }
 
-/** Threads that work from now on, the calling one included. */
+/** Sets the number of threads, including the calling thread. */
 export function setThreads(count: number): void {
   if (count === threads) return;
   releaseShared();
@@ -62,7 +65,7 @@ export function whyNoSimd(): string | undefined {
   return refusal;
 }
 
-/** The SIMD backend, compiled at the first call, or undefined where WebAssembly SIMD or memory for it is missing. */
+/** The SIMD backend. The first call compiles it. Undefined where WebAssembly SIMD, or memory for it, is missing. */
 export function simdKernels(): Kernels | undefined {
   try {
     compiled ??= compileKernels();
@@ -80,7 +83,8 @@ export function simdKernels(): Kernels | undefined {
 }
 
 /**
- * A kernel in the memory of all; a call for which that cannot grow enough is the scalar kernel's.
+ * A kernel that works in the common memory. Where the memory cannot grow enough for a call, the scalar kernel computes
+ * it.
  *
  * @param work Multiply-adds of a call that threads can share.
  */
@@ -96,7 +100,7 @@ function inMemory<Args extends unknown[], Result>(
         try {
           return kernel(shared, ...args);
         } catch (error) {
-          // A helper that comes back late must find nothing to spoil.
+          // A lost helper that continues later must not write to a memory in use.
           if (!(error instanceof LostHelper)) throw error;
           releaseShared();
           canShare = false;
@@ -129,7 +133,7 @@ function releaseShared(): void {
   sharedMemory = undefined;
 }
 
-/** Of the product of two matrices of rows with each other. */
+/** Multiply-adds of the product of all rows of one matrix with all rows of the other. */
 const pairWork = (a: Rows, b: Rows): number => a.length * b.length * (a[0]?.length ?? 0);
 const loraWork = ({ loraA, loraB }: Adapter, inputs: Rows): number =>
   inputs.length * loraB.length * (loraA.length + loraB[0]!.length);

@@ -5,14 +5,17 @@ import { HIGHEST_TEMPERATURE, isBounded, LOWEST_TEMPERATURE, rowLossOf } from '.
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
 /**
- * Anchors whose adapter gradients are finished together; the gradients of such groups are added up in order, in float32.
- * With more ranks than `MOST_SMALL_RANKS` finishing takes longer, and groups are larger.
+ * Anchors per group. The adapter gradients of a group are finished together, and the gradients of groups are summed in
+ * order, in float32. With more ranks than `MOST_SMALL_RANKS`, finishing takes longer, so groups are larger.
  */
 export const GROUP_ROWS = 256;
 export const LARGE_GROUP_ROWS = 1024;
 export const MOST_SMALL_RANKS = 32;
 
-/** Most anchors compared at a time, and most entries of their cosines, 2 MiB: with fewer anchors candidates are read more often. */
+/**
+ * Largest number of anchors per block, and of entries of their cosines (2 MiB). Smaller blocks read the candidates more
+ * often.
+ */
 const BLOCK_ROWS = 128;
 const BLOCK_ENTRIES = 2 ** 19;
 
@@ -48,7 +51,7 @@ const PROBLEM_FIELDS = [
   'unit16',
   'panels16',
 ] as const;
-/** `Output`'s sums, before gradients. */
+/** Bytes of the sums of `Output`, which come before its gradients. */
 const OUTPUT_BYTES = 64;
 
 /** An adapter in the kernels' memory. */
@@ -60,7 +63,7 @@ interface Side extends Record<(typeof SIDE_FIELDS)[number], number> {
 type Sums = [heat: number, smallestNorm: number];
 type Fields = Record<(typeof PROBLEM_FIELDS)[number], number>;
 
-/** Multiply-adds that threads share: those of several chunks. */
+/** Multiply-adds that threads share. One chunk alone cannot be shared. */
 export function loraContrastiveWork(problem: LoraContrastiveProblem): number {
   const { anchors, candidates } = problem;
   if (anchors.length <= groupRowsOf(problem)) return 0;
@@ -68,8 +71,8 @@ export function loraContrastiveWork(problem: LoraContrastiveProblem): number {
 }
 
 /**
- * The loss and the adapters' gradients in two passes over chunks: candidates, then anchors. Undefined for what is not
- * cheaper so, or has numbers beyond float32.
+ * The loss and the adapters' gradients, in two passes over chunks: candidates, then anchors. Undefined where this is
+ * not cheaper than separate calls, and where numbers are beyond float32.
  */
 export function loraContrastive(
   memory: KernelMemory,
@@ -146,7 +149,7 @@ export function loraContrastive(
   }
   memory.forEach('loraCandidates', Math.ceil(m / chunkRows), block, scratch, m * stride * (4 + 2 * ranks));
   const smallestNorm = smallestOf(memory, fields.norms, m);
-  // A row that counts for no anchor would not show in the loss, and spoil gradients.
+  // A row that no anchor counts does not change the loss, but a number that is not finite would spoil the gradients.
   if (Number.isNaN(smallestNorm)) return undefined;
   memory.f64[block / 8 + 1] = smallestNorm;
   memory.forEach('loraAnchors', chunks, block, scratch);
@@ -159,7 +162,7 @@ export function loraContrastive(
   const squares = memory.call.loraSum(block, chunks);
   const at = fields.outputs / 8;
   const [heat, smallestAnchor] = memory.f64.subarray(at, at + 2) as unknown as Sums;
-  // Where gradients of rows may be beyond float32, the calls one by one tell.
+  // Where gradients of rows may be beyond float32, separate calls find out.
   if (!isBounded(problem, Math.min(smallestNorm, smallestAnchor))) return undefined;
   if (!isBackward) return { loss };
   if (!Number.isFinite(squares)) return undefined;
@@ -174,13 +177,13 @@ export function loraContrastive(
   };
 }
 
-/** Anchors whose adapter gradients are finished together. */
+/** Number of anchors whose adapter gradients are finished together. */
 export function groupRowsOf({ query, answer }: LoraContrastiveProblem): number {
   const ranks = Math.max(query?.loraB.length ?? 0, answer?.loraB.length ?? 0);
   return ranks <= MOST_SMALL_RANKS ? GROUP_ROWS : LARGE_GROUP_ROWS;
 }
 
-/** The length of the rows that are compared, or 0 where the calls one by one take as long, or are more exact. */
+/** The length of the compared rows, or 0 where separate calls are as fast or more exact. */
 function fusedWidth({ anchors, candidates, kind, own, query, answer, temperature }: LoraContrastiveProblem): number {
   if (kind !== 'batch' || own) return 0;
   if (temperature < LOWEST_TEMPERATURE || temperature > HIGHEST_TEMPERATURE) return 0;
@@ -190,7 +193,8 @@ function fusedWidth({ anchors, candidates, kind, own, query, answer, temperature
   if (answer && answer.loraA.length !== ofCandidates) return 0;
   if (ofAnchors === 0 || ofCandidates === 0 || width !== (answer ? answer.loraB[0]!.length : ofCandidates)) return 0;
   const ranks = [query, answer].map(adapter => (adapter ? roundUp(adapter.loraB.length, 8) : 0));
-  // The same with and without gradients, so that the loss is. Products for each pair of rows: one with the width and two with the ranks, against two or three with the width.
+  // The choice does not depend on `gradients`, so the loss does not either. For each pair of rows, this way takes one
+  // product over the width and two over the ranks. Separate calls take two or three over the width.
   return 2 * (ranks[0]! + ranks[1]!) <= (answer ? 2 : 1) * strideOf(width) ? width : 0;
 }
 
@@ -231,7 +235,7 @@ function gradientBytes(side: Side | null, stride: number): number {
   return side ? 4 * (side.dim * side.ranks + side.rank * stride) : 0;
 }
 
-/** The smallest norm but 0, NaN where one is not finite. */
+/** The smallest norm above 0. NaN where a norm is not finite. */
 function smallestOf({ f64 }: KernelMemory, norms: number, count: number): number {
   let smallest = Infinity;
   let sum = 0;
@@ -262,7 +266,7 @@ function lossOfChunk(
   return loss;
 }
 
-/** The gradients at `pointer`: A's, then B's. */
+/** The gradients of A, then of B, at `pointer`. */
 function readGradients(
   memory: KernelMemory,
   { adapter, rank, ranks, dim }: Side,

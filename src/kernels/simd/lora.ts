@@ -3,13 +3,13 @@ import type { LoraBackwardResult } from '../kernels.js';
 import { asMatrix, viewRows } from '../matrix.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
-/** Sizes of one problem; strides in floats. */
+/** Sizes of one problem. Strides are in floats. */
 interface Shape {
   count: number;
   dim: number;
   outDim: number;
   rank: number;
-  /** `rank` rounded up to a multiple of 8, as `gemm` wants its columns. */
+  /** `rank` rounded up to a multiple of 8, because `gemm` takes columns in groups of 8. */
   ranks: number;
   inStride: number;
   outStride: number;
@@ -36,7 +36,7 @@ export function loraForward(
   memory.gemm(count, ranks, dim, x, 4 * inStride, 4, a, 4 * ranks, 64, h, 4 * ranks, 0);
   const hidden = readFlat(memory, h, ranks, count, rank);
   scale(memory.f32, h, count * ranks, adapter.scaling);
-  // Where the map is square the outputs are added to the inputs, in their place.
+  // Where the map is square, the outputs are added to the inputs in place.
   memory.gemm(count, outStride, rank, h, 4 * ranks, 4, b, 4 * outStride, 64, y, 4 * outStride, isSquare ? 1 : 0);
   const outputs = readFlat(memory, y, outStride, count, outDim);
   return { outputs: viewRows(outputs, count, outDim), hidden: asMatrix(hidden, count, rank) };
@@ -79,7 +79,7 @@ export function loraBackward(
     gradB: asMatrix(readFlat(memory, gradB, outStride, rank, outDim), rank, outDim),
   };
   if (!wantsInputs) return { ...gradients, gradInputs: [] };
-  // Last, as where the map is square it is added to the outputs' gradients, in their place.
+  // This comes last: where the map is square, it is added to the gradients of the outputs in place.
   memory.gemm(
     count,
     inStride,
@@ -119,7 +119,7 @@ function readFlat(memory: KernelMemory, pointer: number, stride: number, height:
   return flat;
 }
 
-/** Row k of the target is column k of the rows; zeros up to the stride. */
+/** Transposes: row k of the target is column k of the rows, with zeros up to the stride. */
 function writeTransposed(f32: Float32Array, rows: Rows, pointer: number, stride: number, height: number): void {
   const start = pointer / 4;
   f32.fill(0, start, start + height * stride);

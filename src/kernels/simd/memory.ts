@@ -1,10 +1,10 @@
-import { fromBase64 } from '#platform';
+import { fromBase64 } from '#platform/base64';
 import type { Rows } from '../../types.js';
 import { bufferOf } from '../matrix.js';
 import { BINARY, BUILD, MEMORY_FLAGS } from './binary.js';
 import { KernelThreads } from './threads.js';
 
-/** The functions of the module; see src/kernels/assembly for what they do. All arguments are numbers or pointers. */
+/** The functions of the module. src/kernels/assembly describes them. All arguments are numbers or pointers. */
 type KernelFunctions = Record<
   | 'adamw'
   | 'addScaled'
@@ -42,7 +42,7 @@ type KernelFunctions = Record<
   (...args: number[]) => number
 >;
 
-/** What is used of `WebAssembly`: neither ES2022 nor Node's types declare it. */
+/** The used part of `WebAssembly`. Neither ES2022 nor Node's types declare it. */
 declare const WebAssembly:
   | {
       Module: {
@@ -60,13 +60,13 @@ interface WasmMemory {
 }
 
 const PAGE = 65_536;
-/** Most pages of a memory: the module declares a maximum, as it has to where the memory is shared. */
+/** Largest number of pages of a memory. The module declares it, because a shared memory requires a maximum. */
 const MOST_PAGES = 65_536;
 /** Row strides and regions start on a cache line. */
 const LINE = 64;
-/** Multiply-adds of a task from which on waking helpers pays: some 0.07 ms of work. */
+/** Waking helpers pays for a task of at least this many multiply-adds, about 0.07 ms of work. */
 const WORTH_WAKING = 2 ** 21;
-/** Parts of a product per thread, so that none waits long for another. */
+/** Parts of a product per thread. Several parts keep threads from waiting long for each other. */
 const PARTS = 4;
 /** The rows or columns of a product in one part are a multiple of this. */
 const UNIT = 16;
@@ -75,22 +75,24 @@ const PRODUCT_WORDS = 14;
 /** Flags of an imported memory in a module's binary. */
 const SHARED_WITH_MAXIMUM = 3;
 
-/** WebAssembly got no memory, or no more: under an address-space limit, say, as each of its memories reserves 8 GiB. */
+/**
+ * WebAssembly could not get or grow a memory. This happens under an address-space limit, because each memory reserves
+ * 8 GiB.
+ */
 export class OutOfKernelMemory extends Error {}
 
-/** A helper thread was lost in the midst of its work: the call has to start again in a memory of its own. */
+/** A helper thread was lost at work. The call has to start again in a separate memory. */
 export class LostHelper extends Error {}
 
 /**
- * The kernels' memory as a stack of regions that one call lays out: `begin`, then `take` for each region, then
- * `commit`, which grows the memory where needed. It keeps the size of the largest call and is laid out anew by the
- * next.
+ * The kernels' memory as a stack of regions. Each call lays it out again: `begin`, then `take` for each region, then
+ * `commit`, which grows the memory where needed. The memory keeps the size of the largest call.
  */
 export class KernelMemory {
   readonly call: KernelFunctions;
-  /** Threads that work, the caller's included. */
+  /** Number of threads, including the caller's. */
   readonly threads: number;
-  /** Views of the whole memory; made anew by `commit` when it grows. */
+  /** Views of the whole memory. `commit` replaces them when the memory grows. */
   f32!: Float32Array<ArrayBuffer>;
   f64!: Float64Array<ArrayBuffer>;
   i32!: Int32Array<ArrayBuffer>;
@@ -98,15 +100,15 @@ export class KernelMemory {
   readonly #module: object;
   readonly #memory: WasmMemory;
   readonly #base: number;
-  /** Started by the first task that is worth it. */
+  /** Helper threads. The first task that is large enough starts them. */
   #helpers: KernelThreads | undefined;
   #top = 0;
   #product = 0;
   #scratchStride = 0;
 
   /**
-   * @param module Compiled for shared memory where there are several threads.
-   * @param threads The caller's included.
+   * @param module Must be compiled for shared memory if there are several threads.
+   * @param threads Number of threads, including the caller's.
    */
   constructor(module: object, threads = 1) {
     if (typeof WebAssembly === 'undefined') throw new Error('WebAssembly is missing');
@@ -124,12 +126,12 @@ export class KernelMemory {
     this.begin();
   }
 
-  /** Bytes the memory has now. */
+  /** Current size of the memory in bytes. */
   get bytes(): number {
     return this.#memory.buffer.byteLength;
   }
 
-  /** Ends the helper threads; without them the memory goes at the next garbage collection. */
+  /** Ends the helper threads. The next garbage collection can then free the memory. */
   release(): void {
     this.#helpers?.end();
     this.#helpers = undefined;
@@ -141,14 +143,14 @@ export class KernelMemory {
     this.#scratchStride = 0;
   }
 
-  /** Reserves a region; its content is whatever was there. */
+  /** Reserves a region. Its content is undefined. */
   take(bytes: number): number {
     const pointer = this.#top;
     this.#top = pointer + roundUp(bytes, LINE);
     return pointer;
   }
 
-  /** Reserves what each thread of {@link forEach} gets to work in; at most once a call. */
+  /** Reserves the scratch memory that {@link forEach} gives to each thread. At most once per call. */
   takeScratch(bytes: number): number {
     this.#scratchStride = roundUp(bytes, LINE);
     return this.take(this.threads * this.#scratchStride);
@@ -166,7 +168,7 @@ export class KernelMemory {
   }
 
   #view(): void {
-    // Of a shared memory this is a SharedArrayBuffer, and the views are as good.
+    // For a shared memory this is a SharedArrayBuffer, and views work as well on it.
     const buffer = this.#memory.buffer as ArrayBuffer;
     this.f32 = new Float32Array(buffer);
     this.f64 = new Float64Array(buffer);
@@ -175,11 +177,11 @@ export class KernelMemory {
 
   /**
    * Calls the kernel as `(pointer, i, scratch)` for each i below `count`, in any order and on all threads. Each thread
-   * has scratch of its own; where each i writes to places of its own, results do not depend on the number of threads.
+   * has its own scratch memory. If each i writes to its own places, results do not depend on the number of threads.
    *
-   * @param scratch From {@link takeScratch}; 0 for none.
-   * @param work Multiply-adds of all calls: helpers are not woken for little.
-   * @param meanwhile What this thread does before it takes part.
+   * @param scratch The result of {@link takeScratch}, or 0 for none.
+   * @param work Multiply-adds of all calls. Helpers are not woken for small work.
+   * @param meanwhile Runs on this thread before it takes part.
    */
   forEach(
     name: keyof KernelFunctions,
@@ -201,12 +203,12 @@ export class KernelMemory {
     if (!this.#helpers.run(task, own, meanwhile)) throw new LostHelper();
   }
 
-  /** Rows or columns of a product in one part, such that all threads have some: all of them on one thread. */
+  /** Rows or columns per part of a product, so that every thread gets some. One thread takes all in one part. */
   partOf(length: number): number {
     return roundUp(this.threads > 1 ? length / (PARTS * this.threads) : length, UNIT);
   }
 
-  /** The kernel `gemm`, on all threads. A part is some rows or columns, so that each entry is computed as ever. */
+  /** The kernel `gemm` on all threads. A part has whole rows or columns, so results do not depend on the parts. */
   gemm(
     rows: number,
     columns: number,
@@ -235,7 +237,7 @@ export class KernelMemory {
     this.forEach('gemmPart', Math.ceil(length / step), this.#product, 0, work, meanwhile);
   }
 
-  /** Writes rows `stride` floats apart, with zeros up to it, and zero rows up to `height`. */
+  /** Writes rows `stride` floats apart. Pads each row with zeros to the stride, and adds zero rows up to `height`. */
   writeRows(rows: Rows, pointer: number, stride: number, height = rows.length): void {
     const { f32 } = this;
     const start = pointer / 4;
@@ -276,7 +278,7 @@ export function checkModule(module: object): 'no module' | 'another version' | '
 /**
  * Compiles the module. Undefined where WebAssembly is missing.
  *
- * @param isShared Whether for a memory that threads share.
+ * @param isShared Whether threads share the memory.
  * @throws WebAssembly's error where SIMD is missing, or code may not be made at run time.
  */
 export function compileKernels(isShared = false): object | undefined {
@@ -286,7 +288,10 @@ export function compileKernels(isShared = false): object | undefined {
   return new WebAssembly.Module(bytes);
 }
 
-/** Floats a row takes: a multiple of 16, and none of 1024 bytes, as rows that far apart compete for few cache lines. */
+/**
+ * Floats that a row takes: a multiple of 16, but not a multiple of 1024 bytes, because such rows compete for few cache
+ * lines.
+ */
 export function strideOf(width: number): number {
   const padded = roundUp(width, 16);
   return padded % 256 === 0 ? padded + 16 : padded;

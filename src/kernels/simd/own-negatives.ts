@@ -2,15 +2,15 @@ import type { OwnNegatives } from '../kernels.js';
 import type { KernelMemory } from './memory.js';
 import type { Block, Candidates, Shape } from './similarity.js';
 
-/** Stands for the cosine of a row that counts nothing, as in src/kernels/assembly/contrastive.ts. */
+/** The cosine of a skipped row, as in src/kernels/assembly/contrastive.ts. */
 const MASKED = -1e30;
 
 /**
- * The own negatives of a block's anchors. Their cosines follow those of the candidates, row by row, so that one softmax
- * is over both. Pointers into the kernels' memory.
+ * The own negatives of a block's anchors. In each row, their cosines follow the cosines of the candidates, so one
+ * softmax covers both. Pointers into the kernels' memory.
  */
 export interface OwnBlock {
-  /** Normalised rows; later their gradients. */
+  /** Normalised rows, and later their gradients. */
   data: number;
   /** Norms in float64. */
   norms: number;
@@ -56,7 +56,7 @@ export function compareOwn(
   }
 }
 
-/** Adds to the gradients and radials of the block's anchors, and puts the own negatives' gradients in their place. */
+/** Adds to the gradients and radials of the block's anchors, and replaces the own negatives by their gradients. */
 export function addOwnGradients(
   { call }: KernelMemory,
   { stride, blockStride, ownCount }: Shape,

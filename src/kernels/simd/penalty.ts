@@ -4,11 +4,11 @@ import * as scalar from '../scalar/parameters.js';
 import type { KernelMemory } from './memory.js';
 
 /**
- * For parameters in one float32 buffer, such as a LoRAAdapter's: copying them takes a fifth of the time of the loop in
- * JavaScript. Other matrices, and small ones, are the scalar kernel's.
+ * The diagonal penalty for parameters in one float32 buffer, such as a LoRAAdapter's. Copying them takes a fifth of the
+ * time of the loop in JavaScript. Other matrices, and small ones, go to the scalar kernel.
  */
 
-/** Entries from which copying pays. */
+/** Copying pays for at least this many entries. */
 const LEAST = 256;
 
 /** The buffers of one matrix, its anchor and its importance. */
@@ -85,7 +85,7 @@ function flatOf(rows: Rows): Flat | undefined {
   return bufferOf(rows) ?? (rows.length === 1 ? flatten(rows) : undefined);
 }
 
-/** Copies the buffers in; their pointers, and whether importances are float64. */
+/** Copies the buffers in. Returns their pointers, and whether importances are float64. */
 function load(
   memory: KernelMemory,
   { values, anchor, importance }: Whole,
@@ -110,7 +110,7 @@ function load(
   return at;
 }
 
-/** With zeros up to a multiple of 4. */
+/** Copies entries in, padded with zeros to a multiple of 4. */
 function copyIn<Whole extends Flat>(into: Whole, first: number, buffer: Whole): void {
   into.set(buffer, first);
   for (let k = buffer.length; k % 4 !== 0; k++) into[first + k] = 0;

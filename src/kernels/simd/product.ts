@@ -2,7 +2,7 @@ import type { Float32Row, Rows } from '../../types.js';
 import { asMatrix } from '../matrix.js';
 import { type KernelMemory, strideOf } from './memory.js';
 
-/** Multiply-adds. */
+/** Multiply-adds that threads share. */
 export function productWork(a: Rows, b: Rows): number {
   return a.length * a[0]!.length * b[0]!.length;
 }

@@ -6,8 +6,8 @@ import { COSINE_EPSILON } from '../vector.js';
 import { type KernelMemory, strideOf } from './memory.js';
 
 /**
- * The losses that look at each row by itself. Copying rows in takes 30 ns each, and the sums then a third of what a
- * loop in JavaScript does. Float64 rows and rows of unequal length are left to that loop, which loses nothing.
+ * The losses that treat each row by itself. Copying takes 30 ns per row, and the sums take a third of the time of a
+ * loop in JavaScript. That loop computes float64 rows, which would lose digits here, and rows of unequal length.
  */
 
 export function triplet(memory: KernelMemory, problem: TripletProblem): TripletResult {
@@ -67,7 +67,7 @@ export function cosineEmbedding(memory: KernelMemory, problem: CosineEmbeddingPr
   return { loss };
 }
 
-/** Copies matrices of equal shape in; reserves so many float64 results a row. */
+/** Copies matrices of equal shape in, and reserves `resultsPerRow` float64 numbers per row. */
 function layOut(
   memory: KernelMemory,
   width: number,
@@ -85,7 +85,7 @@ function layOut(
   return { stride, matrices: pointers, results };
 }
 
-/** The width that all rows share where all are float32, else 0. */
+/** The width of all rows where all are float32 and of equal length, else 0. */
 function float32Width(...matrices: Rows[]): number {
   return matrices.every(rows => rows.every(isFloat32)) ? commonWidth(...matrices) : 0;
 }

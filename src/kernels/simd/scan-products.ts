@@ -5,15 +5,15 @@ import { type KernelMemory, roundUp } from './memory.js';
 /** Words of the parameter block of `cosines16Part`. */
 const WORDS = 9;
 
-/** How queries meet a block of candidates: in float32 or in 16-bit integers. Rows and panels are in kernel memory. */
+/** A way to compare queries with candidates: in float32 or in 16-bit integers. Rows and panels are in kernel memory. */
 export interface ScanProduct {
   /** Bytes of a query, and of a panel of candidates. */
   readonly rowBytes: number;
   readonly panelBytes: number;
   copyQueries(target: number): void;
-  /** Copies `count` candidates from `first` on, which is a multiple of 16. */
+  /** Copies `count` candidates, starting at `first`, a multiple of 16. */
   copyCandidates(first: number, count: number, target: number): void;
-  /** Writes cosines, one row per query; `columns` candidates are compared, and maybe those up to a multiple of 16. */
+  /** Writes cosines of `columns` candidates, one row per query. It may round `columns` up to a multiple of 16. */
   multiply(
     rows: number,
     columns: number,
@@ -38,7 +38,7 @@ export function float32Product(memory: KernelMemory, queries: UnitRows, { width,
   };
 }
 
-/** Reserves memory for its parameters. */
+/** Products in 16-bit integers. Reserves memory for the parameters. */
 export function int16Product(memory: KernelMemory, queries: UnitRows, { width, panels }: Int16Panels): ScanProduct {
   const parameters = memory.take(4 * WORDS);
   const write = (source: Int16Array, target: number): void =>

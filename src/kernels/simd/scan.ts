@@ -5,15 +5,15 @@ import { PANEL, type PackedRows, type UnitRows } from '../packed-rows.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 import { float32Product, int16Product } from './scan-products.js';
 
-/** Queries and candidates multiplied at a time: their block of cosines stays in the second-level cache. */
+/** Queries and candidates per block, so that the block of cosines stays in the second-level cache. */
 const QUERIES = 64;
 const CANDIDATES = 1024;
-/** Least queries that threads share. */
+/** Smallest number of queries that threads share. */
 const LEAST_SHARED = 16;
 
 type ScanVisit = Parameters<Scan>[3];
 
-/** A block of candidates met by some of the queries. */
+/** A block of candidates and the queries that are compared with it. */
 interface Round {
   first: number;
   block: number;
@@ -23,8 +23,8 @@ interface Round {
 }
 
 /**
- * Each block of candidates is copied in once and meets all queries; the whole n × m matrix is never there. With helper
- * threads the calling one copies the next block in, and shows the cosines of the last round, while they multiply.
+ * Copies each block of candidates in once and compares it with all queries. The whole n × m matrix never exists. While
+ * helper threads multiply, the calling thread copies the next block in and visits the cosines of the previous one.
  */
 export function scan(
   memory: KernelMemory,
@@ -83,18 +83,18 @@ export function scan(
   if (last) show(last);
 }
 
-/** Two regions of equal size, or the same one twice. */
+/** Two regions of equal size, or one region twice. */
 function takeTwo(memory: KernelMemory, bytes: number, areTwo: boolean): [number, number] {
   const pointer = memory.take(bytes);
   return [pointer, areTwo ? memory.take(bytes) : pointer];
 }
 
-/** Multiply-adds that threads share; few queries take as long to copy candidates in as to be compared with them. */
+/** Multiply-adds that threads share. With few queries, copying candidates takes as long as comparing them. */
 export function scanWork(queries: UnitRows, { count }: PackedRows): number {
   return queries.count < LEAST_SHARED ? 0 : queries.count * count * queries.width;
 }
 
-/** For a call that may have to start again: skips the blocks of candidates that a query was shown before. */
+/** Skips the blocks that a query has visited before, for a call that may have to start again. */
 export function eachCandidateOnce(queries: number, visit: ScanVisit): ScanVisit {
   const last = new Int32Array(queries).fill(-1);
   return (query, count, indices, cosines) => {

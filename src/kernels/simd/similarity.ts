@@ -2,12 +2,12 @@ import type { Rows } from '../../types.js';
 import { COSINE_EPSILON } from '../vector.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
 
-/** Most anchors handled at a time, and most entries of their block of cosines, so that memory grows with n + m only. */
+/** Largest number of anchors per block, and of entries of their cosines, so that memory grows with n + m only. */
 const BLOCK_ROWS = 64;
 const BLOCK_ENTRIES = 2 ** 19;
-/** Most floats of a block's own negatives, 8 MiB. */
+/** Largest number of floats of a block's own negatives (8 MiB). */
 const OWN_ENTRIES = 2 ** 21;
-/** ε/(|a||b|) below which dividing by |a||b| + ε is, in float32, dividing by |a||b|. */
+/** Below this ε/(|a||b|), dividing by |a||b| + ε equals dividing by |a||b| in float32. */
 const NO_DAMPING = 5e-8;
 
 /** Sizes of one problem: n anchors against m candidates of `width` floats. Strides are in floats. */
@@ -16,25 +16,25 @@ export interface Shape {
   stride: number;
   blockRows: number;
   blockStride: number;
-  /** Negatives of each anchor's own. */
+  /** Number of own negatives per anchor. */
   ownCount: number;
-  /** `ownCount` rounded up to a multiple of 16: as many columns follow those of the padded candidates. */
+  /** `ownCount` rounded up to a multiple of 16. This many columns follow the columns of the padded candidates. */
   ownColumns: number;
 }
 
-/** Candidates, ready for block after block of anchors. Pointers into the kernels' memory. */
+/** Candidates, prepared for blocks of anchors. Pointers into the kernels' memory. */
 export interface Candidates {
   count: number;
-  /** `count` rounded up to a multiple of 16; the rows between are zero. */
+  /** `count` rounded up to a multiple of 16. The added rows are zero. */
   padded: number;
   /** Normalised rows. */
   data: number;
-  /** The same in panels, as `gemm` reads a transposed matrix. */
+  /** The same rows in panels, the layout in which `gemm` reads a transposed matrix. */
   panels: number;
   /** Norms in float64 and float32. */
   norms: number;
   norms32: number;
-  /** The smallest norm but 0. */
+  /** The smallest norm above 0. */
   smallestNorm: number;
   /** Whether every norm is finite. */
   isFinite: boolean;
@@ -48,9 +48,9 @@ export interface Block {
   data: number;
   /** Norms in float64. */
   norms: number;
-  /** ε/|a| for each anchor; 0 where it does not count. */
+  /** ε/|a| for each anchor, or 0 where it makes no difference. */
   quotients: number;
-  /** One row an anchor, one column a candidate. */
+  /** One row per anchor, one column per candidate. */
   cosines: number;
 }
 
@@ -109,7 +109,7 @@ export function writeCandidates(memory: KernelMemory, { stride }: Shape, candida
   candidates.isFinite = Number.isFinite(sum);
 }
 
-/** Moves the block to the anchors from `first` on and compares them with all candidates. */
+/** Moves the block to the anchors that start at `first`, and compares them with all candidates. */
 export function compareBlock(
   memory: KernelMemory,
   { stride, blockRows, blockStride }: Shape,

@@ -2,42 +2,42 @@ import { type Helper, SLOTS, startHelper } from './helper.js';
 
 const { generation, kernel, count, pointer, scratch, stride, next, active, failed, ended, words } = SLOTS;
 
-/** How often the caller looks whether the helpers are done before it sleeps: some 50 µs. */
+/** How often the caller checks whether the helpers are done before it sleeps. This takes about 50 µs. */
 const LOOKS = 6000;
-/** The caller gives the helpers up after this many milliseconds, or as many times what it took for its own share. */
+/** The caller gives up waiting after this many milliseconds, or this many times the duration of its own share. */
 const PATIENCE_MS = 2000;
 const PATIENCE = 10;
-/** Longest sleep in milliseconds, after which the caller looks at the clock. */
+/** Longest sleep in milliseconds. The caller looks at the clock after each sleep. */
 const NAP = 100;
 
-/** Taken now, as test runners replace the clock by one that stands still. */
+/** Bound at load time, because test runners may later replace the clock by one that stands still. */
 const now = performance.now.bind(performance);
 
-/** What the threads do: call exported kernel number `kernel` as `(pointer, i, scratch)` for each i below `count`. */
+/** A task of the threads: call exported kernel number `kernel` as `(pointer, i, scratch)` for each i below `count`. */
 export interface Task {
   kernel: number;
   count: number;
   pointer: number;
-  /** Thread t has `stride` bytes at `scratch + t · stride`; the caller is thread 0. */
+  /** Thread t has `stride` bytes at `scratch + t · stride`. The caller is thread 0. */
   scratch: number;
   stride: number;
 }
 
 /**
- * Helper threads over one shared memory. The caller takes part in every task and need not wait for a helper to start
- * or to wake: whoever is there takes the next index until there is none.
+ * Helper threads over one shared memory. The caller takes part in every task. It does not wait for a helper to start or
+ * to wake: each running thread takes the next index until there is none.
  *
- * A task is open while the generation is odd. A helper counts itself active, then looks whether the task is still open;
- * the caller closes the task, then waits until no helper is active. So no helper ever reads the fields of a task while
- * the caller writes them, and all indices are done when the last helper has left.
+ * A task is open while the generation is odd. A helper first counts itself active, and then checks whether the task is
+ * still open. The caller first closes the task, and then waits until no helper is active. So no helper reads the fields
+ * of a task while the caller writes them, and all indices are done when the last helper has left.
  */
 export class KernelThreads {
   readonly #control = new Int32Array(new SharedArrayBuffer(4 * words));
   readonly #helpers: Helper[];
 
   /**
-   * @param module Compiled for shared memory.
-   * @param count Helpers, beside the caller.
+   * @param module Must be compiled for shared memory.
+   * @param helpers Number of helpers, without the caller.
    */
   constructor(module: object, memory: object, helpers: number, start = startHelper) {
     const control = this.#control;
@@ -45,8 +45,8 @@ export class KernelThreads {
   }
 
   /**
-   * Does a task together with the helpers; `own` is the caller's way to do index i. False where a helper failed or
-   * does not come back: then no index counts as done, and helpers may write to the memory at any later time.
+   * Runs a task together with the helpers. The caller runs `own(i)` for its own indices. Returns false where a helper
+   * failed or does not finish: then no index counts as done, and helpers may write to the memory at any later time.
    */
   run(task: Task, own: (i: number) => void, meanwhile?: () => void): boolean {
     const control = this.#control;
@@ -89,7 +89,7 @@ export class KernelThreads {
   }
 }
 
-/** Sleeps until the value has changed, at most {@link NAP}; false where it has not. A browser's page may not sleep. */
+/** Sleeps until the value changes, at most {@link NAP}. False where it did not. A browser's page must not sleep. */
 function sleep(control: Int32Array, index: number, value: number): boolean {
   try {
     return Atomics.wait(control, index, value, NAP) !== 'timed-out';

@@ -31,7 +31,7 @@ const limits = fc.record(
   { requiredKeys: [] },
 );
 
-/** The rule spelled out over all pairs, in the original's arithmetic. */
+/** The rule as a loop over all pairs, in the original's arithmetic. */
 function allowed(rows: readonly Row[], i: number, { strategy, ...limit }: NegativeMining): number[] {
   const cosine = (a: Vector, b: Vector): number => LossComputer._cosineSimilarity(a, b);
   const own = cosine(rows[i]!.inputEmb, rows[i]!.outputEmb);
@@ -52,7 +52,7 @@ function mine(rows: readonly Row[], negativeMining: NegativeMining, seed?: numbe
 }
 
 describe('negativeMining', () => {
-  it.each(['hardest', 'semi-hard'] as const)('%s: what the rule says over all pairs', strategy => {
+  it.each(['hardest', 'semi-hard'] as const)('%s: follows the rule, computed over all pairs', strategy => {
     fc.assert(
       fc.property(batchOf, limits, fc.boolean(), (rows, limit, excludeDuplicates) => {
         const mining = { strategy, ...limit, excludeDuplicates };
@@ -71,7 +71,7 @@ describe('negativeMining', () => {
     );
   });
 
-  it('random: any of those that are left, each as often, and the same ones for the same seed', () => {
+  it('random: picks each remaining candidate equally often, and the same ones for the same seed', () => {
     const rows = [0, 1, 2, 3, 4].map(i => ({
       input: `${i}`,
       output: `${i}`,
@@ -109,7 +109,7 @@ describe('negativeMining', () => {
     expect(mine(rows, { strategy: 'semi-hard' })[0]).toBe(rows[2]!.outputEmb);
   });
 
-  it('leaves out an output whose text differs but whose row is the positive’s own', () => {
+  it('skips an output with another text and the same row as the positive', () => {
     const rows = [
       [1, 0],
       [1, 0],
@@ -122,7 +122,7 @@ describe('negativeMining', () => {
     expect(mine(rows, { strategy: 'hardest', excludeDuplicates: false })[0]).toEqual([1, 0]);
   });
 
-  it('of a batch of one, or with nothing but duplicates, is the own positive', () => {
+  it('returns the own positive in a batch of one, or of duplicates only', () => {
     const one = { input: 'a', output: 'b', inputEmb: [1, 0], outputEmb: [0, 1] };
     for (const strategy of ['hardest', 'semi-hard', 'random'] as const) {
       expect(mine([one], { strategy })).toEqual([one.outputEmb]);
@@ -130,7 +130,7 @@ describe('negativeMining', () => {
     }
   });
 
-  it('takes zero rows, tiny rows and rows of unequal length', () => {
+  it('accepts zero rows, tiny rows and rows of unequal length', () => {
     const rows = [
       [0, 0],
       [1e-20, 0],
@@ -150,7 +150,7 @@ describe('negativeMining', () => {
     });
   });
 
-  it('heeds an overridden _cosineSimilarity', () => {
+  it('uses an overridden _cosineSimilarity', () => {
     const data = [
       [1, 0],
       [0.9, 0.1],
@@ -164,7 +164,7 @@ describe('negativeMining', () => {
     ]);
   });
 
-  it('random, and keys of duplicates, may run kernels: no view of their memory is read after', () => {
+  it('lets callbacks run kernels: it reads no view of their memory after random draws or keys of duplicates', () => {
     const noise = mulberry32(9);
     const rows = (count: number): Float32Array[] =>
       Array.from({ length: count }, () => Float32Array.from({ length: 32 }, () => noise() - 0.5));
@@ -210,7 +210,7 @@ describe('negativeMining', () => {
       expect(draws()).toBe(3);
     }));
 
-  it('refuses rows that are not finite, and stays where it was', () => {
+  it('refuses rows that are not finite, and does not move on', () => {
     const data = [
       [1, 2],
       [3, 4],
@@ -237,7 +237,7 @@ describe('a pipeline of mining and own negatives', () => {
             [negatives![i]!],
             { negativeMode: 'own', gradients: true },
           );
-          // Shown its own positive, it would have a loss of log 2.
+          // With its own positive as a negative, the loss would be log 2.
           const isOwn = positives[i]!.every((value, k) => value === negatives![i]![k]);
           if (isOwn)
             expect([loss, ...gradients![0]!, ...negativeGradients![0]!].every(value => value === 0)).toBe(true);

@@ -23,7 +23,7 @@ function textOf(parts: Record<string, Stateful>): string {
   return JSON.stringify(Object.entries(parts).map(([name, part]) => [name, part.stateDict()]));
 }
 
-/** Takes steps; the states after the last. */
+/** Runs steps, and returns the states after the last step. */
 function trained(parts: Record<string, Stateful>, count: number): string {
   const steps = training.steps(parts);
   for (let i = 0; i < count; i++) steps.next();
@@ -43,7 +43,7 @@ function closed(child: ChildProcess): Promise<NodeJS.Signals | null> {
   return new Promise(resolve => child.on('close', (_, signal) => resolve(signal)));
 }
 
-describe('a training that was stopped goes on to the same bits', () => {
+describe('a stopped training resumes and reaches the same bits', () => {
   it('after any step', () => {
     const path = join(folder, 'any');
     const unbroken = training.partsOf();
@@ -61,7 +61,7 @@ describe('a training that was stopped goes on to the same bits', () => {
     }
   });
 
-  it('however often its process was killed, at whatever moment; the file is whole each time', async () => {
+  it('after kills of its process at any moments, with a whole file each time', async () => {
     const path = join(folder, 'killed');
     const draw = drawsOf(11);
     let done = 0;
@@ -82,7 +82,7 @@ describe('a training that was stopped goes on to the same bits', () => {
       const parts = training.partsOf();
       loadCheckpoint(path, parts);
       const { steps } = parts['keep']!.stateDict() as { steps: number };
-      // It went on, and lost no step that was reported as saved; the last line may be half a number.
+      // It resumed, and lost no step that was reported as saved. The last line may be half a number.
       expect(steps).toBeGreaterThan(done);
       expect(steps).toBeGreaterThan(Number(printed.split('\n').at(-2)));
       done = steps;
@@ -93,7 +93,7 @@ describe('a training that was stopped goes on to the same bits', () => {
   });
 });
 
-it('writers of one path do not mix', async () => {
+it('several writers of one path do not mix their files', async () => {
   const path = join(folder, 'shared');
   const children = [1, 2, 3].map(value =>
     spawn(process.execPath, [support('saving-loop.mjs'), path, String(value)], {
@@ -120,7 +120,7 @@ it('writers of one path do not mix', async () => {
   for (const end of ends) expect(await end).toBe('SIGKILL');
   loadCheckpoint(path, { part });
   expect([...seen].sort()).toEqual([1, 2, 3]);
-  // What killed writers may leave is named so that it is known.
+  // Files that killed writers may leave have names that tell their origin.
   const left = readdirSync(folder).filter(name => name.startsWith('.shared'));
   for (const name of left) expect(name).toMatch(/^\.shared\.[0-9a-f]{16}\.tmp$/);
   expect(readFileSync(path).length).toBeGreaterThan(50 * 500 * 4);

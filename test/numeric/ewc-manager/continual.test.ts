@@ -25,7 +25,7 @@ const combinations: EWCOptions[] = MODES.flatMap(mode =>
   ),
 );
 
-/** Three tasks: where the adapter ended after each, and its examples; then where it has moved to. */
+/** Three tasks, each with the adapter after it and its examples, and the adapter that has moved since. */
 const history = fc
   .record({
     dim: fc.integer({ min: 1, max: 5 }),
@@ -101,7 +101,7 @@ describe.each(combinations)('mode $mode, fisher $fisher, penalty $penalty', opti
     );
   });
 
-  it('of shards merged is that of the whole, in any grouping', () => {
+  it('is the same for merged shards as for the whole, in any grouping', () => {
     fc.assert(
       fc.property(history, ({ tasks, moved }) => {
         const [first, { adapter, examples }] = [tasks.slice(0, 1), tasks[1]!];
@@ -127,7 +127,7 @@ describe.each(combinations)('mode $mode, fisher $fisher, penalty $penalty', opti
     );
   });
 
-  it('round-trips through JSON, and goes on alike', () => {
+  it('round-trips through JSON, and continues the same', () => {
     fc.assert(
       fc.property(history, ({ tasks, moved }) => {
         const ewc = trained(options, tasks.slice(0, 2));
@@ -142,7 +142,7 @@ describe.each(combinations)('mode $mode, fisher $fisher, penalty $penalty', opti
     );
   });
 
-  it('never grows by applyGradient, at any strength', () => {
+  it('does not grow through applyGradient, at any strength', () => {
     const random = mulberry32(3);
     const matrix = (height: number, width: number): number[][] =>
       Array.from({ length: height }, () => Array.from({ length: width }, () => 2 * random() - 1));
@@ -190,21 +190,21 @@ describe("mode 'sum'", () => {
     );
   });
 
-  it('protects at its best no worse than the latest task alone, which is where it is least of all', () => {
+  it('is least where it protects both tasks, and not at the latest task', () => {
     const [first, second] = [1, 3].map(value => ({ loraA: [[value]], loraB: [[1]], scaling: 1 }));
     const data = [{ inputEmb: [1], outputEmb: [0] }];
     const ewc = trained({ mode: 'sum', fisher: 'exact' }, [
       { adapter: first!, examples: data },
       { adapter: second!, examples: data },
     ]);
-    // F of loraA is 2 for both: halfway lies the least; the other parameter is the same in both.
+    // F of loraA is 2 for both tasks, so the minimum is halfway. The other parameter is the same in both.
     expect(Array.from(ewc.optimalParams.get('a')!.loraA[0]!)).toEqual([2]);
     expect(Array.from(ewc.fisherInfo.get('a')!.fisherA[0]!)).toEqual([4]);
   });
 });
 
 describe("modes 'average' and 'online'", () => {
-  it('weigh earlier Fishers by a half, or by decay, and pull towards the latest parameters', () => {
+  it('weight earlier Fishers by a half, or by decay, and pull towards the latest parameters', () => {
     fc.assert(
       fc.property(history, ({ tasks }) => {
         const single = tasks.map(task => trained({ mode: 'last' }, [task]).fisherInfo.get('a')!.fisherA);
@@ -228,7 +228,7 @@ describe("modes 'average' and 'online'", () => {
     );
   });
 
-  it("'last' and 'average' are what `online` false and true are", () => {
+  it("'last' and 'average' equal `online` false and true", () => {
     fc.assert(
       fc.property(history, ({ tasks, moved }) => {
         for (const [mode, online] of [
@@ -253,7 +253,7 @@ describe('the function penalty', () => {
     return changes.reduce((sum, value) => sum + value, 0) / changes.length;
   };
 
-  it('is λ times the mean squared change of the outputs, added up over tasks', () => {
+  it('is λ times the mean squared change of the outputs, summed over tasks', () => {
     fc.assert(
       fc.property(history, ({ tasks, moved }) => {
         const expected = tasks.reduce((sum, { adapter, examples }) => sum + brute(adapter, examples, moved), 0);
@@ -265,7 +265,7 @@ describe('the function penalty', () => {
     );
   });
 
-  it('does not change where the weights do but their product does not: A → AR, B → R⁻¹B', () => {
+  it('does not change where only the weights change and their product does not: A → AR, B → R⁻¹B', () => {
     fc.assert(
       fc.property(
         history,
@@ -297,7 +297,7 @@ describe('the function penalty', () => {
     );
   });
 
-  it('is never negative, also where inputs share a mean beside which their changes are lost', () => {
+  it('is never negative, also where the common mean of the inputs is much larger than their changes', () => {
     const random = mulberry32(6);
     const adapter = {
       loraA: Array.from({ length: 32 }, () => [random() - 0.5]),
@@ -332,7 +332,7 @@ describe('the function penalty', () => {
     );
   });
 
-  it('is exactly 0 right after computeFisher, and keeps as much for ten tasks as for two', () => {
+  it('is exactly 0 right after computeFisher, and takes the same memory for ten tasks as for two', () => {
     const random = mulberry32(2);
     const adapter = new LoRAAdapter({ dim: 6, rank: 2, seed: 1 });
     const ewc = new EWCManager({ penalty: 'function' });
@@ -360,7 +360,7 @@ describe('the function penalty', () => {
 });
 
 describe('the exact Fisher', () => {
-  it('is the mean squared gradient over targets that the model itself draws', () => {
+  it('is the mean squared gradient over targets drawn from the model', () => {
     const random = mulberry32(9);
     const gaussian = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
     const [dim, rank] = [4, 2];
@@ -381,8 +381,8 @@ describe('the exact Fisher', () => {
     const monteCarlo = empirical.fisherInfo.get('a')!;
     for (const part of ['fisherA', 'fisherB'] as const) {
       exact[part].forEach((row, i) => {
-        // A square of a normal number has a standard deviation of √2 of its mean: five of the mean's over all draws. Inputs
-        // differ, which widens the spread somewhat.
+        // A square of a normal number has a standard deviation of √2 of its mean: five of the mean's over all draws.
+        // Inputs differ, which widens the spread somewhat.
         row.forEach((value, k) => {
           expect(Math.abs(monteCarlo[part][i]![k]! / value - 1)).toBeLessThan(5 * Math.sqrt(2 / draws) * 2);
         });
@@ -411,10 +411,10 @@ describe('the default λ', () => {
     gradB: [[1, 1]],
   });
 
-  /** A 128th of the number of its parameters. */
+  /** The number of its parameters, divided by 128. */
   const ofOwnLoss = 4 / 128;
 
-  it('fits the penalty, and the gradients it is made of; one that was given stays', () => {
+  it('depends on the penalty and its gradients; a given λ stays', () => {
     expect(new EWCManager().config.lambda).toBe(2000);
     for (const [options, expected] of [
       [{}, ofOwnLoss],
@@ -441,7 +441,7 @@ describe('the default λ', () => {
     expect(restored.config.lambda).toBe(5);
   });
 
-  it('stays where it was written to the configuration, through tasks, reset, export and import', () => {
+  it('does not replace a λ in the configuration, through tasks, reset, export and import', () => {
     class Strong extends EWCManager {
       constructor(options: EWCOptions = {}) {
         super(options);
@@ -483,7 +483,7 @@ describe('the default λ', () => {
     }
   });
 
-  it('stays where what was written equals the default, in a configuration that looks like any other', () => {
+  it('does not replace a written λ that equals the default, and the configuration looks like any other', () => {
     const ewc = new EWCManager();
     ewc.config.lambda = 2000;
     const plainConfig = { lambda: 2000, sampleSize: 200, normalize: true, online: false };
@@ -500,7 +500,7 @@ describe('the default λ', () => {
     }
   });
 
-  it('by default is that of the penalty in force, which may have been changed in the configuration', () => {
+  it('belongs to the current penalty, which the configuration may have changed', () => {
     const ewc = new EWCManager();
     ewc.config.penalty = 'function';
     ewc.computeFisher(mapOf(adapter), data);
@@ -513,7 +513,7 @@ describe('the default λ', () => {
     expect(ewc.config.lambda).toBe(960);
   });
 
-  it('of the function penalty is 2.5 times the width, so that the changes of a row’s entries add up', () => {
+  it('of the function penalty is 2.5 times the width, so the changes of a row’s entries add up', () => {
     expect(new EWCManager({ penalty: 'function' }).config.lambda).toBe(960);
     const ewc = new EWCManager({ penalty: 'function' });
     const wide = { loraA: [[1], [2]], loraB: [[3, 4, 5, 6]], scaling: 1 };
@@ -529,7 +529,7 @@ describe('the default λ', () => {
     expect(ewc.config.lambda).toBe(960);
   });
 
-  it('of own gradients counts the parameters of all adapters that are remembered', () => {
+  it('of own gradients counts the parameters of all remembered adapters', () => {
     const ewc = new EWCManager();
     const rows = (count: number, width: number): number[][] =>
       Array.from({ length: count }, () => new Array<number>(width).fill(1));
@@ -543,7 +543,7 @@ describe('the default λ', () => {
     expect(ewc.config.lambda).toBe((5 * 2 + 2 * 7 + 3 + 4) / 128);
   });
 
-  it('is refused gradients that it would not read', () => {
+  it('is not computed for gradients that the options do not read: these are refused', () => {
     for (const [options, reason] of [
       [{ penalty: 'function' }, "penalty 'function'"],
       [{ fisher: 'exact' }, "fisher 'exact'"],
@@ -585,7 +585,7 @@ describe('training with the penalty', () => {
 });
 
 describe('merge', () => {
-  it('weighs shards by their examples, however few were drawn', () => {
+  it('weights shards by their number of examples, not by the number of draws', () => {
     const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
     const shard = (count: number, value: number): EmbeddedExample[] =>
       Array.from({ length: count }, () => ({ inputEmb: [value, 1], outputEmb: [0, value] }));
@@ -631,13 +631,13 @@ describe('another penalty', () => {
   const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
   const data = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
 
-  it('in a whole state takes the place of the manager’s own, λ too', () => {
+  it('in a whole state replaces the manager’s own penalty and its λ', () => {
     const ewc = new EWCManager({ penalty: 'function', mode: 'sum' });
     ewc.import(JSON.parse(JSON.stringify(new EWCManager().export())));
     expect([ewc.config.penalty, ewc.config.mode, ewc.config.lambda]).toEqual([undefined, undefined, 2000]);
   });
 
-  it('forgets what the one before remembered of an adapter', () => {
+  it('forgets what the earlier penalty remembered about an adapter', () => {
     const ewc = trained({ penalty: 'function' }, [{ adapter, examples: data }]);
     ewc.config.penalty = 'diagonal';
     ewc.computeFisher(mapOf(adapter), data);
@@ -649,7 +649,7 @@ describe('another penalty', () => {
 });
 
 describe('addPenaltyGradient', () => {
-  it('leaves gradients as they are where the penalty’s overflows', () => {
+  it('leaves gradients unchanged where the penalty’s gradient overflows', () => {
     const adapter = { loraA: [[1], [2]], loraB: [[3, 4]], scaling: 1 };
     for (const penalty of ['diagonal', 'function'] as const) {
       const ewc = trained({ penalty, lambda: 1e60, fisher: 'exact' }, [
@@ -682,7 +682,7 @@ describe('import', () => {
 
   it.each<[string, (info: ReturnType<EWCManager['export']>['functionInfo'][string]) => object]>([
     [
-      'functionInfo.a.moment[1][0] is that of no second moment, got 5',
+      'functionInfo.a.moment[1][0] cannot be an entry of a second moment, got 5',
       info => ({
         ...info,
         moment: [
@@ -692,7 +692,7 @@ describe('import', () => {
       }),
     ],
     [
-      'functionInfo.a.moment[1][0] is that of no second moment, got 0.5',
+      'functionInfo.a.moment[1][0] cannot be an entry of a second moment, got 0.5',
       info => ({
         ...info,
         moment: [
@@ -773,7 +773,7 @@ describe('merge refuses', () => {
     expect(ewc.export()).toEqual(before);
   });
 
-  it('nothing of managers that have seen nothing, but for itself', () => {
+  it('only itself when the managers have seen nothing', () => {
     const ewc = new EWCManager();
     expect(() => ewc.merge(ewc)).toThrow('merge: other is this manager itself');
     ewc.merge(new EWCManager());
@@ -824,7 +824,7 @@ describe('what is remembered is used as the original’s nested arrays are', () 
     }
   });
 
-  it('entries and rows that are written count from then on', () => {
+  it('written entries and rows count from then on', () => {
     const changes: ((ewc: EWCManager) => void)[] = [
       ewc => {
         ewc.fisherInfo.get('a')!.fisherA[1]![1] = 5;
@@ -871,13 +871,13 @@ describe('what is remembered is used as the original’s nested arrays are', () 
       'optimalParams.get("a").loraA[3][0] must be finite, got NaN',
       ewc => (ewc.optimalParams.get('a')!.loraA[3] = [Number.NaN, 1]),
     ],
-  ])('what does not fit is refused where it is read: %s', (message, change) => {
+  ])('an edit that does not fit is refused when it is read: %s', (message, change) => {
     const ewc = learned();
     change(ewc);
     expect(() => ewc.computePenalty(other)).toThrow(`computePenalty: ${message}`);
   });
 
-  it('import reads rows that JSON has written as objects', () => {
+  it('import reads rows that JSON wrote as objects', () => {
     const ewc = learned();
     const asObjects = (rows: Rows): unknown => rows.map(row => ({ ...row }));
     const { fisherInfo, optimalParams, ...rest } = ewc.export();
@@ -893,7 +893,7 @@ describe('what is remembered is used as the original’s nested arrays are', () 
   });
 });
 
-describe('import of a state of something else of equal size', () => {
+describe('import of a state that belongs to something else of equal size', () => {
   const embed = (text: string, seed: number): number[] => {
     const random = mulberry32(text.length * 31 + text.charCodeAt(0) + seed);
     return Array.from({ length: 4 }, () => random() - 0.5);
@@ -918,14 +918,14 @@ describe('import of a state of something else of equal size', () => {
     return JSON.parse(JSON.stringify(ewc.export({ adapters: trained })));
   };
 
-  it('takes what it was exported beside', () => {
+  it('accepts the adapters and examples of the export', () => {
     for (const options of [{}, { penalty: 'function' }] as const) {
       const state = stateOf(examples, options);
       const ewc = new EWCManager(options);
       ewc.import(state, { adapters: trained, examples });
       ewc.import(state, { adapters: new Map([...trained, ['s', make(9).get('q')!]]) });
       ewc.import(state, { examples: withoutTexts(examples) });
-      // In float32, as a file of tensors has it.
+      // The weights are float32, as in a file of tensors.
       ewc.import(state, { adapters: LoRAAdapter.fromSafetensors(LoRAAdapter.toSafetensors(trained)) });
       expect(ewc.export({ adapters: trained })).toEqual(state);
       ewc.import(state, {});
@@ -937,7 +937,7 @@ describe('import of a state of something else of equal size', () => {
   it.each<[string, Parameters<EWCManager['import']>[1]]>([
     ['the state was exported with other weights than adapters.get("q") has', { adapters: make(1) }],
     ['the state was exported with other weights than adapters.get("q") has', { adapters: make(5) }],
-    ['adapters lacks "r", which is remembered', { adapters: new Map([['q', trained.get('q')!]]) }],
+    ['adapters lacks "r", a remembered adapter', { adapters: new Map([['q', trained.get('q')!]]) }],
     [
       'optimalParams.r.loraA is 4 × 2, adapters.get("r").loraA is 4 × 3',
       { adapters: new Map([...trained, ['r', new LoRAAdapter({ dim: 4, rank: 3 })]]) },
@@ -967,7 +967,7 @@ describe('import of a state of something else of equal size', () => {
     expect(ewc.export()).toEqual(before);
   });
 
-  it('compares what a state tells, and takes those that tell nothing', () => {
+  it('compares the fingerprints of a state, and accepts states without any', () => {
     const { provenance: _, ...old } = stateOf(examples) as Record<string, unknown>;
     const original = { fisherInfo: old['fisherInfo'], optimalParams: old['optimalParams'] };
     for (const state of [old, original]) {

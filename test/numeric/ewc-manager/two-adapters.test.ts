@@ -18,7 +18,7 @@ type Plain = { loraA: number[][]; loraB: number[][]; scaling: number };
 type Adapters = Map<string, Plain>;
 type Example = { inputEmb: number[]; outputEmb: number[] };
 
-/** What each adapter sees, spelled out: which side of the pairs are its inputs, and which its targets. */
+/** For each adapter, which side of the pairs its inputs are, and which side its targets are. */
 type Ways = Record<string, (example: Example) => [input: number[], target: number[]][]>;
 
 const answers = ({ inputEmb, outputEmb }: Example): [number[], number[]] => [outputEmb, inputEmb];
@@ -84,7 +84,7 @@ const mean = (values: readonly number[]): number => values.reduce((sum, value) =
 const squaredDistance = (a: readonly number[], b: readonly number[]): number =>
   mean(a.map((value, j) => (value - (b[j] ?? 0)) ** 2));
 
-/** The mean over rows of what each says of every parameter. */
+/** The mean over rows of each row's value for every parameter. */
 function meanOf(rows: number[][][]): number[][] {
   return rows[0]!.map((row, i) => row.map((_, k) => mean(rows.map(each => each[i]![k]!))));
 }
@@ -128,14 +128,14 @@ describe.each(WAYS)('through: %s', (_, through, ways) => {
     );
   });
 
-  it('the exact Fisher is the expectation over what the adapter sees', () => {
+  it('the exact Fisher is the expectation over the inputs of the adapter', () => {
     fc.assert(
       fc.property(history, ({ tasks: [task] }) => {
         const { adapters, examples } = task!;
         const { fisherInfo } = learned({ fisher: 'exact' }, [task!]);
         expect([...fisherInfo.keys()].sort()).toEqual([...names].sort());
         for (const name of names) {
-          // (2/d) Σ_j (∂y_j/∂θ)², as the residual has the variance d/2.
+          // (2/d) Σ_j (∂y_j/∂θ)², because the residual has the variance d/2.
           const adapter = adapters.get(name)!;
           const perRow = examples.flatMap(ways[name]!).map(([input]) => {
             const outputs = outputOf(adapter, input).map((_, j) =>
@@ -181,7 +181,7 @@ describe.each(WAYS)('through: %s', (_, through, ways) => {
     );
   });
 
-  it('an overridden _computeGradients is given what the adapter sees', () => {
+  it('an overridden _computeGradients gets the inputs and targets of the adapter', () => {
     class Plainly extends EWCManager {
       override _computeGradients(example: EmbeddedExample, adapter: Adapter): AdapterGradients {
         return super._computeGradients(example, adapter);
@@ -206,7 +206,7 @@ describe.each(WAYS)('through: %s', (_, through, ways) => {
     { penalty: 'function' },
     { fisher: 'exact', mode: 'sum' },
     { fisher: 'empirical', mode: 'online' },
-  ])('its gradient, merging and JSON hold: %o', options => {
+  ])('gradient, merge and JSON follow their laws: %o', options => {
     fc.assert(
       fc.property(history, ({ tasks, moved }) => {
         const ewc = learned({ ...options, lambda: 1.5 }, tasks);
@@ -241,7 +241,7 @@ describe('adapters without a side', () => {
   const data = Array.from({ length: 5 }, () => ({ inputEmb: row(), outputEmb: row() }));
   const adapters = new Map(['query', 'answer'].map((name, i) => [name, new LoRAAdapter({ dim: 2, rank: 1, seed: i })]));
 
-  it.each(['diagonal', 'function'] as const)('keep what was remembered of them before: %s', penalty => {
+  it.each(['diagonal', 'function'] as const)('keep what was remembered about them before: %s', penalty => {
     const ewc = new EWCManager({ penalty, lambda: 1 });
     let covered = 0;
     ewc.on('fisher:complete', event => {
@@ -257,7 +257,7 @@ describe('adapters without a side', () => {
     expect(ewc.export().optimalParams['query']!.loraB).toEqual([[0.5, 0.5]]);
   });
 
-  it('sides need not be of one width', () => {
+  it('sides may have different widths', () => {
     const wide = data.map(({ inputEmb, outputEmb }) => ({ inputEmb: [...inputEmb, 1], outputEmb }));
     const query = new LoRAAdapter({ dim: 3, outDim: 2, rank: 1, seed: 1 });
     const ewc = new EWCManager({ penalty: 'function' });
@@ -267,7 +267,7 @@ describe('adapters without a side', () => {
     ]);
   });
 
-  it('a sample is of pairs: both sides of the same ones', () => {
+  it('a sample consists of pairs: both sides come from the same pairs', () => {
     const large = Array.from({ length: 300 }, (_, i) => ({ inputEmb: [i, 0], outputEmb: [0, i] }));
     const ewc = new EWCManager({ fisher: 'exact', sampleSize: 10, seed: 1 });
     const both = new Map([['both', { loraA: [[1], [1]], loraB: [[1, 1]], scaling: 1 }]]);
@@ -342,7 +342,7 @@ describe('adapterGradients', () => {
     }
   });
 
-  it('are those of `gradients`, adapter by adapter', () => {
+  it('equal `gradients`, adapter by adapter', () => {
     const { adapters } = towers();
     const of = (example: EmbeddedExample, adapter: LoRAAdapter): AdapterGradients => {
       const outputs = adapter.forward([example.inputEmb]);
@@ -359,7 +359,7 @@ describe('adapterGradients', () => {
     expect(sides).toEqual({ query: [], answer: [] });
   });
 
-  it('are 0 for an example whose loss an adapter takes no part in; without any, nothing is remembered', () => {
+  it('are 0 for an example whose loss does not depend on an adapter; without any gradients, nothing is remembered', () => {
     const adapters = new Map(['a', 'b', 'c'].map(name => [name, { loraA: [[1]], loraB: [[1]], scaling: 1 }]));
     const ewc = new EWCManager();
     let covered = 0;
@@ -512,7 +512,7 @@ describe('merge', () => {
     }
   });
 
-  it('takes shards of a state that does not say what they saw', () => {
+  it('accepts shards whose state does not say what they saw', () => {
     const { sides: _, ...old } = seen(turnedRound).export();
     const other = new EWCManager();
     other.import(old);
@@ -528,7 +528,7 @@ describe('merge', () => {
   }
 });
 
-describe('what would be half changed or kept in error', () => {
+describe('nothing is half changed or kept in error', () => {
   const make = (): Adapters =>
     new Map(['a', 'b'].map((name, i) => [name, { loraA: [[i], [1]], loraB: [[2, 1]], scaling: 1 }]));
   const data: Example[] = [{ inputEmb: [1, 2], outputEmb: [3, 4] }];
@@ -626,7 +626,7 @@ describe('what would be half changed or kept in error', () => {
         ewc.computeFisher(adapters, data);
       },
     ],
-  ])('computeFisher keeps nothing of weights that %s made NaN', (_, compute) => {
+  ])('computeFisher remembers nothing where %s made weights NaN', (_, compute) => {
     const ewc = new EWCManager();
     expect(() => compute(ewc, make())).toThrow('computeFisher: adapters.get("b").loraA[1][0] must be finite, got NaN');
     expect([ewc.optimalParams.size, ewc.fisherInfo.size, ewc.functionInfo.size]).toEqual([0, 0, 0]);

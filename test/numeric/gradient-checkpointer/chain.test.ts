@@ -23,7 +23,7 @@ const STRATEGIES: ChainOptions[] = [
   { strategy: 'binomial', slots: 1000 },
 ];
 
-/** Steps that count up, and check that each is given its own state. */
+/** Steps that add 1, and check that each step gets its own state. */
 function countingSteps(n: number): ChainStep<number, number>[] {
   return Array.from({ length: n }, (_, i) => ({
     forward: (x: number): number => {
@@ -31,7 +31,7 @@ function countingSteps(n: number): ChainStep<number, number>[] {
       return x + 1;
     },
     backward: (x: number, gradY: number) => {
-      if (x !== i || gradY !== n - 1 - i) throw new Error(`step ${i} goes back from state ${x}, gradient ${gradY}`);
+      if (x !== i || gradY !== n - 1 - i) throw new Error(`step ${i} runs backward from state ${x}, gradient ${gradY}`);
       return { gradInputs: gradY + 1, gradParams: i };
     },
   }));
@@ -88,7 +88,7 @@ describe('segments', () => {
 });
 
 describe('store-all', () => {
-  it('recomputes nothing, also where checkpoints are not enabled', () => {
+  it('recomputes nothing, also where checkpoints are disabled', () => {
     for (const options of [
       { strategy: 'store-all' } as const,
       { enabled: false, strategy: 'binomial', slots: 2 } as const,
@@ -129,7 +129,7 @@ describe('budget', () => {
     );
   const least = (sizes: number[]): number => sizes[0]! + Math.max(0, ...sizes.slice(1));
 
-  it('costs what the cheapest of all schedules costs, within the budget', () => {
+  it('costs as much as the cheapest of all schedules within the budget', () => {
     fc.assert(
       fc.property(problem(8), ({ costs, sizes, spare }) => {
         const memoryBudget = least(sizes) + spare;
@@ -144,7 +144,7 @@ describe('budget', () => {
     );
   });
 
-  it('needs the input and the largest other state at the least, and says so', () => {
+  it('needs at least the input and the largest other state, and says so', () => {
     fc.assert(
       fc.property(problem(6), ({ costs, sizes }) => {
         const { steps, input } = sized(costs, sizes);
@@ -159,7 +159,7 @@ describe('budget', () => {
     );
   });
 
-  it('finds the binomial schedules, where the last step, which is never repeated, hides that all are equal', () => {
+  it('finds the binomial schedules where all steps are equal except the last, which is never repeated', () => {
     for (const [n, slots] of [
       [10, 3],
       [16, 2],
@@ -175,7 +175,7 @@ describe('budget', () => {
     }
   });
 
-  it('drops a state before its own step goes back, where that is cheaper', () => {
+  it('drops a state before its own step runs backward, where that is cheaper', () => {
     const [costs, sizes] = [
       [4, 5, 8, 3, 2],
       [7, 3, 17, 14, 19],
@@ -185,7 +185,7 @@ describe('budget', () => {
     expect([cost(), leastTotalCost(costs, sizes, 39), leastPersistentCost(costs, sizes, 39)]).toEqual([39, 39, 40]);
   });
 
-  it('of more than 24 steps costs what the cheapest schedule costs that keeps a state until its step goes back', () => {
+  it('of more than 24 steps costs as much as the cheapest schedule that keeps a state until its step runs backward', () => {
     const size = fc.oneof(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 10, max: 20 }));
     const long = fc.record({
       costs: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 30, maxLength: 30 }),
@@ -220,7 +220,7 @@ describe('budget', () => {
     expect(statsOf(50, { strategy: 'budget', memoryBudget: Infinity }).recomputations).toBe(0);
   });
 
-  it('refuses a state that is larger than its step said', () => {
+  it('refuses a state that is larger than the bytes of its step', () => {
     const { steps, input } = sized([1, 1, 1], [1, 1, 9]);
     steps[1]!.bytes = 8;
     expect(() => new GradientCheckpointer({ strategy: 'budget', memoryBudget: 20 }).chain(steps, input)).toThrow(
@@ -259,7 +259,7 @@ describe('gradients', () => {
     }),
   );
 
-  it('are the same bits by every strategy', () => {
+  it('are the same to the bit with every strategy', () => {
     fc.assert(
       fc.property(problem, fc.integer({ min: 0, max: 10 }), ({ weights, x }, spare) => {
         const gradientsOf = (options: ChainOptions): object => {
@@ -293,7 +293,7 @@ describe('gradients', () => {
     );
   });
 
-  it('of adapters are those of plain layers, and no adapter remembers rows', () => {
+  it('of adapters equal those of plain layers, and no adapter remembers rows', () => {
     const adapters = [0, 1, 2, 3].map(seed => {
       const adapter = new LoRAAdapter({ dim: 6, rank: 2, seed });
       for (const row of adapter.loraB) for (let j = 0; j < 6; j++) row[j] = Math.sin(j + seed);
@@ -341,7 +341,7 @@ describe('states', () => {
 });
 
 describe('determinism', () => {
-  /** Doubles; the step `odd` returns something else from its second call on. */
+  /** Steps that double. The step `odd` returns something else from its second call on. */
   const drifting = (odd: number, second: (x: Float32Array) => Float32Array): ChainStep<Float32Array>[] => {
     let calls = 0;
     return Array.from({ length: 6 }, (_, i) => ({
@@ -373,7 +373,7 @@ describe('determinism', () => {
       expect(backwardOf(drifting(2, second), { determinism: 'shape' })).toThrow(message);
   });
 
-  it('is content with steps that return the same, of every kind of state', () => {
+  it('accepts steps that return the same, for every kind of state', () => {
     const state = { a: [1, 2], b: [Uint8Array.of(1, 2, 3), new Float32Array(9).subarray(1)], c: -0 };
     const copy = {
       forward: (x: typeof state) => structuredClone(x),
@@ -387,7 +387,7 @@ describe('determinism', () => {
     }
   });
 
-  it('sees any changed entry of a held state, an entry more, and another key', () => {
+  it('finds a changed entry of a held state, an added entry, and another key', () => {
     const changes: ((state: { a: number[]; b: Uint8Array; c?: number }) => void)[] = [
       ({ a }) => {
         a[1] = 3;
@@ -452,7 +452,7 @@ describe('misuse', () => {
     }
   });
 
-  it('a gradOutput that is none leaves the chain as it was', () => {
+  it('an invalid gradOutput leaves the chain unchanged', () => {
     const { backward } = new GradientCheckpointer().chain([double], [1]);
     expect(() => backward(undefined as unknown as number[])).toThrow(
       new TypeError(
@@ -477,7 +477,7 @@ describe('misuse', () => {
     expect(checkpointer.getStats()).toMatchObject({ storedCheckpoints: 0, storedFunctions: 0 });
   });
 
-  it('a step that throws when it is run again or run backward, or gives no gradient, and the states are released', async () => {
+  it('a step that throws when it runs again or backward, or returns no gradient: the states are released', async () => {
     setFlagsFromString('--expose-gc');
     const collectGarbage = runInNewContext('gc') as () => void;
     const throwing = (): never => {
@@ -520,14 +520,14 @@ describe('misuse', () => {
     }
   });
 
-  it('steps that are changed after the call do no harm', () => {
+  it('steps that are changed after the call have no effect', () => {
     const steps = [double, double];
     const { backward } = new GradientCheckpointer().chain(steps, [1]);
     steps.length = 0;
     expect(backward([1]).gradInputs).toEqual([4]);
   });
 
-  it('options of the call go before those of the constructor', () => {
+  it('options of the call take precedence over those of the constructor', () => {
     const checkpointer = new GradientCheckpointer({ strategy: 'binomial', slots: 1 });
     const run = (options?: ChainOptions): number =>
       checkpointer.chain(countingSteps(4), 0, options).backward(0).stats.forwardCalls;

@@ -34,7 +34,7 @@ function allCosines(anchors: Rows, candidates: Rows): number[][] {
   return all;
 }
 
-/** All numbers of a result, to the bit. */
+/** All numbers of a result as bits. */
 function digest(result: unknown): string {
   const hash = createHash('sha256');
   const add = (value: unknown): void => {
@@ -47,7 +47,7 @@ function digest(result: unknown): string {
   return hash.digest('hex');
 }
 
-/** Lets helpers start and events arrive. */
+/** Waits until helpers have started and events have arrived. */
 const pause = (ms = 50): Promise<void> => new Promise(resolve => setTimeout(resolve, ms));
 
 afterEach(() => {
@@ -56,7 +56,7 @@ afterEach(() => {
 });
 
 describe('useKernelThreads', () => {
-  it('takes whole numbers from 1 to 256', () => {
+  it('accepts whole numbers from 1 to 256', () => {
     expect(kernelThreads()).toBe(1);
     useKernelThreads(3);
     expect(kernelThreads()).toBe(3);
@@ -144,7 +144,7 @@ describe('useKernelThreads', () => {
 describe.runIf(onSimd)('helper threads', () => {
   const module = compileKernels(true)!;
   const kernelNumber = (name: string): number => Object.keys(new KernelMemory(compileKernels()!).call).indexOf(name);
-  /** A product of 512 rows with operands that are the same each time. */
+  /** A product of 512 rows with the same operands each time. */
   const multiply = (memory: KernelMemory, behind = 0): Float32Array => {
     memory.begin();
     memory.take(behind);
@@ -158,7 +158,7 @@ describe.runIf(onSimd)('helper threads', () => {
     return memory.f32.slice(c! / 4, c! / 4 + 512 * 128);
   };
   const expected = digest(multiply(new KernelMemory(compileKernels()!)));
-  /** Takes a millisecond; gives 1. */
+  /** Takes a millisecond and returns 1. */
   const nap = (): number => {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     return 1;
@@ -170,8 +170,8 @@ describe.runIf(onSimd)('helper threads', () => {
     return new Memory({ initial: 1, maximum: 65_536, shared: true });
   };
 
-  it('do their share of the work', async () => {
-    // heapBase is a kernel without effect; what counts is who takes the indices.
+  it('take a share of the work', async () => {
+    // heapBase is a kernel without effect. The test counts who takes the indices.
     const threads = new KernelThreads(module, memoryOf(), 2);
     await pause(200);
     let [mine, all] = [0, 0];
@@ -184,7 +184,7 @@ describe.runIf(onSimd)('helper threads', () => {
     expect(mine).toBeLessThan(all);
   });
 
-  it('are done without where they cannot start, or have gone', async () => {
+  it('are not needed where they cannot start or have ended', async () => {
     const memory = memoryOf();
     for (const start of [
       () => ({ end: () => {} }),
@@ -205,9 +205,9 @@ describe.runIf(onSimd)('helper threads', () => {
     }
   });
 
-  it('that take an index and never come back are given up', () => {
+  it('that take an index and never finish are given up', () => {
     const stuck = (control: Int32Array): void => {
-      // As a helper does that dies in the midst of an index.
+      // This imitates a helper that dies while it works on an index.
       Atomics.add(control, SLOTS.active, 1);
       Atomics.add(control, SLOTS.next, 1);
     };
@@ -231,7 +231,7 @@ describe.runIf(onSimd)('helper threads', () => {
   it('whose kernel throws are given up at once', async () => {
     const threads = new KernelThreads(module, memoryOf(), 1);
     await pause(200);
-    // Far outside of the memory of one page.
+    // The address is far outside of the memory of one page.
     const task = { kernel: kernelNumber('gemmPart'), count: 500, pointer: 2 ** 30, scratch: 0, stride: 0 };
     let isDone = true;
     for (let turn = 0; turn < 20 && isDone; turn++) {
@@ -241,7 +241,7 @@ describe.runIf(onSimd)('helper threads', () => {
     expect(isDone).toBe(false);
   });
 
-  it('that were lost cost a call its start, and later calls nothing', () => {
+  it('that were lost make a call start again, and do not affect later calls', () => {
     const [anchors, positives] = [rowsOf(400, 128), rowsOf(400, 128)];
     const retriever = new Retriever(positives);
     const kinds = [
@@ -252,7 +252,7 @@ describe.runIf(onSimd)('helper threads', () => {
     ];
     const alone = kinds.map(run => run());
     vi.spyOn(KernelThreads.prototype, 'run').mockImplementation((_task, own, meanwhile) => {
-      // Some of the work is done, and then a helper does not come back.
+      // Some of the work is done, and then a helper does not finish.
       meanwhile?.();
       own(0);
       return false;
@@ -263,7 +263,7 @@ describe.runIf(onSimd)('helper threads', () => {
         useKernelThreads(2);
         releaseKernelMemory();
         vi.mocked(KernelThreads.prototype.run).mockClear();
-        // The one that comes first is the one that loses the helper.
+        // The first call is the one that loses the helper.
         for (let turn = 0; turn < kinds.length; turn++) {
           const kind = (first + turn) % kinds.length;
           expect(kinds[kind]!()).toBe(alone[kind]);
@@ -278,7 +278,7 @@ describe.runIf(onSimd)('helper threads', () => {
   it('see memory that has grown since they started', async () => {
     const memory = new KernelMemory(module, 2);
     for (let turn = 0; turn < 6; turn++) {
-      // Operands behind all that there was.
+      // These operands lie behind the earlier end of the memory.
       expect(digest(multiply(memory, turn * 2 ** 21))).toBe(expected);
       await pause(20);
     }
@@ -323,7 +323,7 @@ describe.runIf(onSimd)('a process with helper threads', () => {
     expect(await run(train, permission, '--allow-fs-read=*')).toMatchObject({ stdout: 'trained' });
   });
 
-  it('keeps what the program is started with to itself', async () => {
+  it('does not pass the options of the program on to helpers', async () => {
     const preloaded = 'data:text/javascript,process.stdout.write("loaded ")';
     expect((await run(train, '--import', preloaded)).stdout).toBe('loaded trained');
   });

@@ -21,7 +21,7 @@ import {
 } from '../../support/contrastive.js';
 import { mulberry32 } from '../../support/golden.js';
 
-/** A loss and its adapters in one call: what the calls one by one compose to. */
+/** A loss with its adapters in one call must equal the composition of separate calls. */
 
 type Gradients = NonNullable<LossResult['adapterGradients']>;
 type Argument = 'anchors' | 'positives' | 'negatives';
@@ -35,7 +35,7 @@ const routes = [
 type Route = (typeof routes)[number];
 const gradientNames = { anchors: 'gradients', positives: 'targetGradients', negatives: 'negativeGradients' } as const;
 
-/** A problem and adapters for its rows; one adapter alone may map to another width only where both sides go through it. */
+/** A problem and adapters for its rows. A single adapter may change the width only where both sides go through it. */
 interface Adapted {
   problem: Contrastive;
   adapters: Map<string, { loraA: number[][]; loraB: number[][]; scaling: number }>;
@@ -46,7 +46,7 @@ const adaptedBy = (setting: Setting, { through }: Route): fc.Arbitrary<Adapted> 
     .chain(({ problem, rank, isWider }) => {
       const dim = problem.rows.anchors[0]!.length;
       const outDim = isWider && 'anchors' in through && 'positives' in through ? dim + 2 : dim;
-      // `LoRAAdapter.from` of the reference rounds to float32, so the weights are float32 numbers from the start.
+      // `LoRAAdapter.from` of the reference rounds to float32, so the weights are float32 numbers here.
       const weights = (height: number, width: number): fc.Arbitrary<number[][]> =>
         arbitraryRows(height, width).map(rows => rows.map(row => Array.from(row, Math.fround)));
       const adapter = fc.record({
@@ -63,7 +63,7 @@ const adaptedBy = (setting: Setting, { through }: Route): fc.Arbitrary<Adapted> 
 const call = ({ problem: { rows, options }, adapters }: Adapted, others: object): LossResult =>
   LossComputer.contrastive(rows.anchors, rows.positives, rows.negatives, { ...options, adapters, ...others });
 
-/** The same by traces: each argument by itself. */
+/** The reference: traces of each argument by itself. */
 function composed(
   { problem, adapters }: Adapted,
   through: { anchors?: string; positives?: string },
@@ -107,7 +107,7 @@ function composed(
   return { outputs: outputs.flatMap(rows => rows ?? []), result, adapterGradients, rowGradients };
 }
 
-/** Near 0, where terms cancel, an entry is held to a share of 1. */
+/** Near 0, where terms cancel, the tolerance of an entry is absolute. */
 function expectSameGradients(actual: Rows, expected: Rows): void {
   expectCloseToLargest([...actual, [1]], [...expected, [1]], 1e-5);
 }
@@ -115,7 +115,7 @@ function expectSameGradients(actual: Rows, expected: Rows): void {
 describe.each(routes)('$name', route => {
   const { through } = route;
 
-  it.each(settings)('equals the calls it composes: mode $mode, ids of $ids, symmetric $symmetric', setting => {
+  it.each(settings)('equals separate calls: mode $mode, ids of $ids, symmetric $symmetric', setting => {
     fc.assert(
       fc.property(adaptedBy(setting, route), adapted => {
         const expected = composed(adapted, through);
@@ -134,7 +134,7 @@ describe.each(routes)('$name', route => {
           expect(rows === undefined).toBe(expected.rowGradients[argument] === undefined);
           if (rows) expectSameGradients(rows, expected.rowGradients[argument]!);
         }
-        // Adapters alone are what is wanted by default, which may take another way.
+        // By default only gradients of adapters are wanted, which may take another code path.
         const plain = call(adapted, { through, gradients: true });
         expect(Object.keys(plain)).toEqual(['loss', 'components', 'temperatureGradient', 'adapterGradients']);
         expectClose(plain.loss, expected.result.loss, 1e-6, 1e-3);
@@ -156,7 +156,7 @@ describe.each(routes)('$name', route => {
       fc.assert(
         fc.property(adaptedBy(setting, route), adapted => {
           const { rows } = adapted.problem;
-          // Far from where a row that comes out is 0, around which a cosine is no smooth function.
+          // Outputs are far from 0, because a cosine is not smooth near a zero row.
           const outputs = Object.values(adaptedRows(adapted, through).rows).flatMap(each => each ?? []);
           fc.pre(outputs.every(row => Math.hypot(...row) > 1));
           const texts = [...rows.positives, ...(rows.negatives ?? [])].map(row => row.join());
@@ -199,7 +199,7 @@ const trainable = (dim: number, rank: number, seed: number): LoRAAdapter => {
 describe('the call', () => {
   const both = { anchors: 'query', positives: 'answer' } as const;
 
-  it('equals the composed calls to 1e-6 in the loss and 1e-5 in the gradients, with several blocks of anchors', () => {
+  it('equals separate calls to 1e-6 in the loss and 1e-5 in the gradients, with several blocks of anchors', () => {
     const [anchors, positives, negatives] = [rowsOf(150, 48), rowsOf(150, 48), rowsOf(300, 48)];
     const adapters = new Map([
       ['query', trainable(48, 8, 1)],
@@ -222,7 +222,7 @@ describe('the call', () => {
     }
   });
 
-  it('does not touch what an adapter remembers of its last forward', () => {
+  it('does not change what an adapter remembers about its last forward', () => {
     const query = trainable(6, 2, 3);
     const [rows, gradRows] = [rowsOf(2, 6), rowsOf(2, 6)];
     query.forward(rows);
@@ -235,7 +235,7 @@ describe('the call', () => {
     expect(() => fresh.backward(gradRows)).toThrow('backward: call forward first');
   });
 
-  it('gives gradients that an optimizer and addPenaltyGradient take', () => {
+  it('returns gradients that an optimizer and addPenaltyGradient accept', () => {
     const adapters = new Map<string, Adapter>([
       ['query', trainable(6, 2, 4)],
       ['answer', { loraA: rowsOf(6, 1), loraB: rowsOf(1, 6), scaling: 2 }],
@@ -257,7 +257,7 @@ describe('the call', () => {
     expect(LossComputer.contrastive(anchors, positives, null, options).loss).toBeLessThan(first.loss);
   });
 
-  it('compares what comes out: diagnostics and losses of rows are those of the adapted rows', () => {
+  it('returns diagnostics and losses per row of the adapted rows', () => {
     const adapters = new Map([['query', trainable(6, 2, 5)]]);
     const [anchors, positives] = [rowsOf(8, 6), rowsOf(8, 6)];
     const options = { diagnostics: true, perRow: true } as const;
@@ -411,7 +411,7 @@ describe('refuses', () => {
   });
 });
 
-/** The rows behind their adapters, by plain loops in float64. */
+/** The outputs of the adapters, by plain loops in float64. */
 function adaptedRows({ problem, adapters }: Adapted, through: { anchors?: string; positives?: string }): Contrastive {
   const outputOf = (name: string | undefined, rows: number[][]): number[][] => {
     if (name === undefined) return rows;

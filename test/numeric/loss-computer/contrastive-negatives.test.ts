@@ -16,7 +16,7 @@ const rowsOf = (count: number, width: number): Float32Array[] =>
   Array.from({ length: count }, () => Float32Array.from({ length: width }, () => random() - 0.5));
 
 describe.each(settings)('mode $mode, ids of $ids, symmetric $symmetric', setting => {
-  it('is the plain loop over all candidates, row by row too, also where negatives equal positives', () => {
+  it('equals a plain loop over all candidates, in total and per row, also where negatives equal positives', () => {
     fc.assert(
       fc.property(arbitraryContrastive(setting), copies, (problem, copied) => {
         for (const each of [problem, withCopies(problem, copied)]) {
@@ -38,7 +38,7 @@ describe.each(settings)('mode $mode, ids of $ids, symmetric $symmetric', setting
     fc.assert(
       fc.property(arbitraryContrastive(setting), problem => {
         const { rows, options } = problem;
-        // A step away from a negative that equals its positive it counts.
+        // A negative that equals its positive is skipped, but a finite difference away it counts.
         const texts = [...rows.positives, ...(rows.negatives ?? [])].map(row => row.join());
         fc.pre(new Set(texts).size === texts.length);
         const result = contrastive(problem, { gradients: true });
@@ -60,7 +60,7 @@ describe.each(settings)('mode $mode, ids of $ids, symmetric $symmetric', setting
     );
   });
 
-  it('computes with wrt what it computes without, and nothing else', () => {
+  it('computes the same gradients with wrt, and only those', () => {
     fc.assert(
       fc.property(arbitraryContrastive(setting), problem => {
         const all = contrastive(problem, { gradients: true });
@@ -92,7 +92,7 @@ describe.each(settings)('mode $mode, ids of $ids, symmetric $symmetric', setting
         const negatives = cosines.flatMap((row, i) => row.negatives.map(value => [value, weights[i]!] as const));
         expectClose(components['positiveCosine']!, mean(positives), 1e-5, 1e-2);
         expectClose(components['negativeCosine']!, mean(negatives), 1e-5, 1e-2);
-        // Cosines that are equal but for rounding may fall either way.
+        // Cosines that are equal up to rounding may compare either way.
         const gaps = cosines.flatMap(row => row.negatives.map(value => Math.abs(value - row.positive)));
         fc.pre(gaps.every(gap => gap === 0 || gap > 1e-9));
         const right = cosines.map(
@@ -106,7 +106,7 @@ describe.each(settings)('mode $mode, ids of $ids, symmetric $symmetric', setting
 });
 
 describe('own negatives', () => {
-  it('of one anchor belong to no other: k per anchor are k calls of one anchor each', () => {
+  it('belong to one anchor only: a call with k per anchor equals calls with one anchor each', () => {
     const [anchors, positives, negatives] = [rowsOf(5, 7), rowsOf(5, 7), rowsOf(15, 7)];
     const { perRow } = LossComputer.contrastive(anchors, positives, negatives, { negativeMode: 'own', perRow: true });
     const each = anchors.map(
@@ -116,7 +116,7 @@ describe('own negatives', () => {
   });
 
   it.each(['own', 'inBatch+own'] as const)(
-    '%s: all anchors at once give what parts of them add up to',
+    'in mode %s: all anchors at once give the sum over parts of them',
     negativeMode => {
       const [n, width, k] = [150, 20, 3];
       const [anchors, positives, negatives] = [rowsOf(n, width), rowsOf(n, width), rowsOf(k * n, width)];
@@ -141,7 +141,7 @@ describe('own negatives', () => {
     },
   );
 
-  it.each([null, []])('inBatch+own without any (%j) is the loss of the batch', negatives => {
+  it.each([null, []])('in mode inBatch+own without any (%j) give the loss of the batch', negatives => {
     const [anchors, positives] = [rowsOf(4, 5), rowsOf(4, 5)];
     const own = LossComputer.contrastive(anchors, positives, negatives, {
       negativeMode: 'inBatch+own',
@@ -153,7 +153,7 @@ describe('own negatives', () => {
     expect(own.targetGradients).toEqual(inBatch.targetGradients);
   });
 
-  it('take rows of unequal length, of zeros and beyond float32', () => {
+  it('may be rows of unequal length, zero rows and rows beyond float32', () => {
     const [anchors, positives] = [rowsOf(3, 4), rowsOf(3, 4)];
     const options = { negativeMode: 'inBatch+own', temperature: 0.5, gradients: true } as const;
     const zeros = anchors.map(() => [0, 0, 0, 0]);
@@ -182,7 +182,7 @@ describe('own negatives', () => {
     );
   });
 
-  it('that count for nobody are still checked, and leave the gradients finite', () => {
+  it('that no anchor counts are still checked, and leave the gradients finite', () => {
     const [anchors, positives] = [rowsOf(3, 20), rowsOf(3, 20)];
     const negatives = rowsOf(3, 20).map(row => Array.from(row));
     negatives[1]![4] = Number.NaN;
@@ -198,7 +198,7 @@ describe('own negatives', () => {
     }
   });
 
-  it('ids are compared as they are: a number is no text', () => {
+  it('have ids that are compared by type: a number differs from a text', () => {
     const [anchors, positives, negatives] = [rowsOf(2, 5), rowsOf(2, 5), rowsOf(2, 5)];
     const lossOf = (negativeIds: (string | number)[]): number =>
       LossComputer.contrastive(anchors, positives, negatives, { ids: [1, 'b'], negativeIds }).loss;

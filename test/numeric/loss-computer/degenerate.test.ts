@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LossComputer, type LossResult } from '../../../src/index.js';
 
-/** Where a loss has no ordinary answer: what it is, and that its gradients are what they must be. */
+/** Cases without an ordinary answer: the loss and its gradients must have the documented values. */
 
 const zero = [0, 0];
 const [x, y] = [
@@ -59,7 +59,7 @@ describe('loss 0, and every gradient exactly 0', () => {
 describe('a zero row has cosine 0, and gradient exactly 0', () => {
   it('contrastive', () => {
     const result = LossComputer.contrastive([zero, x], [y, zero], null, { temperature: 1, ...gradients });
-    // Cosines: anchor 0 has 0 and 0; anchor 1 has 0 with its own, 0.6 with the other.
+    // Anchor 0 has the cosines 0 and 0. Anchor 1 has cosine 0 with its own positive and 0.6 with the other.
     expect(result.loss).toBeCloseTo((Math.log(2) + Math.log(1 + Math.exp(0.6))) / 2, 6);
     expect(Array.from(result.gradients![0]!, Math.abs)).toEqual(zero);
     expect(Array.from(result.targetGradients![1]!, Math.abs)).toEqual(zero);
@@ -77,14 +77,14 @@ describe('a zero row has cosine 0, and gradient exactly 0', () => {
   });
 });
 
-describe('rows that meet', () => {
-  it('identical anchor and positive: finite, and no pull between the two', () => {
+describe('rows that coincide', () => {
+  it('anchor and positive: the loss is finite, and the two do not pull each other', () => {
     const result = LossComputer.contrastive([x, y], [x, y], null, { temperature: 0.5, ...gradients });
     expect(result.loss).toBeCloseTo(Math.log(1 + Math.exp((0.6 - 1) / 0.5)), 5);
     expect(allGradients(result).every(Number.isFinite)).toBe(true);
   });
 
-  it('Euclidean distance 0 has subgradient 0: only the negative is pushed', () => {
+  it('at Euclidean distance 0 have subgradient 0: only the negative is pushed', () => {
     const result = LossComputer.triplet([x], [x], [[1, 0.25]], gradients);
     expect(result.loss).toBe(0.25);
     expect(Array.from(result.gradients![0]!)).toEqual([0, 1]);
@@ -96,7 +96,7 @@ describe('rows that meet', () => {
 });
 
 describe('where a plain softmax overflows', () => {
-  it('contrastive at temperature 1e-3: the gap of the similarities over the temperature', () => {
+  it('contrastive at temperature 1e-3 is the difference of the similarities over the temperature', () => {
     // exp(0.8 / 1e-3) is beyond float64.
     const result = LossComputer.contrastive([x, [0, 1]], [y, x], null, { temperature: 1e-3, ...gradients });
     expect(result.loss).toBeCloseTo((0.4 / 1e-3 + 0.8 / 1e-3) / 2, 2);

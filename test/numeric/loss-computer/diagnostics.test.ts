@@ -47,7 +47,7 @@ describe('diagnostics', () => {
             1e-5,
             1e-2,
           );
-          // Nearly equal cosines may fall either way in float32.
+          // Nearly equal cosines may compare either way in float32.
           if (others.some((row, i) => row.some(value => Math.abs(value - own[i]!) < 1e-5))) continue;
           const right = own.map((value, i) => (others[i]!.every(other => other < value) ? 1 : 0));
           expectClose(components['accuracy']!, mean(right, weights), 1e-12);
@@ -57,7 +57,7 @@ describe('diagnostics', () => {
     );
   });
 
-  it('of shares counts, then divides: no rounding on the way', () => {
+  it('that are shares count first and then divide, without rounding in between', () => {
     const unit = (angle: number): number[] => [Math.cos(angle), Math.sin(angle)];
     for (const n of [10, 600, 1000]) {
       const hits = n / 10;
@@ -86,7 +86,7 @@ describe('diagnostics', () => {
     }
   });
 
-  it('counts a negative that equals the positive as no less similar, and takes rows beyond float32', () => {
+  it('count a negative that equals the positive as not less similar, and accept rows beyond float32', () => {
     const random = mulberry32(8);
     const rows = (): Float32Array[] =>
       Array.from({ length: 40 }, () => Float32Array.from({ length: 33 }, () => random() - 0.5));
@@ -101,7 +101,7 @@ describe('diagnostics', () => {
     const large = anchors.map(row => Array.from(row, value => 1e200 * value));
     const { components } = LossComputer.contrastive(large, positives, null, { diagnostics: true });
     const { components: ordinary } = LossComputer.contrastive(anchors, positives, null, { diagnostics: true });
-    for (const name of ['accuracy', 'positiveCosine', 'negativeCosine'])
+    for (const name of ['accuracy', 'positiveCosine', 'negativeCosine'] as const)
       expect(components[name]).toBeCloseTo(ordinary[name]!, 5);
   });
 
@@ -128,7 +128,7 @@ describe('diagnostics', () => {
     );
   });
 
-  it('of crossEntropy: how often the target is highest, without those ignored', () => {
+  it('of crossEntropy: how often the target is highest, without ignored rows', () => {
     const logits = [
       [1, 3, 2],
       [5, 0, 0],
@@ -159,7 +159,7 @@ describe('diagnostics', () => {
     expectClose(components['negativeCosine']!, 0, 1e-6);
   });
 
-  it('are left out unless asked for', () => {
+  it('are absent by default', () => {
     expect(Object.keys(LossComputer.contrastive([[1]], [[1]]).components)).toEqual(['contrastive']);
     expect(Object.keys(LossComputer.triplet([[1]], [[1]], [[1]]).components)).toEqual(['triplet']);
   });

@@ -5,21 +5,21 @@ import { arbitraryRows, expectGradient } from '../../laws/gradients.js';
 import { expectClose, expectCloseToLargest } from '../../support/close.js';
 import { mulberry32 } from '../../support/golden.js';
 
-/** What holds for every loss with every option. */
+/** Laws that hold for every loss with every option. */
 
 interface Loss {
   name: string;
-  /** Number of arguments that are rows; each gets n rows. */
+  /** Number of arguments that are rows. Each gets n rows. */
   count: number;
   of: (rows: Rows[], options?: object) => LossResult;
-  /** The same loss of some of the rows, for losses of which each row has its own: what options hold per row goes with them. */
+  /** The same loss of some of the rows, with their per-row options, for losses that have one loss per row. */
   ofRow?: (rows: Rows[], i: number, options: object) => LossResult;
 }
 
 const moved = (rows: Rows, by: number): Rows => rows.map(row => [row[0]! + by, ...Array.from(row).slice(1)]);
 const alternate = (rows: Rows): number[] => rows.map((_, i) => i % 2);
 
-/** InfoNCE at a temperature at which no candidate's share is lost in a difference. */
+/** InfoNCE at a temperature where finite differences resolve every candidate's share. */
 function infoNce(name: string, count: 2 | 3, options: (rows: Rows) => object): Loss {
   const of: Loss['of'] = ([a, p, n], others = {}) =>
     LossComputer.contrastive(a!, p!, n ?? null, { temperature: 0.5, ...options(a!), ...others });
@@ -61,8 +61,8 @@ const losses: Loss[] = [
   infoNce('all at once', 3, rows => ({ negativeMode: 'inBatch+explicit', symmetric: true, ids: alternate(rows) })),
   explicit,
   own,
-  // Far from where two rows meet, or where the negative is as far from the anchor as from the positive: there the loss has
-  // a kink, and no derivative to compare with.
+  // Rows are far from each other, and the negative is not equally far from anchor and positive. There the loss would
+  // have a kink and no derivative to compare with.
   single('triplet', 3, ([a, p, n], o) => LossComputer.triplet(a!, moved(p!, 20), moved(n!, 30), { margin: 99, ...o })),
   single('triplet, swap, nearer to the positive', 3, ([a, p, n], o) =>
     LossComputer.triplet(a!, moved(p!, 20), moved(n!, 30), { margin: 99, swap: true, ...o }),
@@ -115,7 +115,7 @@ const losses: Loss[] = [
         { classWeights: a![0]!.map((_, c) => c + 1), labelSmoothing: 0.1, ...o },
       ),
     ),
-    // Its mean is over class weights too, so it is not a mean of its rows' means.
+    // Its mean also divides by class weights, so it is not a mean of its rows' means.
     ofRow: undefined,
   },
 ].map(({ ofRow, ...loss }) => (ofRow ? { ...loss, ofRow } : loss));
@@ -155,10 +155,10 @@ describe.each(losses)('$name', ({ count, of, ofRow }) => {
     );
   });
 
-  it('does not care for the order of rows, and its gradients follow it', () => {
+  it('does not depend on the order of rows, and its gradients follow the order', () => {
     fc.assert(
       fc.property(problemOf(count, 4), ({ rows, weights }) => {
-        // Moved by two among an even number, as options of the table alternate by row.
+        // Rows move by two among an even number, because options of the table alternate by row.
         const n = rows[0]!.length & ~1;
         const permuted = <T>(values: readonly T[]): T[] => Array.from({ length: n }, (_, i) => values[(i + 2) % n]!);
         const even = rows.map(each => each.slice(0, n));
@@ -172,7 +172,7 @@ describe.each(losses)('$name', ({ count, of, ofRow }) => {
     );
   });
 
-  it('of weights 0 is 0, as are its gradients', () => {
+  it('is 0 with weights 0, and so are its gradients', () => {
     const rows = Array.from({ length: count }, (_, k) => [
       [1, k + 2],
       [k - 3, 1],
@@ -224,7 +224,7 @@ describe('a loss of cosines', () => {
 });
 
 describe('the size of the blocks that kernels work in', () => {
-  it('never shows: all anchors at once give what parts of them add up to', () => {
+  it('does not matter: all anchors at once give the sum over parts of them', () => {
     const random = mulberry32(5);
     const rows = (count: number): Float32Array[] =>
       Array.from({ length: count }, () => Float32Array.from({ length: 20 }, () => random() - 0.5));

@@ -106,13 +106,13 @@ describe('a gradient that overflows', () => {
       'cosineEmbedding: the result overflows; margin is too large, got -1e+308',
       () => LossComputer.cosineEmbedding(anchors, positives, [-1, -1, -1, -1], { reduction: 'sum', margin: -1e308 }),
     ],
-  ])('names what is the cause: %s', (message, compute) => {
+  ])('is an error that names the cause: %s', (message, compute) => {
     expect(compute).toThrow(RangeError);
     expect(compute).toThrow(message);
   });
 
-  it('is none where float32 holds the right value, however large the factors', () => {
-    // Far apart, the softmax leaves 2e-31 of 1e40 for the negative.
+  it('does not occur where float32 holds the right value, for factors of any size', () => {
+    // The rows are far apart, so the softmax leaves 2e-31 of 1e40 for the negative.
     const far = LossComputer.contrastive([[1, 0]], [[1, 0]], [[0, 1]], {
       gradients: true,
       reduction: 'sum',
@@ -122,13 +122,13 @@ describe('a gradient that overflows', () => {
     expectClose(far.negativeGradients![0]![0]!, (1e40 * 71) / (1 + Math.exp(71)), 1e-5);
     const likely = LossComputer.crossEntropy([[80, 0]], [0], { gradients: true, reduction: 'sum', weights: [1e40] });
     expectClose(likely.gradients![0]![1]!, 1e40 / (1 + Math.exp(80)), 1e-5);
-    // Sums beyond float32 on the way.
+    // Intermediate sums are beyond float32.
     const adapter = LoRAAdapter.from({ loraA: [[1, 1, -1]], loraB: [[3e38], [3e38], [3e38]], scaling: 1 });
     const { output } = adapter.trace([[1]]);
     expectClose(output[0]![0]!, 3e38, 1e-6);
   });
 
-  it('is the same on both backends: finite and equal, or a RangeError of the same words', () => {
+  it('is the same on both backends: finite and equal gradients, or a RangeError with the same message', () => {
     const factor = fc.constantFrom(1, 1e-38, 1e-20, 1e20, 1e38);
     const wide = fc.constantFrom(1, 1e-300, 1e-150, 1e150, 1e300);
     const problem = fc.record({

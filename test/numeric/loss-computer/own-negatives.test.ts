@@ -20,7 +20,7 @@ const examplesWith = (count: number): (EmbeddedExample & { negativeEmbs: Float32
   }));
 
 describe("the examples' own negatives", () => {
-  it.each([1, 3])('reach the batch, %i rows per anchor in turn, in any order of the epoch', count => {
+  it.each([1, 3])('reach the batch, %i rows per anchor, anchor by anchor, in any order of the epoch', count => {
     const data = examplesWith(count);
     const batches = new BatchGenerator(data, { batchSize: 3, seed: 1 });
     let seen = 0;
@@ -34,7 +34,7 @@ describe("the examples' own negatives", () => {
     expect(seen).toBe(14);
   });
 
-  it('may be a single row, which is what contrastive takes as own', () => {
+  it('may be a single row, as contrastive accepts in mode own', () => {
     const data = Array.from({ length: 5 }, () => ({ inputEmb: row(), outputEmb: row(), negativeEmb: row() }));
     const [batch] = new BatchGenerator(data, { shuffle: false });
     expect(batch!.negatives).toEqual(data.map(example => example.negativeEmb));
@@ -55,7 +55,7 @@ describe("the examples' own negatives", () => {
     );
   });
 
-  it('are rows of plain numbers too', () => {
+  it('may be rows of plain numbers', () => {
     const data = [
       {
         inputEmb: [1, 2],
@@ -73,7 +73,7 @@ describe("the examples' own negatives", () => {
     ]);
   });
 
-  it('are none where they are absent, null or an empty list', () => {
+  it('may be absent, null or an empty list', () => {
     for (const none of [
       {},
       { negativeEmb: null },
@@ -106,17 +106,17 @@ describe("the examples' own negatives", () => {
 
   it.each<[string, new () => Error, () => unknown]>([
     [
-      'BatchGenerator: all examples need equally many negatives of their own, data[1] has 0, data[0] has 2',
+      'BatchGenerator: all examples need equally many own negatives, data[1] has 0, data[0] has 2',
       RangeError,
       refused([good!, plain]),
     ],
     [
-      'BatchGenerator: all examples need equally many negatives of their own, data[2] has 1, data[0] has 0',
+      'BatchGenerator: all examples need equally many own negatives, data[2] has 1, data[0] has 0',
       RangeError,
       refused([plain, plain, { ...plain, negativeEmb: row() }]),
     ],
     [
-      'BatchGenerator: all examples need equally many negatives of their own, data[1] has 3, data[0] has 2',
+      'BatchGenerator: all examples need equally many own negatives, data[1] has 3, data[0] has 2',
       RangeError,
       refused([good!, { ...plain, negativeEmbs: [row(), row(), row()] }]),
     ],
@@ -179,7 +179,7 @@ describe('negatives of raw examples', () => {
     expect(batch!.negatives).toEqual(batch!.examples.flatMap(example => example.negativeEmbs));
   });
 
-  it('stay with the variations, so that all rows have them', async () => {
+  it('are kept by variations, so all rows have them', async () => {
     const config = { augmentation: true, augmentationFactor: 4, seed: 1 };
     const processed = await new DataPreprocessor({ ...config, embeddingDim: 8 }).process(raw);
     expect(processed.length).toBeGreaterThan(raw.length);
@@ -188,7 +188,7 @@ describe('negatives of raw examples', () => {
     expect((await withEmbedder.process(raw)).every(example => example.negativeEmbs!.length === 2)).toBe(true);
   });
 
-  it('are nothing where there are none', async () => {
+  it('are absent where there are none', async () => {
     const [plain, empty] = await new DataPreprocessor({ embeddingDim: 8 }).process([
       { input: 'a', output: 'b' },
       { input: 'a', output: 'b', negatives: null as never },

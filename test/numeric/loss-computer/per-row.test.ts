@@ -4,7 +4,7 @@ import { LossComputer, type LossResult, type Rows } from '../../../src/index.js'
 import { arbitraryRows } from '../../laws/gradients.js';
 import { expectClose } from '../../support/close.js';
 
-/** `perRow` by plain loops; that of contrastive is held to them in contrastive-negatives. */
+/** `perRow` against plain loops. The suite contrastive-negatives does this for contrastive. */
 
 interface Loss {
   name: string;
@@ -112,7 +112,7 @@ const problem = fc
   );
 
 describe.each(losses)('$name', ({ of, row }) => {
-  it('has the plain loss of every row, whatever weights and reduction, and changes nothing else', () => {
+  it('has the plain loss of every row with any weights and reduction, and changes nothing else', () => {
     fc.assert(
       fc.property(problem, ({ rows, weights, reduction, isFloat32, gradients }) => {
         const given = isFloat32 ? rows.map(each => each.map(values => Float32Array.from(values))) : rows;
@@ -123,7 +123,7 @@ describe.each(losses)('$name', ({ of, row }) => {
         expectClose(perRow!, expected, 1e-5, 1e-2);
         expect(others).toEqual(of(given, options));
         expectClose(of(given, { perRow: true }).perRow!, expected, 1e-5, 1e-2);
-        // With reduction 'sum' they add up to the loss.
+        // With reduction 'sum', the losses of the rows add up to the loss.
         const total = perRow!.reduce((sum, loss, i) => sum + weights[i]! * loss, 0);
         expectClose(of(given, { weights, reduction: 'sum' }).loss, total, 1e-9, 1e-3);
       }),
@@ -132,13 +132,13 @@ describe.each(losses)('$name', ({ of, row }) => {
   });
 });
 
-describe('rows that count nothing', () => {
+describe('rows that do not count', () => {
   const spoiled = [
     [1, 2],
     [Number.NaN, 0],
   ];
 
-  it('of crossEntropy are read only where their losses are asked for', () => {
+  it('of crossEntropy are read only where their losses are requested', () => {
     const options = { weights: [1, 0] };
     const { loss } = LossComputer.crossEntropy(spoiled, [0, 0], options);
     expect(loss).toBeCloseTo(softmaxLoss([1, 2], 0), 6);
@@ -154,7 +154,7 @@ describe('rows that count nothing', () => {
     );
   });
 
-  it('of crossEntropy are never read where they are ignored, and have loss 0', () => {
+  it('of crossEntropy are not read where they are ignored, and have loss 0', () => {
     const { loss, perRow, gradients } = LossComputer.crossEntropy(spoiled, [0, 9], {
       ignoreIndex: 9,
       perRow: true,
@@ -165,7 +165,7 @@ describe('rows that count nothing', () => {
     expect([perRow[1], ...gradients[1]!]).toEqual([0, 0, 0]);
   });
 
-  it('of weight 0 have their loss, and a gradient of 0', () => {
+  it('of weight 0 have their loss and a gradient of 0', () => {
     const logits = [
       [1, 2],
       [3, 4],
@@ -179,7 +179,7 @@ describe('rows that count nothing', () => {
     expect(gradients.flatMap(row => Array.from(row))).toEqual([0, 0, 0, 0]);
   });
 
-  it('are there on request only', () => {
+  it('are returned only on request', () => {
     expect(LossComputer.mse([[1]], [[2]])).not.toHaveProperty('perRow');
     expect(LossComputer.contrastive([[1]], [[2]], null, { perRow: false })).not.toHaveProperty('perRow');
   });

@@ -4,7 +4,7 @@ import { cosineSimilarity, mineHardNegatives, Retriever } from '../../../src/ind
 type Row = [message: string, kind: typeof TypeError | typeof RangeError, call: () => unknown];
 
 /** A value that breaks the static types, as plain JavaScript may. */
-// biome-ignore lint/suspicious/noExplicitAny: the point is to pass what the types refuse
+// biome-ignore lint/suspicious/noExplicitAny: the tests pass values that the types refuse
 const untyped = (value: unknown): any => value;
 
 const rows = [
@@ -39,75 +39,107 @@ const constructions: Row[] = [
 ];
 
 const searches: Row[] = [
-  ['search: queries has no rows', RangeError, () => retriever.search([], 1)],
+  ['Retriever.search: queries has no rows', RangeError, () => retriever.search([], 1)],
   [
-    'search: queries must be an array, got a Float32Array',
+    'Retriever.search: queries must be an array, got a Float32Array',
     TypeError,
     () => retriever.search(untyped(Float32Array.of(1, 2)), 1),
   ],
-  ['search: queries[0] has 3 entries, expected 2', RangeError, () => retriever.search([[1, 2, 3]], 1)],
-  ['search: queries[1][1] must be finite, got NaN', RangeError, () => retriever.search(withNaN, 1)],
+  ['Retriever.search: queries[0] has 3 entries, expected 2', RangeError, () => retriever.search([[1, 2, 3]], 1)],
+  ['Retriever.search: queries[1][1] must be finite, got NaN', RangeError, () => retriever.search(withNaN, 1)],
   [
-    `search: precision must be 'float32' | 'int16', got "int8"`,
+    `Retriever.search: precision must be 'float32' | 'int16', got "int8"`,
     RangeError,
     () => retriever.search(rows, 1, untyped({ precision: 'int8' })),
   ],
   [
-    `evaluate: precision must be 'float32' | 'int16', got "int8"`,
+    `Retriever.evaluate: precision must be 'float32' | 'int16', got "int8"`,
     RangeError,
     () => retriever.evaluate(rows, [0, 1], untyped({ precision: 'int8' })),
   ],
-  ['search: k must be an integer of at least 1, got 0', RangeError, () => retriever.search(rows, 0)],
-  ['search: k must be an integer of at least 1, got 1.5', RangeError, () => retriever.search(rows, 1.5)],
-  ['search: k must be an integer of at least 1, got Infinity', RangeError, () => retriever.search(rows, Infinity)],
-  ['search: k must be an integer of at least 1, got "3"', TypeError, () => retriever.search(rows, untyped('3'))],
+  ['Retriever.search: k must be an integer of at least 1, got 0', RangeError, () => retriever.search(rows, 0)],
+  ['Retriever.search: k must be an integer of at least 1, got 1.5', RangeError, () => retriever.search(rows, 1.5)],
   [
-    'search: k must be an integer of at least 1, got undefined',
+    'Retriever.search: k must be an integer of at least 1, got Infinity',
+    RangeError,
+    () => retriever.search(rows, Infinity),
+  ],
+  [
+    'Retriever.search: k must be an integer of at least 1, got "3"',
+    TypeError,
+    () => retriever.search(rows, untyped('3')),
+  ],
+  [
+    'Retriever.search: k must be an integer of at least 1, got undefined',
     TypeError,
     () => retriever.search(rows, untyped(undefined)),
   ],
 ];
 
 const evaluations: Row[] = [
-  ['evaluate: queries has no rows', RangeError, () => retriever.evaluate([], [])],
-  ['evaluate: queries[1] has 1 entry, expected 2', RangeError, () => retriever.evaluate([[1, 2], [1]], [0, 1])],
-  ['evaluate: queries[1][1] must be finite, got NaN', RangeError, () => retriever.evaluate(withNaN, [0, 1])],
-  ['evaluate: relevant has 1 row, queries has 2', RangeError, () => retriever.evaluate(rows, [0])],
-  ['evaluate: relevant must be an array, got undefined', TypeError, () => retriever.evaluate(rows, untyped(undefined))],
-  ['evaluate: relevant[1] must be an integer from 0 to 1, got 2', RangeError, () => retriever.evaluate(rows, [0, 2])],
-  ['evaluate: relevant[0] must be an integer from 0 to 1, got -1', RangeError, () => retriever.evaluate(rows, [-1, 0])],
+  ['Retriever.evaluate: queries has no rows', RangeError, () => retriever.evaluate([], [])],
   [
-    'evaluate: relevant[1][1] must be an integer from 0 to 1, got 2',
+    'Retriever.evaluate: queries[1] has 1 entry, expected 2',
+    RangeError,
+    () => retriever.evaluate([[1, 2], [1]], [0, 1]),
+  ],
+  ['Retriever.evaluate: queries[1][1] must be finite, got NaN', RangeError, () => retriever.evaluate(withNaN, [0, 1])],
+  ['Retriever.evaluate: relevant has 1 row, queries has 2', RangeError, () => retriever.evaluate(rows, [0])],
+  [
+    'Retriever.evaluate: relevant must be an array, got undefined',
+    TypeError,
+    () => retriever.evaluate(rows, untyped(undefined)),
+  ],
+  [
+    'Retriever.evaluate: relevant[1] must be an integer from 0 to 1, got 2',
+    RangeError,
+    () => retriever.evaluate(rows, [0, 2]),
+  ],
+  [
+    'Retriever.evaluate: relevant[0] must be an integer from 0 to 1, got -1',
+    RangeError,
+    () => retriever.evaluate(rows, [-1, 0]),
+  ],
+  [
+    'Retriever.evaluate: relevant[1][1] must be an integer from 0 to 1, got 2',
     RangeError,
     () => retriever.evaluate(rows, [0, [1, 2]]),
   ],
   [
-    'evaluate: relevant[1][0] must be an integer from 0 to 1, got "0"',
+    'Retriever.evaluate: relevant[1][0] must be an integer from 0 to 1, got "0"',
     TypeError,
     () => retriever.evaluate(rows, untyped([0, ['0']])),
   ],
   [
-    'evaluate: relevant[1] must be an index or an array of indices, got "0"',
+    'Retriever.evaluate: relevant[1] must be an index or an array of indices, got "0"',
     TypeError,
     () => retriever.evaluate(rows, untyped([0, '0'])),
   ],
   [
-    'evaluate: relevant[1] is empty: query 1 has no relevant candidate',
+    'Retriever.evaluate: relevant[1] is empty: query 1 has no relevant candidate',
     RangeError,
     () => retriever.evaluate(rows, [0, []]),
   ],
-  ['evaluate: at must be an array, got 10', TypeError, () => retriever.evaluate(rows, [0, 1], { at: untyped(10) })],
   [
-    'evaluate: at[1] must be an integer of at least 1, got 0',
+    'Retriever.evaluate: at must be an array, got 10',
+    TypeError,
+    () => retriever.evaluate(rows, [0, 1], { at: untyped(10) }),
+  ],
+  [
+    'Retriever.evaluate: at[1] must be an integer of at least 1, got 0',
     RangeError,
     () => retriever.evaluate(rows, [0, 1], { at: [1, 0] }),
   ],
   [
-    'evaluate: seed must be an integer from 0 to 4294967295, got -1',
+    'Retriever.evaluate: seed must be an integer from 0 to 4294967295, got -1',
     RangeError,
     () => retriever.evaluate(rows, [0, 1], { seed: -1 }),
   ],
-  ['evaluate: options must be an object, got 3', TypeError, () => retriever.evaluate(rows, [0, 1], untyped(3))],
+  [
+    'Retriever.evaluate: options must be an object, got 3',
+    TypeError,
+    () => retriever.evaluate(rows, [0, 1], untyped(3)),
+  ],
 ];
 
 const minings: Row[] = [
@@ -187,7 +219,7 @@ describe('refuses', () => {
     expect(call).toThrow(message);
   });
 
-  it('and finds the same afterwards', () => {
+  it('and still finds the same afterwards', () => {
     const found = retriever.search(rows, 2);
     for (const [, , call] of [...searches, ...evaluations, ...minings]) expect(call).toThrow();
     expect(retriever.search(rows, 2)).toEqual(found);

@@ -27,43 +27,43 @@ import utilities, {
   type TrainingExample,
 } from './reexport.js';
 
-// The default object has the six classes, with their types.
+// The default object has the six classes with their types.
 export const scheduled: number = utilities.LRSchedulers.cosine(0.01, 5, 100);
 export const manager: EWCManager = new utilities.EWCManager({ lambda: 1 });
-// @ts-expect-error: what the original did not have has a name of its own only
+// @ts-expect-error: names that the original did not have are named exports only
 export const unknown: unknown = utilities.LoRAAdapter;
 // @ts-expect-error: options are checked
 export const misspelt = new EWCManager({ lamda: 1 });
 // @ts-expect-error: lambda is a number
 export const mistyped = new EWCManager({ lambda: '1' });
 
-// Losses take rows of any kind and give typed rows.
+// Losses accept rows of any type and return typed rows.
 export const result: LossResult = LossComputer.mse([[1, 2]], [new Float32Array(2)], { gradients: true });
 export const mean: number = result.loss + (result.components['mse'] ?? 0);
 export const gradient: Float32Array | undefined = result.gradients?.[0];
-// @ts-expect-error: gradients are there on request only
+// @ts-expect-error: gradients are returned only on request
 export const rows: Float32Array[] = result.gradients;
 // @ts-expect-error: a loss is a number
 export const text: string = result.loss;
 // @ts-expect-error: rows, not one row
 LossComputer.mse([1, 2], [3, 4]);
 
-// What gradients a loss has is in its type, where they were asked for.
+// The type of a result has the requested gradients.
 const asked = { gradients: true } as const;
 export const tripletGradients: Float32Array[] = LossComputer.triplet([[1]], [[2]], [[3]], asked).negativeGradients;
 export const logitGradients: Float32Array[] = LossComputer.crossEntropy([[1, 2]], [0], asked).gradients;
 export const heat: number = LossComputer.contrastive([[1]], [[2]], [[3]], asked).temperatureGradient;
-// @ts-expect-error: without negatives there is no gradient of theirs
+// @ts-expect-error: without negatives there are no gradients of negatives
 export const none: Float32Array[] = LossComputer.contrastive([[1]], [[2]], null, asked).negativeGradients;
-// @ts-expect-error: the modes of negatives
+// @ts-expect-error: not a mode of negatives
 LossComputer.contrastive([[1]], [[2]], [[3]], { negativeMode: 'theirs' });
 
-// With adapters there are their gradients, and those of rows where they are asked for.
+// With adapters, a result has their gradients, and the requested gradients of rows.
 const byName = new Map([['query', LoRAAdapter.from({ loraA: [[1]], loraB: [[1]], scaling: 1 })]]);
 const routed = { adapters: byName, through: { anchors: 'query' }, gradients: true } as const;
 const trained = LossComputer.contrastive([[1]], [[2]], null, routed);
 new AdamW(byName).step(trained.adapterGradients);
-// @ts-expect-error: gradients of rows by wrt only
+// @ts-expect-error: gradients of rows need wrt
 export const unasked: Float32Array[] = trained.gradients;
 const answered = LossComputer.contrastive([[1]], [[2]], [[3]], { ...routed, wrt: ['positives', 'negatives'] });
 export const backThrough: Float32Array[] = answered.targetGradients;
@@ -71,22 +71,22 @@ export const backThrough: Float32Array[] = answered.targetGradients;
 export const perhaps: Float32Array[] = answered.negativeGradients;
 const encoder = LossComputer.contrastive([[1]], [[2]], null, { gradients: true, wrt: ['anchors'] });
 export const ofAnchors: Float32Array[] = encoder.gradients;
-// @ts-expect-error: only those of the anchors
+// @ts-expect-error: only gradients of anchors were requested
 export const ofPositives: Float32Array[] = encoder.targetGradients;
-// @ts-expect-error: adapters go with through
+// @ts-expect-error: adapters need through
 LossComputer.contrastive([[1]], [[2]], null, { adapters: byName, gradients: true }).adapterGradients.size;
-// @ts-expect-error: an argument is one of three
+// @ts-expect-error: not an argument
 LossComputer.contrastive([[1]], [[2]], null, { gradients: true, wrt: ['answers'] });
 
-// Losses of rows are there on request.
+// Losses of rows are returned on request.
 export const each: Float64Array = LossComputer.mse([[1]], [[2]], { perRow: true }).perRow;
 export const both: Float64Array = LossComputer.triplet([[1]], [[2]], [[3]], { ...asked, perRow: true }).perRow;
-// @ts-expect-error: on request only
+// @ts-expect-error: only on request
 export const unrequested: Float64Array = LossComputer.mse([[1]], [[2]]).perRow;
 // @ts-expect-error: a misspelt option
 LossComputer.mse([[1]], [[2]], { perRows: true });
 
-// Batches carry what the examples are.
+// Batches have the type of their examples.
 const example: TrainingExample = { input: 'question', output: 'answer', quality: 0.5, metadata: { line: 1 } };
 const embedder: Embedder = async texts => texts.map(value => [value.length, 1]);
 const processed: ProcessedExample[] = await new DataPreprocessor({ embedder }).process([example]);
@@ -111,7 +111,7 @@ export const byLabel = new BatchGenerator(plain, { noDuplicates: true, duplicate
 export const general: BatchGenerator<EmbeddedExample> = byLabel;
 // @ts-expect-error: examples have no such field
 export const misread = new BatchGenerator(plain, { duplicatesBy: ({ text }) => text });
-// @ts-expect-error: a strategy is chosen
+// @ts-expect-error: the strategy is missing
 export const idle = new BatchGenerator(plain, { negativeMining: { maxSimilarity: 0.9 } });
 for await (const row of new DataPreprocessor().stream([example], { signal: AbortSignal.timeout(1000) })) {
   const tokens: number[] = row.inputTokens;
@@ -121,7 +121,7 @@ for await (const row of new DataPreprocessor().stream([example], { signal: Abort
 export const halves = new BatchGenerator([{ inputEmb: [1, 0] }]);
 export const accepts = (batch: Batch): number => batch.size;
 
-// Adapters are plain data; the class is one of them.
+// An adapter is plain data. The class is one kind of adapter.
 const microLora: Adapter = { loraA: [[0.1], [0.2]], loraB: [[0, 0]], scaling: 2 };
 const adapter = LoRAAdapter.from(microLora);
 const adapters: Map<string, Adapter> = new Map<string, Adapter>([['query', adapter]]).set('plain', microLora);
@@ -134,7 +134,7 @@ manager.computeFisher(adapters, plain, {
   gradients: ({ label }, of) => ({ gradA: of.loraA, gradB: [[label.length, 0]] }),
 });
 new EWCManager({ penalty: 'function', mode: 'sum' }).merge(manager);
-// @ts-expect-error: the modes
+// @ts-expect-error: not a mode
 export const mode = new EWCManager({ mode: 'sometimes' });
 export const forgotten: number = continualMetrics([[0.9]], { higherIsBetter: true }).forgetting;
 const bytes: Uint8Array = LoRAAdapter.toSafetensors(adapters);
@@ -142,10 +142,10 @@ export const loaded: LoRAAdapter | undefined = LoRAAdapter.fromSafetensors(bytes
 export const saved: { loraA: number[][] } = JSON.parse(JSON.stringify(adapter));
 // @ts-expect-error: dim has no default
 export const shapeless = new LoRAAdapter({ rank: 8 });
-// @ts-expect-error: the matrices are the adapter's for good
+// @ts-expect-error: the matrices cannot be replaced
 adapter.loraA = [];
 
-// Schedules can be passed about.
+// Schedules can be passed as values.
 export const schedules: Schedule[] = [LRSchedulers.constant, LRSchedulers.linear, LRSchedulers.cosine];
 export const spliced: Schedule = sequence([
   { schedule: LRSchedulers.warmupLinear, steps: 10, opts: { warmupSteps: 10, warmupOffset: 1 } },
@@ -154,19 +154,19 @@ export const spliced: Schedule = sequence([
   { schedule: LRSchedulers.warmupStableDecay, steps: 50, opts: { decayType: '1-sqrt' } },
 ]);
 export const rate: number = new ReduceLROnPlateau({ lr: 0.01, mode: 'max' }).step(0.5);
-// @ts-expect-error: the misspelt option
+// @ts-expect-error: a misspelt option
 LRSchedulers.warmupCosine(0.01, 1, 100, { warmup: 10 });
-// @ts-expect-error: options are those of the part's schedule
+// @ts-expect-error: not an option of the part's schedule
 sequence([{ schedule: LRSchedulers.cosine, steps: 10, opts: { warmupSteps: 10 } }]);
-// @ts-expect-error: there is no rate to start from
+// @ts-expect-error: the start rate is missing
 export const rateless = new ReduceLROnPlateau({ patience: 3 });
 
-// Records are typed by the caller.
+// The caller chooses the type of records.
 for await (const { score } of readJsonl<{ score: number }>('scores.jsonl')) console.log(score.toFixed());
-// @ts-expect-error: the two ways to meet a bad line
+// @ts-expect-error: not a way to handle a bad line
 readJsonl('scores.jsonl', { onError: 'ignore' });
 
-// What is found and measured, by cut-off.
+// Search results, and metrics by cut-off.
 const retriever = new Retriever([[1, 2], new Float32Array(2)]);
 const found = retriever.search(outputs, 5);
 export const nearest: Int32Array | undefined = found.indices[0];
@@ -175,7 +175,7 @@ const measured: RetrievalEvaluation = retriever.evaluate(outputs, [0], { at: [1,
 export const [low, high]: [number, number] = measured.intervals.recallAt[5] ?? [0, measured.mrr];
 export const mined: Int32Array[] = mineHardNegatives(outputs, retriever, [[0, 1]], { count: 2, sampling: 'random' });
 export const similarity: number = cosineSimilarity([1, 2], Float64Array.of(2, 1));
-// @ts-expect-error: how many is asked for
+// @ts-expect-error: the number of results is missing
 retriever.search(outputs);
-// @ts-expect-error: the ways to sample
+// @ts-expect-error: not a way to sample
 mineHardNegatives(outputs, retriever, [0], { sampling: 'hardest' });

@@ -33,7 +33,7 @@ ewc.on('fisher:complete', ({ adapters }: { adapters: string[] }) => console.log(
 // @ts-expect-error: the payload has no such field
 ewc.once('fisher:complete', ({ samples }) => console.log(samples));
 
-// So do emitters.
+// Emitters know it too.
 ewc.emit('fisher:start', { samples: 3 });
 ewc.emit('fisher:complete', { adapters: 1 });
 preprocessor.emit('process:complete', { total: 1, stats: preprocessor.stats });
@@ -48,11 +48,28 @@ ewc.emit('fisher:complete', { adapters: 1 }, 2);
 // @ts-expect-error: stats is missing
 preprocessor.emit('process:complete', { total: 1 });
 
-// Names of a subclass's own stay open, and Node's helpers take the emitter.
+// @ts-expect-error: a misspelt name
+ewc.on('fisher:strat', () => {});
+// @ts-expect-error: a misspelt name
+preprocessor.once('process:completed', () => {});
+// @ts-expect-error: a misspelt name
+ewc.off('fisher:strat', () => {});
+// @ts-expect-error: a misspelt name
+ewc.emit('fisher:strat', { samples: 3 });
+// @ts-expect-error: a misspelt name
+ewc.listenerCount('fisher:strat');
+
+// A subclass adds its events to the interface of events. Node's helpers accept the emitter.
+declare module 'microlora-training-utils' {
+  interface EWCEvents {
+    saved: [path: string];
+  }
+}
+
 export class LoggingManager extends EWCManager {
   constructor(options?: EWCOptions) {
     super(options);
-    this.on('saved', (path: string) => console.log(path));
+    this.on('saved', path => console.log(path.length));
   }
 
   save(path: string): void {

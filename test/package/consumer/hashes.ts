@@ -1,6 +1,6 @@
 import { BatchGenerator, DataPreprocessor, kernelBackend, LoRAAdapter, LossComputer } from 'microlora-training-utils';
 
-/** Every use of a hash, and what a bundle could lose beside it: the kernels' WebAssembly, events and timers. */
+/** Every use of a hash, and other things that a bundle could lose: the kernels' WebAssembly, events and timers. */
 async function hash(): Promise<object> {
   const examples = Array.from({ length: 12 }, (_, i) => ({ input: `question ${i % 9}`, output: `answer ${i % 9}` }));
   const preprocessor = new DataPreprocessor({ deduplicate: true, embeddingDim: 32 });

@@ -1,0 +1,3 @@
+export function warn(message: string, name: string): void {
+  console.warn(`${name}: ${message}`);
+}
