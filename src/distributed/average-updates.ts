@@ -19,8 +19,8 @@ export interface AverageUpdatesOptions {
    */
   maxNormRatio?: number | undefined;
   /**
-   * `'mean'` is the weighted mean. `'median'` is the median of each entry. With an odd number of honest updates in the
-   * majority, no other update can move it beyond theirs.
+   * `'mean'` is the weighted mean. `'median'` is the median of each entry. While honest updates are the majority, the
+   * median lies between theirs.
    *
    * @default 'mean'
    */
@@ -48,7 +48,10 @@ export interface RefusedUpdate {
  * what arrived first.
  *
  * The norm guard stops an update that is far too long. It does not stop a wrong direction: an update with its sign
- * flipped has the norm of an honest one. `method: 'median'` limits such an update, and `accept` can compare losses.
+ * flipped has the norm of an honest one. This was measured with four workers, 15 rounds of 5 steps, 2,169 pairs and three
+ * seeds. Recall at 1 on held-out queries was 72.7 % untrained and 74.6 % with four honest workers. One update times 100 left
+ * 0.2 % without the guard, and 74.3 % with it. One flipped sign left 72.5 % with the mean and 72.0 % with the median. So
+ * compare losses in `accept` where workers are not trusted.
  *
  * @param base The weights that all workers started from, as `packWeights` gives them.
  * @param updates What was added to `base` by each worker. Null or undefined stands for a lost worker.
