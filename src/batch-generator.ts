@@ -14,6 +14,7 @@ import {
 import { isReproducible, orderOf } from './batch-generator/order.js';
 import { hardestBy } from './batch-generator/overridden-similarity.js';
 import { ownNegativesOf } from './batch-generator/own-negatives.js';
+import { StepBatches } from './batch-generator/step-batches.js';
 import { StepCounts } from './batch-generator/step-counts.js';
 import { overrideOf } from './internal/overrides.js';
 import { mix } from './internal/random.js';
@@ -21,17 +22,7 @@ import { checkArray, checkCount, checkIterable, throwNonFinite } from './interna
 import { kernels } from './kernels/index.js';
 import { withJson } from './kernels/matrix.js';
 import { cosineOf } from './kernels/vector.js';
-import type { Batch, EmbeddedExample, ProcessedExample, Stateful, Vector } from './types.js';
-
-/** A batch and its place in the training. */
-export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
-  /** Epoch of the batch, from 0. */
-  epoch: number;
-  /** Number of batches before this one, in all epochs. */
-  step: number;
-  /** The batch. */
-  batch: Batch<E>;
-}
+import type { Batch, EmbeddedExample, ProcessedExample, Stateful, TrainingStep, Vector } from './types.js';
 
 /**
  * Cuts data into batches. A generator is an iterator: a `for` loop runs through one epoch, and `reset()` starts the next.
@@ -65,6 +56,8 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
 
   #current!: Epoch;
   readonly #steps = new StepCounts();
+  /** For {@link at}. */
+  #batches: StepBatches | undefined;
 
   /**
    * @param data Examples with `inputEmb` and `outputEmb`, as `DataPreprocessor.process` returns them. May be empty. Own
@@ -112,13 +105,9 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
   /** The examples' own negatives, or mined ones. Null without either. */
   #negativesOf(
     call: string,
-    {
-      examples,
-      indices,
-      anchors,
-      positives,
-    }: Pick<Batch<E>, 'examples' | 'anchors' | 'positives'> & { indices: number[] },
+    made: Pick<Batch<E>, 'examples' | 'anchors' | 'positives'> & { indices: number[] },
   ): E['outputEmb'][] | null {
+    const { examples, indices, anchors, positives } = made;
     const { hardNegatives, negativeMining } = this.config;
     const { ownNegatives } = this.#current.data;
     if (ownNegatives > 0) return [...ownNegativesOf(call, examples, indices, ownNegatives)];
@@ -153,6 +142,37 @@ export class BatchGenerator<E extends EmbeddedExample = ProcessedExample>
       if (done) this.reset();
       else yield { epoch: this.epoch, step, batch };
     }
+  }
+
+  /**
+   * The batch of one step, numbered as {@link epochs} numbers steps, for workers that share a seed and the data. Steps may
+   * come in any order. The generator stays where it stands.
+   *
+   * @param step Number of batches before this one in all epochs, at least 0.
+   * @throws TypeError or RangeError for another `step`, a missing `seed`, data that make no batch, and invalid changes.
+   */
+  at(step: number): TrainingStep<E> {
+    const call = 'BatchGenerator.at';
+    checkCount(call, 'step', step, 0);
+    if (!isReproducible(this.config))
+      throw new RangeError(`${call}: seed is missing, so the order cannot be made again`);
+    const batches = this.#stepBatches(call);
+    const { epoch, cut, start } = batches.find(call, step, this.config);
+    const standing = [this.#current, this.epoch, this.currentIndex, this.indices] as const;
+    try {
+      this.#stand(new Epoch(batches.data, cut.starts, undefined), epoch, start, cut.indices);
+      return { epoch, step, batch: this.next().value! };
+    } finally {
+      this.#stand(...standing);
+    }
+  }
+
+  #stepBatches(call: string): StepBatches {
+    const key = [this.data, this.data.length, JSON.stringify(configFingerprint(this.config))];
+    if (this.#batches?.isOf(key)) return this.#batches;
+    const data = epochDataOf(call, this.data, this.config, this.#current.data);
+    this.#batches = new StepBatches({ key, data, cut: epoch => this.#cut(call, epoch, data) });
+    return this.#batches;
   }
 
   /**

@@ -20,6 +20,9 @@ export default { DataPreprocessor, BatchGenerator, LossComputer, EWCManager, Gra
 export { loadCheckpoint, packCheckpoint, saveCheckpoint, unpackCheckpoint } from './checkpoint.js';
 export { continualMetrics } from './continual-metrics.js';
 export { cosineSimilarity } from './cosine-similarity.js';
+export { averageUpdates } from './distributed/average-updates.js';
+export { packGradients, packWeights, sumInOrder, unpackGradients, unpackWeights } from './distributed/flat.js';
+export { splitJsonl } from './jsonl/split.js';
 export { readJsonl } from './jsonl.js';
 export { KeepBest } from './keep-best.js';
 export {
@@ -47,7 +50,6 @@ export type { DuplicateKey, DuplicatesBy } from './batch-generator/labels.js';
 export type { NegativeMining } from './batch-generator/negative-mining.js';
 export type { BatchGeneratorConfig, BatchGeneratorOptions } from './batch-generator/options.js';
 export type { Shard } from './batch-generator/shard.js';
-export type { TrainingStep } from './batch-generator.js';
 export type { ContinualMetrics, ContinualMetricsOptions } from './continual-metrics.js';
 export type {
   DataPreprocessorConfig,
@@ -61,6 +63,7 @@ export type {
 } from './data-preprocessor/options.js';
 export type { DataPreprocessorState, PreprocessorStats } from './data-preprocessor/preprocessor-state.js';
 export type { DataPreprocessorEvents } from './data-preprocessor.js';
+export type { AverageUpdatesOptions, RefusedUpdate } from './distributed/average-updates.js';
 export type { ExampleAdapterGradients, ExampleGradients } from './ewc-manager/fisher.js';
 export type { FisherOptions } from './ewc-manager/fisher-options.js';
 export type { FunctionInfo } from './ewc-manager/function.js';
@@ -84,6 +87,7 @@ export type {
 } from './gradient-checkpointer/options.js';
 export type { CheckpointerStats, MemoryEstimate } from './gradient-checkpointer.js';
 export type { RandomState } from './internal/random.js';
+export type { JsonlPart, SplitJsonlOptions } from './jsonl/split.js';
 export type { WebSource, WebStream } from './jsonl/web-sources.js';
 export type { JsonlSource, ReadJsonlOptions } from './jsonl.js';
 export type { KeepBestOptions, KeepBestState } from './keep-best.js';
@@ -147,6 +151,7 @@ export type {
   Stateful,
   Through,
   TrainingExample,
+  TrainingStep,
   Vector,
   WithDiagnostics,
   WithPerRow,

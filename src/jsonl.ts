@@ -1,6 +1,6 @@
-import { bytesOfFile } from '#platform/files';
+import { type ByteRange, bytesOfFile } from '#platform/files';
 import { joinBytes } from './internal/bytes.js';
-import { checkOneOf, checkOptions, wrongType } from './internal/validate.js';
+import { checkCount, checkOneOf, checkOptions, wrongType } from './internal/validate.js';
 import { unpacked } from './jsonl/unpacked.js';
 import { chunksOf, type WebSource, webStreamOf } from './jsonl/web-sources.js';
 import type { TrainingExample } from './types.js';
@@ -11,6 +11,18 @@ export interface ReadJsonlOptions {
    * would be skipped is an error all the same. Default `'throw'`.
    */
   onError?: 'throw' | 'skip';
+  /**
+   * First byte to read of a path, at least 0. It must be where a line starts, as `splitJsonl` gives it.
+   *
+   * @default 0
+   */
+  from?: number | undefined;
+  /**
+   * The byte after the last one to read of a path, at least `from`.
+   *
+   * @default the end of the file
+   */
+  to?: number | undefined;
 }
 
 /** What `readJsonl` reads. A path is for runtimes that have files. */
@@ -49,22 +61,38 @@ export function readJsonl<T extends object = TrainingExample>(
 ): AsyncGenerator<T, void, undefined> {
   checkOptions('readJsonl', options);
   const onError = checkOneOf('readJsonl', 'onError', options.onError ?? 'throw', ['throw', 'skip']);
-  const { stream, label } = streamOf(source);
+  const { stream, label } = streamOf(source, rangeOf(source, options));
   return records<T>(stream, label, onError);
 }
 
 type Chunks = AsyncIterable<Uint8Array | string>;
 
 /** The source as a stream that is opened when it is read, with its name for messages. */
-function streamOf(source: JsonlSource): { stream: () => Chunks; label: string } {
-  if (typeof source === 'string' || source instanceof URL)
-    return { stream: () => bytesOfFile('readJsonl', source), label: ` of ${String(source)}` };
+function streamOf(source: JsonlSource, range: ByteRange | undefined): { stream: () => Chunks; label: string } {
+  if (isPath(source)) {
+    const bytes = range ? ` from byte ${range.from}` : '';
+    return { stream: () => bytesOfFile('readJsonl', source, range), label: ` of ${String(source)}${bytes}` };
+  }
   if (typeof source === 'object' && source !== null) {
     if (Symbol.asyncIterator in source) return { stream: () => source, label: '' };
     const web = webStreamOf('readJsonl', source);
     if (web) return { stream: () => chunksOf(web), label: '' };
   }
   throw wrongType('readJsonl', 'source', 'a path, a stream, a Blob or a Response', source);
+}
+
+function isPath(source: unknown): source is string | URL {
+  return typeof source === 'string' || source instanceof URL;
+}
+
+/** The bytes to read of a path. Undefined for all. */
+function rangeOf(source: JsonlSource, { from, to }: ReadJsonlOptions): ByteRange | undefined {
+  const call = 'readJsonl';
+  if (from === undefined && to === undefined) return undefined;
+  if (!isPath(source)) throw new RangeError(`${call}: from and to are for a path; cut the stream instead`);
+  const range = { from: checkCount(call, 'from', from ?? 0, 0), to: Infinity };
+  if (to !== undefined) range.to = checkCount(call, 'to', to, range.from);
+  return range;
 }
 
 async function* records<T>(

@@ -91,6 +91,16 @@ export interface Batch<E extends EmbeddedExample = ProcessedExample> {
   size: number;
 }
 
+/** A batch and its place in the training. */
+export interface TrainingStep<E extends EmbeddedExample = ProcessedExample> {
+  /** Epoch of the batch, from 0. */
+  epoch: number;
+  /** Number of batches before this one, in all epochs. */
+  step: number;
+  /** The batch. */
+  batch: Batch<E>;
+}
+
 /** Parts of a loss by name. */
 export type LossComponents = { readonly [name: string]: number | undefined };
 

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   AdamW,
+  averageUpdates,
   BatchGenerator,
   continualMetrics,
   DataPreprocessor,
@@ -18,6 +19,7 @@ import {
   readJsonl,
   SGD,
   sequence,
+  splitJsonl,
   splitPairs,
 } from '../src/index.js';
 import type { OptionsOwner } from '../src/internal/option-names.js';
@@ -115,6 +117,12 @@ const strict = {
   mineHardNegatives: ['counts', 'count', options => mineHardNegatives(rows, rows, [0, 1], options)],
   NgramEmbedder: ['dims', 'dim', options => new NgramEmbedder(options)],
   splitPairs: ['valid', 'validation', options => splitPairs(pairs, { validation: 0.4, ...options })],
+  splitJsonl: ['row', 'rows', options => splitJsonl('pairs.jsonl', options)],
+  averageUpdates: [
+    'maxNorm',
+    'maxNormRatio',
+    options => averageUpdates(new Float32Array(1), [new Float32Array(1)], options),
+  ],
   readJsonl: ['onerror', 'onError', options => readJsonl(Readable.from([]), options)],
 } satisfies Partial<Record<OptionsOwner, Case>>;
 

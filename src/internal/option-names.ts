@@ -3,10 +3,12 @@ import type { BatchGeneratorOptions } from '../batch-generator/options.js';
 import type { Shard } from '../batch-generator/shard.js';
 import type { ContinualMetricsOptions } from '../continual-metrics.js';
 import type { DataPreprocessorOptions, ProcessOptions } from '../data-preprocessor/options.js';
+import type { AverageUpdatesOptions } from '../distributed/average-updates.js';
 import type { FisherOptions } from '../ewc-manager/fisher-options.js';
 import type { EWCOptions } from '../ewc-manager/options.js';
 import type { ExportOptions, ImportOptions } from '../ewc-manager/provenance.js';
 import type { ChainOptions, GradientCheckpointerOptions } from '../gradient-checkpointer/options.js';
+import type { SplitJsonlOptions } from '../jsonl/split.js';
 import type { ReadJsonlOptions } from '../jsonl.js';
 import type { KeepBestOptions } from '../keep-best.js';
 import type { LoRAAdapterOptions } from '../lora-adapter.js';
@@ -85,7 +87,9 @@ interface OptionsOf {
   mineHardNegatives: HardNegativeOptions;
   NgramEmbedder: NgramEmbedderOptions;
   splitPairs: SplitPairsOptions;
+  averageUpdates: AverageUpdatesOptions;
   readJsonl: ReadJsonlOptions;
+  splitJsonl: SplitJsonlOptions;
 }
 
 /** The names of the options of each call. An option that is missing here does not compile. */
@@ -225,7 +229,9 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
   },
   NgramEmbedder: { dim: ANY },
   splitPairs: { validation: ANY, test: ANY, by: ANY, seed: ANY },
-  readJsonl: { onError: ANY },
+  averageUpdates: { weights: ANY, maxNormRatio: ANY, method: ANY, accept: ANY },
+  readJsonl: { onError: ANY, from: ANY, to: ANY },
+  splitJsonl: { rows: ANY },
 };
 
 /** A call that takes options, or an option that holds options. */

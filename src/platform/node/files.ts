@@ -13,11 +13,23 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-/** The bytes of a file. @throws What the file system throws, while reading. */
-export function bytesOfFile(_call: string, path: string | URL): AsyncIterable<Uint8Array> {
-  return createReadStream(path);
+/** Bytes of a file, from `from` to before `to`. */
+export interface ByteRange {
+  from: number;
+  to: number;
+}
+
+/** The bytes of a file, or of a part of it. @throws What the file system throws, while reading. */
+export function bytesOfFile(
+  _call: string,
+  path: string | URL,
+  { from, to }: ByteRange = { from: 0, to: Infinity },
+): AsyncIterable<Uint8Array> {
+  // `end` is the last byte, and may not lie before the first.
+  return to === from ? Readable.from([]) : createReadStream(path, { start: from, end: to - 1 });
 }
 
 /** A path as `node:fs` takes it. */
