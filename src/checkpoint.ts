@@ -15,7 +15,7 @@ const VERSION = '1';
  *
  * The file is safetensors. Its tensors are the typed arrays of the states, in their own type, and the arrays and
  * matrices of at least 16 numbers, in float32 where that loses nothing and otherwise in float64. The rest is JSON in
- * its metadata. Every number of a tensor survives to the bit. The file has about a fifth of the size of the JSON.
+ * its metadata. Every number of a tensor survives to the bit. The file has a fifth to two fifths of the size of the JSON.
  *
  * @param path Where to write. An earlier file is replaced, and its permissions are kept.
  * @param parts Adapters, optimizers, batches and other parts by name.

@@ -7,8 +7,10 @@ import type { TrainingExample } from './types.js';
 
 export interface ReadJsonlOptions {
   /**
-   * What a line that is no JSON object does: end the reading with an error, or be skipped. A source of which every line
-   * would be skipped is an error all the same. Default `'throw'`.
+   * Whether a line that is no JSON object ends the reading with an error, or is skipped. A source whose lines would all be
+   * skipped is always an error.
+   *
+   * @default 'throw'
    */
   onError?: 'throw' | 'skip';
   /**

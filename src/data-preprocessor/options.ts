@@ -26,73 +26,120 @@ export type Tokenizer = (text: string) => number[];
 export type ExampleSource = Iterable<TrainingExample> | AsyncIterable<TrainingExample>;
 
 export interface DataPreprocessorOptions {
-  /** Most tokens kept of a text. Default 512. */
+  /**
+   * Most tokens of a text that are kept, an integer of at least 0 or `Infinity`.
+   *
+   * @default 512
+   */
   maxLength?: number;
   /**
-   * Length of the embeddings. Default 384, at which `'ngram'` finds a little less than at 1024, the default of an
-   * `NgramEmbedder`. With an embedder of the caller's, that of the first rows handed out.
+   * Length of the embeddings, an integer of at least 1. At 384 `'ngram'` finds a little less than at 1024, the default of
+   * an `NgramEmbedder`.
+   *
+   * @default 384; with an embedder of the caller's, the length of its first rows
    */
   embeddingDim?: number;
   /**
-   * Whether to add variations of each example: a synonym, a filler word, another case, all for English. Default false.
-   * An `NgramEmbedder` reads lower case, so a change of case alone gives it the same row again.
+   * Whether to add variations of each example: a synonym, a filler word, another case. They are for English. An
+   * `NgramEmbedder` reads lower case, so a change of case alone gives the same row again.
+   *
+   * @default false
    */
   augmentation?: boolean;
-  /** At most `augmentationFactor - 1` variations per example. Default 2. */
+  /**
+   * An example gets at most `augmentationFactor - 1` variations. An integer of at least 1.
+   *
+   * @default 2
+   */
   augmentationFactor?: number;
-  /** Examples of lower quality are skipped. Default 0: all that are not negative are kept. */
+  /**
+   * Examples of lower quality are skipped. Any finite number.
+   *
+   * @default 0
+   */
   qualityThreshold?: number;
   /**
-   * Whether embeddings get unit length. Default true; with an embedder of the caller's false: its rows are kept as they
-   * are. Those of `'ngram'` have unit length in any case.
+   * Whether embeddings are scaled to unit length. Those of `'ngram'` always have unit length.
+   *
+   * @default true; with an embedder of the caller's false
    */
   normalizeEmbeddings?: boolean;
   /**
-   * `'hash'`, the original's and the default, tells texts apart and no more: it is for tests, and for the original's
-   * numbers. Similar texts get unrelated rows, so that nothing trained on them carries over to new texts. `'ngram'` gives
-   * similar texts similar rows without a model: it is an `NgramEmbedder` of `embeddingDim` that has not been fitted, good
-   * for a first try. A fitted one, passed here, finds more, and a sentence model more still where questions share no
-   * words with their answers. A function, or the `embed` method of an object, is called with up to `embedBatchSize`
-   * distinct texts that are not cached. Call `clearCache()` after a change of the embedder, such as another `fit`.
+   * What turns texts into rows:
+   *
+   * - `'hash'`, the original's, only tells texts apart. Similar texts get unrelated rows, so training on them does not
+   *   carry over to new texts. It is for tests, and for the numbers of the original.
+   * - `'ngram'` is an `NgramEmbedder` of `embeddingDim` that has not been fitted. Similar texts get similar rows. It is for
+   *   a first try.
+   * - A fitted `NgramEmbedder` finds more. A sentence model finds still more where questions share no words with their
+   *   answers.
+   * - A function, or the `embed` method of an object, is called with up to `embedBatchSize` distinct texts that are not
+   *   cached.
+   *
+   * Call `clearCache()` after a change of the embedder, such as another `fit`.
+   *
+   * @default 'hash'
    */
   embedder?: 'hash' | 'ngram' | Embedder | EmbedderObject;
-  /** Most texts in one call of an embedder of the caller's. Default 64. */
+  /**
+   * Most texts in one call of the caller's embedder, an integer of at least 1.
+   *
+   * @default 64
+   */
   embedBatchSize?: number;
   /**
-   * Makes the tokens of a text, each time anew; the vocabulary then stays empty. Default: the original's words by number,
-   * in the order in which they come up. They tell how long a text is; a model needs its own tokenizer.
+   * Makes the tokens of a text. With it, the vocabulary stays empty. The default tokens tell how long a text is. A model
+   * needs its own tokenizer.
+   *
+   * @default the original's: words by number, in the order in which they occur
    */
   tokenizer?: Tokenizer;
   /**
    * Whether to skip an example with the input and output of an earlier one of the same call. An example that was skipped
    * for its quality does not count as earlier. Variations are not compared. Pairs are compared by their SHA-256, which takes
-   * about 100 bytes per distinct pair. Default false.
+   * about 100 bytes per distinct pair.
+   *
+   * @default false
    */
   deduplicate?: boolean;
-  /** Most bytes the embedding cache holds; the least recently used leave. Default 256 MiB. */
+  /**
+   * Most bytes in the embedding cache, at least 0 or `Infinity`. The rows that were used least recently leave first.
+   *
+   * @default 268435456, which is 256 MiB
+   */
   cacheBytes?: number;
-  /** Seed (uint32) of a private generator for augmentation. Default: `Math.random`. */
+  /**
+   * Seed of a private generator for augmentation, an integer from 0 to 2³² - 1.
+   *
+   * @default none: draws come from `Math.random`
+   */
   seed?: number;
 }
 
 /** The configuration with its defaults filled in. */
 export type DataPreprocessorConfig = Required<Omit<DataPreprocessorOptions, 'seed' | 'tokenizer' | 'embeddingDim'>> &
   Pick<DataPreprocessorOptions, 'seed' | 'tokenizer'> & {
-    /** Undefined until rows of a caller's embedder without a given `embeddingDim` have been handed out. */
+    /** Undefined until the first rows of a caller's embedder, if no `embeddingDim` was given. */
     embeddingDim: number | undefined;
   };
 
 export interface ProcessOptions {
   /**
-   * Ends the call with the signal's reason, by default a `DOMException` named `AbortError`: at once where an embedder,
-   * the source or an override is waited for, else within about 10 ms of work.
+   * Ends the call with the signal's reason, by default a `DOMException` named `AbortError`. The call ends at once while it
+   * waits for an embedder, the source or an override. Otherwise it ends within about 10 ms.
+   *
+   * @default none
    */
   signal?: AbortSignal;
-  /** Called after every chunk of 128 examples; with an embedder of the caller's, of `2 · embedBatchSize`. */
+  /**
+   * Called after every chunk of 128 examples, or with an embedder of the caller's of `2 · embedBatchSize`.
+   *
+   * @default none
+   */
   onProgress?: (progress: ProcessProgress) => void;
 }
 
-/** How far a call has come. */
+/** The progress of a call. */
 export interface ProcessProgress {
   /** Number of examples read from the source. */
   read: number;
