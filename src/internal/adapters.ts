@@ -17,7 +17,7 @@ import {
   wrongValue,
 } from './validate.js';
 
-/** Checks the shapes of every adapter of a Map; with `checkFiniteRows` also that every entry is finite. */
+/** Checks the shapes of all adapters of a Map. With `checkFiniteRows`, it also checks that every entry is finite. */
 export function checkAdapters(
   call: string,
   adapters: ReadonlyMap<string, Adapter>,
@@ -30,7 +30,7 @@ export function checkAdapters(
   }
 }
 
-/** Checks that `loraA` is dim × rank and `loraB` rank × outDim; a missing `scaling` is refused where it is used. */
+/** Checks that `loraA` is dim × rank and `loraB` is rank × outDim. A missing `scaling` is refused where it is used. */
 export function checkAdapter(
   call: string,
   label: string,
@@ -58,7 +58,7 @@ export function checkAdapter(
   }
 }
 
-/** The rank of two matrices that agree on it. */
+/** The rank of two matrices. Undefined if they do not agree on it. */
 function rankOf(loraA: unknown, loraB: unknown): number | undefined {
   const [a, b] = [rowsOfJson(loraA), rowsOfJson(loraB)];
   if (!Array.isArray(a) || !Array.isArray(b)) return undefined;
@@ -66,21 +66,21 @@ function rankOf(loraA: unknown, loraB: unknown): number | undefined {
   return row?.length === b.length ? b.length : undefined;
 }
 
-/** Names another rank first: every matrix is then of another shape. */
+/** Checks the rank before the shapes: with another rank, every matrix has another shape. */
 export function checkSameRank(call: string, name: string, loraA: unknown, loraB: unknown, rank: number): void {
   const theirs = rankOf(loraA, loraB);
   if (theirs !== undefined && theirs !== rank)
     throw new RangeError(`${call}: ${name} is of rank ${theirs}, the adapter of rank ${rank}`);
 }
 
-/** Checks that a matrix of state or gradients has the shape of the adapter's. */
+/** Checks that a matrix of a state or of gradients has the shape of the adapter's matrix. */
 export function checkSameShape(call: string, name: string, rows: unknown, like: Rows): asserts rows is Rows {
   checkMatrix(call, name, rows, like.length, like[0]!.length);
 }
 
 /**
- * A copy, of rows that may come from JSON, in the shape and precision of `like`; every entry finite in that precision and
- * not below `min`.
+ * A copy of rows that may come from JSON, with the shape and precision of `like`. Every entry is finite in that precision,
+ * and not below `min`.
  */
 export function checkedCopy(call: string, name: string, saved: unknown, like: Rows, min = -Infinity): FloatMatrix {
   const rows = rowsOfJson(saved);
@@ -88,7 +88,7 @@ export function checkedCopy(call: string, name: string, saved: unknown, like: Ro
   const copy = zerosLike(like);
   rows.forEach((row, i) => {
     copy[i]!.set(row);
-    // The copy, as numbers beyond float32 do not survive it.
+    // The copy is checked, because numbers beyond float32 become infinite in it.
     checkFinite(call, `${name}[${i}]`, copy[i]!);
     const negative = copy[i]!.findIndex(value => value < min);
     if (negative >= 0) throw wrongValue(call, `${name}[${i}][${negative}]`, `at least ${min}`, row[negative]);
@@ -97,7 +97,8 @@ export function checkedCopy(call: string, name: string, saved: unknown, like: Ro
 }
 
 /**
- * Checks that every row can be written to: not of integers, which would be rounded, and not frozen. 10 ns a row.
+ * Checks that every row can be written to. It must not hold integers, which would round, and must not be frozen. The check
+ * takes 10 ns per row.
  */
 export function checkTrainable(call: string, name: string, rows: Rows): void {
   if (bufferOf(rows)) return;
@@ -118,7 +119,7 @@ export function shapeOf({ loraA, loraB }: Pick<Adapter, 'loraA' | 'loraB'>): rea
   return [loraA.length, loraB.length, loraB[0]!.length];
 }
 
-/** Checks gradients against the adapters they belong to: known names, equal shapes. */
+/** Checks that gradients have the names and shapes of the adapters. */
 export function checkGradients(
   call: string,
   gradients: ReadonlyMap<string, AdapterGradients>,
@@ -136,7 +137,7 @@ export function checkGradients(
   }
 }
 
-/** Checks the entries of gradients; returns the sum of their squares. */
+/** Checks the entries of gradients. Returns the sum of their squares. */
 export function checkFiniteGradients(call: string, gradients: ReadonlyMap<string, AdapterGradients>): number {
   let squares = 0;
   for (const [name, { gradA, gradB }] of gradients) {
@@ -148,14 +149,14 @@ export function checkFiniteGradients(call: string, gradients: ReadonlyMap<string
   return squares;
 }
 
-/** Names the entry of an adapter behind a result that is not finite, or what else took part. */
+/** Names the entry of an adapter that makes a result not finite, or the other values that take part. */
 export function throwNonFiniteAdapter(
   call: string,
   name: string,
   { loraA, loraB }: Adapter,
   ...others: string[]
 ): never {
-  // Types first: some checks are left to kernels, which answer NaN.
+  // Types come first: kernels return NaN for an entry that is no number.
   checkAdapter(call, describeAdapter(name), { loraA, loraB });
   throwNonFinite(call, {
     [`${describeAdapter(name)}.loraA`]: loraA,

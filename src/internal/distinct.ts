@@ -15,8 +15,8 @@ interface Span {
 }
 
 /**
- * Checks that no number of the adapters is there twice, as it would be changed twice: two names for one adapter, one
- * matrix or row in two places, rows that are views of the same memory.
+ * Checks that no number of the adapters occurs twice, because it would be changed twice. Two names may not stand for one
+ * adapter, a matrix or row may not occur in two places, and rows may not be views of the same memory.
  */
 export function checkDistinct(call: string, adapters: ReadonlyMap<string, Adapter>): void {
   checkDistinctAdapters(call, adapters);
@@ -33,14 +33,14 @@ export function checkDistinct(call: string, adapters: ReadonlyMap<string, Adapte
   for (const ofBuffer of spans.values()) checkSpans(call, ofBuffer);
 }
 
-/** The same of whole adapters and matrices alone, which costs nothing. */
+/** The same check for whole adapters and matrices only. It takes no time. */
 export function checkDistinctAdapters(call: string, adapters: ReadonlyMap<string, Adapter>): void {
   const whole = Array.from(adapters, ([name, value]) => ({ label: describeAdapter(name), value }));
   checkUnlike(call, whole, 'are one adapter');
   checkUnlike(call, matricesOf(adapters), 'are one matrix');
 }
 
-/** Checks that no matrix of gradients, to which something is added, is there twice. */
+/** Checks that no matrix of gradients occurs twice, because something is added to each. */
 export function checkDistinctGradients(call: string, gradients: ReadonlyMap<string, AdapterGradients>): void {
   const matrices = Array.from(gradients).flatMap(([name, { gradA, gradB }]) => [
     { label: `grads.get(${describe(name)}).gradA`, value: gradA },

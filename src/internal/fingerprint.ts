@@ -1,9 +1,9 @@
 import type { Vector } from '../types.js';
 
 /**
- * A short text that tells numbers apart, not a secret: two 32-bit hashes (MurmurHash3's mixing) of the numbers in float32
- * and of the lengths of the rows. Rows of float64 have that of their float32 copies, and a zero that of either sign: both
- * survive JSON and safetensors.
+ * A short text that tells numbers apart. It is not a secret. It has two 32-bit hashes (MurmurHash3's mixing) of the numbers
+ * in float32 and of the lengths of the rows. Rows of float64 have the fingerprint of their float32 copies, and zeros of
+ * both signs have the same one. So a fingerprint survives JSON and safetensors.
  */
 export function fingerprintOf(rows: Iterable<Vector>): string {
   let a = 0x9747b28c;
@@ -13,7 +13,7 @@ export function fingerprintOf(rows: Iterable<Vector>): string {
     a = mixed(a, row.length);
     b = mixed(b, ~row.length);
     for (let j = 0; j < row.length; j++) {
-      // Adding 0 takes the sign from a zero.
+      // Adding 0 removes the sign of a zero.
       FLOAT[0] = row[j]! + 0;
       a = mixed(a, BITS[0]!);
       b = mixed(b, BITS[0]! ^ 0x5bd1e995);

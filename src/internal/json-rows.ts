@@ -1,6 +1,6 @@
 /**
- * Rows as JSON may hold them: nested arrays, or for `Float32Array`s that were written as they are, `{"0":1,"1":2}`.
- * What is neither stays, for the checks that follow.
+ * Rows as JSON may hold them: nested arrays, or `{"0":1,"1":2}` for a `Float32Array` that was written directly. Any other
+ * value is returned as it is, for the checks that follow.
  */
 export function rowsOfJson(rows: unknown): unknown {
   const outer = arrayOf(rows);
@@ -8,7 +8,7 @@ export function rowsOfJson(rows: unknown): unknown {
   return outer.map(arrayOf);
 }
 
-/** An array for an object whose keys are 0, 1, 2 … in order. */
+/** Turns an object whose keys are 0, 1, 2 … in order into an array. */
 function arrayOf(value: unknown): unknown {
   if (!isPlainObject(value)) return value;
   const keys = Object.keys(value);

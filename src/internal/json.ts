@@ -1,6 +1,6 @@
 import { describe } from './validate.js';
 
-/** A value to compare and to show: its JSON, or in a few words what has none, as an object that holds itself. */
+/** The JSON of a value, to compare and to show. A value without JSON, such as an object that holds itself, is described. */
 export function jsonOf(value: unknown): string {
   try {
     return JSON.stringify(value) ?? describe(value);
@@ -9,7 +9,7 @@ export function jsonOf(value: unknown): string {
   }
 }
 
-/** JSON from anywhere, short enough for a message. */
+/** JSON, shortened for a message. */
 export function shortened(json: string): string {
   return json.length > 120 ? `${json.slice(0, 120)}…` : json;
 }

@@ -26,20 +26,20 @@ export class Pace {
     return performance.now() - this.#since >= SLICE;
   }
 
-  /** Gives way to whatever waits in the event loop, an abort for one. */
+  /** Lets other work of the event loop run, such as an abort. */
   async pause(): Promise<void> {
     await nextTurn();
     this.#since = performance.now();
     this.throwIfAborted();
   }
 
-  /** The work, given up as soon as the signal is aborted; what becomes of it then goes unheard. */
+  /** Waits for the work until the signal is aborted. After that, the result of the work is ignored. */
   untilAborted<T>(work: T | PromiseLike<T>): T | PromiseLike<T> {
     const signal = this.#signal;
     if (signal === undefined) return work;
     return new Promise<T>((resolve, reject) => {
       const abort = (): void => reject(signal.reason);
-      // A `Promise.race` with one promise for the whole call would hold on to every result until the call ends.
+      // `Promise.race` with one promise for the whole call would keep every result in memory until the call ends.
       signal.addEventListener('abort', abort);
       if (signal.aborted) abort();
       Promise.resolve(work)

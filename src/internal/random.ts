@@ -11,12 +11,12 @@ export interface SeededRandom {
   restore(words: RandomState): void;
 }
 
-/** `Math.random`, looked up at each draw so that a caller who replaces it is heeded. */
+/** `Math.random`, read at each draw, because a caller may replace it. */
 export const mathRandom: Random = () => Math.random();
 
 /**
  * A private generator: sfc32 (Chris Doty-Humphrey, PractRand), seeded through the finaliser of MurmurHash3.
- * Different `(seed, stream)` pairs give unrelated sequences; `stream` tells apart what one seed serves, such as epochs.
+ * Different pairs of `seed` and `stream` give unrelated sequences. `stream` separates the uses of one seed, such as epochs.
  */
 function seededRandom(seed: number, stream = 0): SeededRandom {
   let a = mix(seed ^ 0x9e3779b9);
@@ -41,17 +41,17 @@ function seededRandom(seed: number, stream = 0): SeededRandom {
   };
 }
 
-/** A private generator that can be saved; undefined without a seed. */
+/** A private generator that can be saved. Undefined without a seed. */
 export function seededRandomFor(seed: number | null | undefined): SeededRandom | undefined {
   return isSeed(seed) ? seededRandom(seed) : undefined;
 }
 
-/** A private generator for a seed, `Math.random` without one. */
+/** A private generator for a seed. Without a seed, `Math.random`. */
 export function randomFor(seed: number | null | undefined, stream = 0): Random {
   return isSeed(seed) ? seededRandom(seed, stream).draw : mathRandom;
 }
 
-/** Whether there is a seed: `null` is none, as in configurations that were JSON. */
+/** Whether there is a seed. `null` means no seed, as in configurations that were JSON. */
 export function isSeed(seed: number | null | undefined): seed is number {
   return seed !== undefined && seed !== null;
 }
@@ -72,7 +72,7 @@ export function shuffle(indices: number[], random: Random): void {
   }
 }
 
-/** The finaliser of MurmurHash3: every bit of the value moves every bit of the result. */
+/** The finaliser of MurmurHash3: every bit of the value affects every bit of the result. */
 export function mix(value: number): number {
   let h = value | 0;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

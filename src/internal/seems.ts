@@ -1,7 +1,7 @@
 interface Signature {
-  /** How the bytes start. */
+  /** The first bytes. */
   start: readonly number[];
-  /** What they seem to be, and what to do about it. */
+  /** The format that they seem to have, and what to do about it. */
   advice: string;
 }
 
@@ -23,14 +23,14 @@ const SIGNATURES: readonly Signature[] = [
   { start: [0xfe, 0xff], advice: 'UTF-16; save it as UTF-8' },
 ];
 
-/** What bytes that are not what was expected seem to be, and what to do; undefined where nothing tells. */
+/** The format that unexpected bytes seem to have, and what to do. Undefined if it is not known. */
 export function seemsToBe(bytes: Uint8Array): string | undefined {
   const known = SIGNATURES.find(({ start }) => start.every((byte, i) => bytes[i] === byte));
   if (known) return known.advice;
   return isWideText(bytes) ? 'UTF-16; save it as UTF-8' : undefined;
 }
 
-/** Whether ASCII characters, which a text mostly starts with, come in turns with 0. */
+/** Whether ASCII characters and zeros alternate. Most texts start with ASCII. */
 function isWideText([first, second, third, fourth]: Uint8Array): boolean {
   const isLittleEndian = isAscii(first) && second === 0 && isAscii(third) && fourth === 0;
   const isBigEndian = first === 0 && isAscii(second) && third === 0 && isAscii(fourth);

@@ -1,6 +1,6 @@
 /**
- * For each query the best candidates so far, as a binary heap with the worst of them on top. Better is the higher
- * score, of equal scores the lower index.
+ * The best candidates so far of each query, as a binary heap with the worst of them on top. A higher score is better. Of
+ * equal scores, the lower index is better.
  */
 export interface BestHeaps {
   /** Most candidates a query keeps. */
@@ -21,7 +21,7 @@ export function makeHeaps(queries: number, capacity: number): BestHeaps {
   };
 }
 
-/** Takes a candidate in, in place of the worst one where the heap is full; not at all where it is worse than all. */
+/** Adds a candidate. A full heap loses its worst candidate. A candidate that is worse than all is ignored. */
 export function offer(heaps: BestHeaps, query: number, index: number, score: number): void {
   const { capacity, sizes, indices, scores } = heaps;
   const base = query * capacity;
@@ -34,7 +34,7 @@ export function offer(heaps: BestHeaps, query: number, index: number, score: num
   }
 }
 
-/** The least score that a full heap keeps, -Infinity before that. */
+/** The least score in a full heap. -Infinity while there is room. */
 export function worstOf({ capacity, sizes, scores }: BestHeaps, query: number): number {
   return sizes[query] === capacity ? scores[query * capacity]! : -Infinity;
 }
@@ -44,7 +44,7 @@ export function isBefore(scoreA: number, indexA: number, scoreB: number, indexB:
   return scoreA > scoreB || (scoreA === scoreB && indexA < indexB);
 }
 
-/** Puts a candidate at the end of the heap and moves it up past those that are better. */
+/** Puts a candidate at the end of the heap and moves it up past better ones. */
 function siftUp(
   indices: Int32Array,
   scores: Float32Array,
@@ -65,7 +65,7 @@ function siftUp(
   indices[base + at] = index;
 }
 
-/** Puts a candidate in the place of the top one and moves it down past those that are worse. */
+/** Replaces the candidate at the top and moves the new one down past worse ones. */
 function siftDown(
   indices: Int32Array,
   scores: Float32Array,

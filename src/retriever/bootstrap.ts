@@ -2,7 +2,7 @@ import { type Random, randomFor } from '../internal/random.js';
 
 /** Resamples drawn for an interval. */
 const RESAMPLES = 1000;
-/** Share of the resampled means inside of the interval. */
+/** Share of the resampled means within the interval. */
 const LEVEL = 0.95;
 
 /** Ends of an interval: `[low, high]`. */
@@ -10,7 +10,7 @@ export type Interval = [low: number, high: number];
 
 /**
  * Percentile intervals of the means of columns of equal height (Efron and Tibshirani 1993, "An introduction to the
- * bootstrap", chapter 13): each resample draws as many rows as there are, with replacement, the same for all columns.
+ * bootstrap", chapter 13). Each resample draws as many rows as there are, with replacement. All columns share the rows.
  */
 export function bootstrapIntervals(columns: readonly Float64Array[], seed: number): Interval[] {
   const means = columns.map(() => new Float64Array(RESAMPLES));
@@ -38,7 +38,7 @@ function meanOf(values: Float64Array, drawn: Int32Array): number {
   return sum / drawn.length;
 }
 
-/** Quantile of sorted values, linear between two of them. */
+/** Quantile of sorted values, with linear interpolation. */
 function quantile(sorted: Float64Array, share: number): number {
   const position = share * (sorted.length - 1);
   const below = Math.floor(position);

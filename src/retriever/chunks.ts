@@ -1,16 +1,16 @@
 import { type UnitRows, unitRows } from '../kernels/packed-rows.js';
 import type { Rows } from '../types.js';
 
-/** Most numbers that a chunk of queries holds, and most that are kept for it: 4 MiB each in float32. */
+/** Most numbers in a chunk of queries, and most that are kept for it: 4 MiB each in float32. */
 const ENTRIES = 2 ** 20;
-/** Least queries a chunk: each brings all candidates into the kernels' memory once more. */
+/** Fewest queries in a chunk. Each chunk copies all candidates into the kernels' memory again. */
 const LEAST = 16;
-/** Most queries a chunk, for short rows. */
+/** Most queries in a chunk, for short rows. */
 const MOST = 8192;
 
 /**
- * Calls `work` with chunk after chunk of the queries, scaled to length 1, so that memory does not grow with their
- * number.
+ * Calls `work` with one chunk of queries after the other, so that memory does not grow with their number. The queries are
+ * scaled to length 1.
  *
  * @param kept Candidates kept for each query.
  */

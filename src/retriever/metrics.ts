@@ -1,7 +1,7 @@
 /** One metric of every query. */
 export interface MetricColumn {
   name: 'accuracyAt' | 'precisionAt' | 'recallAt' | 'ndcgAt' | 'mrr' | 'map';
-  /** Cut-off; absent where the whole ranking counts. */
+  /** Cut-off. Absent if the whole ranking counts. */
   at?: number;
   values: Float64Array;
 }

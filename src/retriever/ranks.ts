@@ -4,17 +4,17 @@ import { type Int16Panels, int16Error } from '../kernels/packed-int16.js';
 import { cosineOf, type PackedRows, type UnitRows } from '../kernels/packed-rows.js';
 import { isBefore } from './best-heaps.js';
 
-/** The relevant candidates of one query, best first, and what is counted for them. */
+/** The relevant candidates of one query, best first, and the counts for them. */
 interface Relevant {
   indices: Int32Array;
   scores: Float32Array;
-  /** How many candidates rank before relevant i but not before relevant i - 1; one more entry for those before none. */
+  /** Number of candidates between relevant i - 1 and relevant i. The last entry counts those after all of them. */
   counts: Int32Array;
 }
 
 /**
- * For each query the ranks of its relevant candidates among all, from 1, ascending: by {@link cosineOf}, ties by lower
- * index, as a search would list them. Counts the candidates that are better and keeps none.
+ * The ranks of each query's relevant candidates among all candidates, from 1, ascending, as a search would list them: by
+ * {@link cosineOf}, and ties by lower index. It counts the better candidates and keeps none of them.
  *
  * @param relevant Distinct indices by query, at least one each.
  * @param int16 The candidates in 16-bit integers, for a faster pass.
@@ -33,7 +33,7 @@ export function relevantRanks(
     for (let h = 0; h < count; h++) {
       const cosine = cosines[h]!;
       let place = firstBelow(scores, cosine + error);
-      // Too near to tell in the precision of the kernels.
+      // The difference is within the error of the kernels.
       if (place < scores.length && cosine - error <= scores[place]!) {
         const exact = cosineOf(queries, query, candidates, indices[h]!);
         while (place < scores.length && !isBefore(exact, indices[h]!, scores[place]!, of[place]!)) place++;

@@ -5,9 +5,9 @@ import { cosineOf, isZeroRow, type PackedRows, pickRows, type UnitRows } from '.
 import type { Float32Row } from '../types.js';
 import { type BestHeaps, isBefore, makeHeaps, offer, worstOf } from './best-heaps.js';
 
-/** Candidates kept beyond those asked for: with a gap below them they prove that none was missed. */
+/** Number of further candidates that are kept. A gap below them proves that no candidate was missed. */
 const SPARE = 8;
-/** The same where the first pass is in 16-bit integers, whose gap is wider; and more for each one asked for. */
+/** The same for a first pass in 16-bit integers, which needs a wider gap, and more for each wanted candidate. */
 const INT16_SPARE = 8;
 const INT16_SHARE = 0.25;
 
@@ -18,17 +18,18 @@ export interface Ranking {
 }
 
 /**
- * Whether a candidate may be among the best of a query. The cosine is that of the first pass, to {@link SCAN_ERROR}.
+ * Whether a candidate may be among the best of a query. The cosine comes from the first pass, to {@link SCAN_ERROR}.
  */
 export type Filter = (query: number, candidate: number, cosine: number) => boolean;
 
 /**
- * For each query the `k` best candidates by {@link cosineOf}, ties by lower index; fewer where the filter leaves fewer.
+ * The `k` best candidates of each query by {@link cosineOf}, and ties by lower index. There are fewer if the filter leaves
+ * fewer.
  *
- * A first pass in the kernels' precision keeps a few more than `k`, and these are scored again. Where the worst of them
- * is so near to the k-th that a candidate beyond may be better, a second pass scores all that may be.
+ * A first pass in the kernels' precision keeps a few more than `k` candidates, and these are scored again. If the worst of
+ * them is too near to the k-th, another candidate may be better. A second pass then scores all possible candidates.
  *
- * @param int16 The candidates in 16-bit integers, for a faster first pass; not together with a filter.
+ * @param int16 The candidates in 16-bit integers, for a faster first pass. It excludes a filter.
  */
 export function topCandidates(
   queries: UnitRows,

@@ -1,6 +1,6 @@
 /**
- * What a character is to the n-gram embedder. `LOWER` stands for every letter that is not upper case, `UNSPACED` for
- * letters, marks and digits of scripts written without spaces, and `GAP` for what separates words.
+ * The kinds of characters for the n-gram embedder. `LOWER` is every letter that is not upper case. `UNSPACED` is letters,
+ * marks and digits of scripts written without spaces. `GAP` separates words.
  */
 export const GAP = 0;
 export const SYMBOL = 1;
@@ -8,31 +8,31 @@ export const DIGIT = 2;
 export const LOWER = 3;
 export const UPPER = 4;
 export const UNSPACED = 5;
-/** Only in the tables: a mark takes the kind of the character before it. */
+/** Occurs only in the tables. A mark takes the kind of the character before it. */
 const MARK = 6;
 
 const CODE_POINT_BITS = 21;
 const CODE_POINT_MASK = (1 << CODE_POINT_BITS) - 1;
 const PAGE_SIZE = 256;
-/** Scratch for longer texts is not kept. */
+/** The scratch memory of longer texts is not kept. */
 const LONGEST_KEPT = 1 << 16;
 
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu;
 /**
- * Normalisation sorts the marks of one character in quadratic time. No script has a use for so many. Of a run without
- * end the regular expression would fill the stack.
+ * Most marks of one character. Normalisation sorts them in quadratic time, and no script needs more. A very long run would
+ * fill the stack of the regular expression.
  */
 const EXCESS_MARKS = /(\p{M}{30})\p{M}{1,1000}/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}\p{M}]/u;
 const UNSPACED_SCRIPT = /[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}]/u;
 
-/** For each code point its lower case and, above that, its kind: pages of 256, made when first needed. */
+/** The lower case of each code point, and its kind in the higher bits. Pages of 256 are made when first needed. */
 const pages = new Array<Uint32Array | undefined>(0x110000 / PAGE_SIZE);
 const ascii = makePage(0);
 
-/** The characters of one text, one array entry for each: lower-case code points and kinds. */
+/** The lower-case code points and the kinds of the characters of one text, one entry per character. */
 export class Characters {
-  /** Number of characters. They start at index 1: a word may be padded in place. */
+  /** Number of characters. They start at index 1, so that a word can be padded in place. */
   length = 0;
   points = new Int32Array(1024);
   kinds = new Uint8Array(1024);
@@ -50,14 +50,14 @@ export class Characters {
     this.kinds[this.length + 1] = GAP;
   }
 
-  /** Gives back the scratch of a long text. */
+  /** Releases the scratch memory of a long text. */
   release(): void {
     if (this.points.length <= LONGEST_KEPT) return;
     this.points = new Int32Array(1024);
     this.kinds = new Uint8Array(1024);
   }
 
-  /** Whether the text is ASCII, and thereby read. */
+  /** Reads a text if it is ASCII. Returns whether it is. */
   #readAscii(text: string): boolean {
     const { points, kinds } = this;
     for (let i = 0; i < text.length; i++) {
@@ -107,7 +107,7 @@ function entryOf(point: number): number {
 function makePage(first: number): Uint32Array {
   return Uint32Array.from({ length: PAGE_SIZE }, (_, i) => {
     const character = String.fromCodePoint(first + i);
-    // Of U+0130, the one character whose lower case is two, the first: the letter i.
+    // The lower case of U+0130 is two characters. The first one, the letter i, is used.
     const lower = character === 'ς' ? 'σ' : character.toLowerCase();
     return (kindOf(character) << CODE_POINT_BITS) | lower.codePointAt(0)!;
   });

@@ -1,6 +1,6 @@
 /**
- * What two texts that differ in form alone have in common: Unicode's NFKC, without invisible code points, in lower case
- * and with each run of white space as one space.
+ * A form that is equal for texts that differ only in form: Unicode's NFKC, without invisible code points, in lower case,
+ * with each run of white space as one space.
  */
 export function comparable(text: string): string {
   return text

@@ -1,24 +1,24 @@
 import { logarithm } from './logarithm.js';
 
-/** Features are told apart by this many low bits of their hash. Counting takes 4 bytes for each, the result 2. */
+/** Number of low bits of a hash that tell features apart. Counting takes 4 bytes per value of these bits, the result 2. */
 export const BUCKETS = 1 << 19;
 export const MOST_DOCUMENTS = 0xffffffff;
 
 const LEAST_RARITY = 1 / 4;
-/** Greater counts share a level with their neighbours, within a thousandth of each other. */
+/** Greater counts share a level with counts within a thousandth of them. */
 const EXACT_COUNTS = 2048;
 const LEVELS_PER_OCTAVE = EXACT_COUNTS / 2;
-/** 2^10 levels to an octave. */
+/** 2^10 levels per octave. */
 const LEVEL_BITS = 10;
 
-/** In how many documents each feature occurs, and the weight that follows from it. */
+/** The number of documents that each feature occurs in, and the weight that follows from it. */
 export class DocumentFrequencies {
   readonly #levels: Uint16Array;
   readonly #weights: Float64Array;
 
   /**
    * @param documents Number of documents.
-   * @param counts For each bucket, in how many of them it occurs.
+   * @param counts The number of documents that each bucket occurs in.
    */
   constructor(
     readonly documents: number,
@@ -31,7 +31,7 @@ export class DocumentFrequencies {
     );
   }
 
-  /** The counts, each the least of its level: equal weights follow from them. */
+  /** The counts, each as the least count of its level. They give the same weights. */
   counts(): Uint32Array {
     const counts = new Uint32Array(BUCKETS);
     for (let i = 0; i < BUCKETS; i++) counts[i] = countOf(this.#levels[i]!);
@@ -44,17 +44,17 @@ export class DocumentFrequencies {
 }
 
 /**
- * The inverse document frequency ln((1 + documents) / (1 + count)), and a little so that what is in every text still
- * weighs something, to the power of 3/4. Measured on four sets of pairs: a power of 1 finds more as long as nothing is
- * trained, 1/2 after training, and 3/4 about as much as the better one of them in both cases; adding 1, as scikit-learn
- * does, finds less untrained and no more after training. `**` is not exactly specified, so roots.
+ * The inverse document frequency ln((1 + documents) / (1 + count)) to the power of 3/4, plus a little, so that a feature of
+ * every text still has a weight. Measured on four sets of pairs, a power of 1 finds more before training, and 1/2 after
+ * training. 3/4 finds about as much as the better of them in both cases. Adding 1, as scikit-learn does, finds less before
+ * training and no more after it. `**` is not exactly specified, so roots are used.
  */
 function weightOf(count: number, documents: number): number {
   const rarity = LEAST_RARITY + logarithm((1 + documents) / (1 + count));
   return Math.sqrt(rarity * Math.sqrt(rarity));
 }
 
-/** Small counts have a level of their own, others share 1024 to each power of two. */
+/** Each small count has its own level. Others share 1024 levels per power of two. */
 function levelOf(count: number): number {
   if (count < EXACT_COUNTS) return count;
   const octave = 31 - Math.clz32(count);

@@ -7,11 +7,11 @@ const MAX_GRAM = 5;
 const MAX_UNSPACED_GRAM = 3;
 const SPACE = 0x20;
 const FNV_PRIME = 0x01000193;
-/** Where the hashes of each kind of feature start, so that the word "the" and the 3-gram "the" are different ones. */
+/** The start of the hashes of each kind of feature. So the word "the" and the 3-gram "the" are different features. */
 const WORD_START = 0x2f0b4a27;
 const GRAM_START = 0x811c9dc5 | 0;
 const UNSPACED_START = 0x5bd1e995;
-/** Set in the hashes of words alone. */
+/** A bit that is set only in the hashes of words. */
 const WORD_BIT = 1 << 31;
 
 const characters = new Characters();
@@ -20,7 +20,7 @@ const characters = new Characters();
  * Counts the features of a text by hash: words, runs of symbols and the 3- to 5-grams of both, each padded with a space
  * on either side (as fastText and scikit-learn's `char_wb` do), and 1- to 3-grams of runs without spaces.
  *
- * @param mask Which bits of the hash tell features apart.
+ * @param mask The bits of the hash that tell features apart.
  */
 export function countFeatures(text: string, terms: TermCounts, mask = -1): void {
   characters.read(text);
@@ -37,7 +37,7 @@ export function countFeatures(text: string, terms: TermCounts, mask = -1): void 
   characters.release();
 }
 
-/** Whether a hash is that of a word, rather than of symbols or an n-gram. */
+/** Whether a hash belongs to a word, and not to symbols or an n-gram. */
 export function isWord(hash: number): boolean {
   return (hash & WORD_BIT) !== 0;
 }
@@ -47,7 +47,7 @@ function runOf(kind: number): number {
   return kind === UPPER || kind === DIGIT ? LOWER : kind;
 }
 
-/** The parts of a word, and of several parts also the whole, without n-grams. */
+/** The parts of a word, without n-grams. A word of several parts is a feature too. */
 function countWord(start: number, end: number, terms: TermCounts, mask: number): void {
   const { kinds } = characters;
   let partStart = start;
@@ -70,7 +70,7 @@ function startsPart(before: number, kind: number, after: number): boolean {
 function countPart(start: number, end: number, terms: TermCounts, mask: number, bit: number): void {
   countWhole(start, end, terms, mask, bit);
   const { points } = characters;
-  // The spaces go where its neighbours are, for the time being.
+  // The spaces replace its neighbours for a while.
   const [before, after] = [points[start - 1]!, points[end]!];
   points[start - 1] = SPACE;
   points[end] = SPACE;

@@ -1,9 +1,9 @@
-/** Odd terms of the series; the next would be below 1e-17. */
+/** The last odd term of the series. The next one would be below 1e-17. */
 const LAST_TERM = 21;
 
 /**
- * The natural logarithm of a positive number, within 1e-15 of it relative to 1 + |ln x|, by additions,
- * multiplications and divisions alone. Engines may differ in the last bits of `Math.log`; these are exactly specified.
+ * The natural logarithm of a positive number, to 1e-15 relative to 1 + |ln x|. It uses only additions, multiplications and
+ * divisions, which are exactly specified. Engines may differ in the last bits of `Math.log`.
  */
 export function logarithm(x: number): number {
   let exponent = 0;

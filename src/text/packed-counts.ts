@@ -3,8 +3,8 @@ import { fromBase64, toBase64 } from '#platform/base64';
 const MOST_VARINT_BYTES = 5;
 
 /**
- * Counts as text, most of which are 0: for each other one the distance to it and the count as LEB128 integers, all in
- * base64.
+ * Counts as text, if most of them are 0. For each other count, the text has the distance to it and the count as LEB128
+ * integers. All are in base64.
  */
 export function packCounts(counts: Uint32Array): string {
   const bytes: number[] = [];
@@ -19,15 +19,15 @@ export function packCounts(counts: Uint32Array): string {
 }
 
 /**
- * The counts of such a text.
+ * The counts of a text of {@link packCounts}.
  *
  * @param length Number of counts.
  * @param most The greatest count allowed.
- * @returns Undefined when the text is none that {@link packCounts} makes of such counts.
+ * @returns Undefined if {@link packCounts} makes no such text.
  */
 export function unpackCounts(text: string, length: number, most: number): Uint32Array | undefined {
   const bytes = fromBase64(text);
-  // Also of a text with characters that are passed over, or with bits to spare.
+  // The text may have characters that are skipped, or spare bits.
   if (toBase64(bytes) !== text) return undefined;
   const counts = new Uint32Array(length);
   let place = 0;

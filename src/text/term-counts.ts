@@ -1,18 +1,18 @@
 const LEAST_CAPACITY = 1 << 10;
-/** Tables for more terms are not kept. */
+/** Larger tables are not kept. */
 const MOST_KEPT = 1 << 16;
 
-/** How often each term occurs, by its hash: an open-addressed table that is quick to empty. */
+/** The number of occurrences of each term, by its hash: an open-addressed table that is quick to empty. */
 export class TermCounts {
   /** Number of distinct terms. */
   size = 0;
   /** The terms in order of their first occurrence. */
   hashes = new Int32Array(LEAST_CAPACITY);
-  /** How often each occurs. */
+  /** The number of occurrences of each term. */
   counts = new Int32Array(LEAST_CAPACITY);
-  /** Where each term lies in the table. */
+  /** The place of each term in the table. */
   #places = new Int32Array(LEAST_CAPACITY);
-  /** Number of a term from 1, or 0 for a free place; at least half of the places are free. */
+  /** The number of a term, from 1, or 0 for a free place. At least half of the places are free. */
   #table = new Int32Array(2 * LEAST_CAPACITY);
 
   /** @param hash An int32 whose low bits are mixed well. */
