@@ -57,7 +57,7 @@ export interface DataPreprocessorEvents {
 export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> implements Stateful<DataPreprocessorState> {
   /** The configuration in force. */
   config: DataPreprocessorConfig;
-  /** Word → token. Stops growing at 50,000 words; later words become character tokens. */
+  /** Word → token. It stops growing at 50,000 words. Later words become character tokens. */
   vocab: Map<string, number>;
   /** Number of words in `vocab`. */
   vocabSize = 0;
@@ -66,7 +66,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   /** Running counts. */
   stats: PreprocessorStats = { processed: 0, filtered: 0, augmented: 0, cacheHits: 0 };
 
-  /** The generator of augmentation, where there is a seed. */
+  /** The generator of augmentation. Undefined without a seed. */
   readonly #seeded: SeededRandom | undefined;
   readonly #random: Random;
   readonly #words = new WordTokenizer();
@@ -103,7 +103,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   }
 
   /**
-   * Processes examples in order; each is followed by its variations where `augmentation` is on.
+   * Processes examples in order. With `augmentation`, each is followed by its variations.
    *
    * An array is checked whole before anything changes. Examples of another iterable are checked as they come, so those
    * before a bad one may already be counted. Whatever ends the call early, the source is closed (`return()`) and the
@@ -128,10 +128,10 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
 
   /**
    * The rows of {@link process} one by one, in memory that does not grow with their number. At most one chunk is read
-   * ahead: 128 examples; with an embedder of the caller's `2 · embedBatchSize`, which is four of its batches.
+   * ahead: 128 examples, or with an embedder of the caller's `2 · embedBatchSize`, which is four of its batches.
    *
-   * @returns An async generator. A loop that is left early closes the source; the rest of the chunk has been counted.
-   * @throws TypeError at the call for a wrong argument; while reading, what {@link process} throws.
+   * @returns An async generator. If the loop ends early, the source is closed, and the rest of the chunk has been counted.
+   * @throws TypeError at the call for a wrong argument, and while reading what {@link process} throws.
    *
    * @example
    * ```js
@@ -175,7 +175,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   }
 
   #processNow(example: TrainingExample): ProcessedExample {
-    // Checked when it was read, but an embedder or an override may have been waited for since.
+    // It was checked when it was read, but it may have changed while an embedder or an override ran.
     checkExample('DataPreprocessor._processExample', example);
     const inputTokens = this.#truncate(this._tokenize(example.input));
     const outputTokens = this.#truncate(this._tokenize(example.output));
@@ -271,10 +271,10 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   }
 
   /**
-   * What a later run needs to make the same tokens, embeddings and variations: vocabulary, the generator of augmentation
-   * where there is a `seed`, the counts, and the state of an embedder that has one, as an `NgramEmbedder` does. Take it
-   * between two calls of `process`; in the middle of a `stream` it already counts the examples read ahead. The cache is
-   * no part of it.
+   * The state with which a later run makes the same tokens, embeddings and variations: the vocabulary, the counts, the
+   * generator of augmentation if there is a `seed`, and the embedder's state if it has one, as an `NgramEmbedder` does. The
+   * cache is not part of it. Take the state between two calls of `process`. In the middle of a `stream` it already counts
+   * the examples read ahead.
    */
   stateDict(): DataPreprocessorState {
     const { vocab, vocabSize, config, stats } = this;
@@ -290,14 +290,12 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   }
 
   /**
-   * Goes on where the state was taken. The embedder, where it has a state, takes over its own in place; the cache is then
-   * emptied.
+   * Continues where the state was taken. An embedder with a state loads its own, and the cache is then emptied.
    *
-   * @param state What {@link stateDict} returned, also after a round trip through JSON, of a preprocessor made with the
-   *   same options.
-   * @throws TypeError or RangeError, with nothing changed, for what `stateDict` cannot have given, another
-   *   `embeddingDim`, a state with a seed or an embedder's state where this one has none or the other way round, and
-   *   when the embedder refuses its state.
+   * @param state The result of {@link stateDict}, also after a round trip through JSON. It must come from a preprocessor made
+   *   with the same options.
+   * @throws TypeError or RangeError, with nothing changed: for a damaged state, for another `embeddingDim`, if only one of
+   *   both has a seed or an embedder's state, and if the embedder refuses its state.
    */
   loadStateDict(state: DataPreprocessorState): void {
     const parsed = parseState(state, this.config, this.#seeded !== undefined);

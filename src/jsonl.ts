@@ -37,16 +37,16 @@ const encoder = new TextEncoder();
  * Reads records from a JSON Lines file, one at a time, whatever its size. A byte-order mark, CRLF and blank lines are
  * allowed. What starts as gzip does is decompressed, whatever its name.
  *
- * @typeParam T The records' type; not checked here, `DataPreprocessor.process` checks its fields.
+ * @typeParam T The type of the records. It is not checked here. `DataPreprocessor.process` checks the fields.
  * @param source One of these. A path needs a runtime that has files.
  *   - a path
  *   - a stream of bytes or text: `process.stdin`, any async iterable, or a web `ReadableStream`
  *   - a `Blob`, a `File` or a `Response`
  *   - an interface of `node:readline`
  * @returns An async generator of the records. The file is closed when the loop over it ends, early too.
- * @throws TypeError at the call for a wrong argument; while reading, what the stream throws; for a line that is not
- *   UTF-8, not JSON or not an object a RangeError with the line's number; and for UTF-16, archives and other formats a
- *   RangeError that says what the source seems to be.
+ * @throws TypeError at the call for a wrong argument. While reading: RangeError with the line's number for a line that is
+ *   not UTF-8, not JSON or not an object; RangeError that names the format for UTF-16, archives and other formats; and any
+ *   error of the stream.
  *
  * @example
  * ```js

@@ -12,7 +12,7 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
 
 const FILLERS = ['please', 'now', 'just', 'simply'] as const;
 
-/** Replaces every occurrence of the first known word; draws only if there is one. */
+/** Replaces every occurrence of the first known word. It draws only if there is one. */
 export function replaceSynonym(text: string, random: Random): string {
   const lowerCased = text.toLowerCase();
   const known = Object.keys(SYNONYMS).find(word => lowerCased.includes(word));

@@ -2,12 +2,12 @@ import { sha256 } from '#platform/sha256';
 import type { Float32Row } from '../types.js';
 
 const HASH_BYTES = 32;
-/** Where a row is made: a copy of it takes less time than filling a new row, which is zeroed first. */
+/** Memory where a row is made. Copying it takes less time than filling a new row, which is zeroed first. */
 let scratch = new Float32Array(0);
 
 /**
  * The original's embedding: the bytes of the text's SHA-256 over and over, plus a term for each leading UTF-16 code
- * unit. Equal texts get equal rows; similar texts do not get similar ones.
+ * unit. Equal texts get equal rows. Similar texts do not get similar rows.
  *
  * Beyond the text the row repeats every 32 entries, so most of it is copied. All entries are multiples of 1/256 and
  * their squares add up without rounding, in any order: the result is the original's to the last bit.

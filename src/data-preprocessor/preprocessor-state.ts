@@ -21,18 +21,18 @@ export interface PreprocessorStats {
   cacheHits: number;
 }
 
-/** Where a `DataPreprocessor` stands: plain values, ready for JSON where the embedder's state is. */
+/** The state of a `DataPreprocessor`: plain values, ready for JSON if the embedder's state is. */
 export interface DataPreprocessorState {
   /** The vocabulary: its words, and the token of each. */
   words: string[];
   tokens: number[];
   /** Number of words, the next word's token. */
   vocabSize: number;
-  /** Where the generator of augmentation stands, four integers; null without a `seed`. */
+  /** The state of the generator of augmentation, four integers. Null without a `seed`. */
   random: RandomState | null;
-  /** Length of the embeddings; null before the first rows of a caller's embedder. */
+  /** Length of the embeddings. Null before the first rows of a caller's embedder. */
   embeddingDim: number | null;
-  /** What the embedder's `stateDict` gave; null for one without. */
+  /** The result of the embedder's `stateDict`. Null for an embedder without this method. */
   embedder: unknown;
   /** The counts. */
   stats: PreprocessorStats;
@@ -50,7 +50,7 @@ export function statefulEmbedder(embedder: DataPreprocessorConfig['embedder']): 
 }
 
 /**
- * Reads a state that may come from anywhere; throws before anything is handed out.
+ * Reads a state that may come from anywhere. It throws before it returns anything.
  *
  * @param isSeeded Whether the preprocessor that loads it has a `seed`.
  */

@@ -17,7 +17,7 @@ export function checkSource(call: string, examples: unknown): void {
   if (!isIterable) throw wrongType(call, 'examples', 'an array or an (async) iterable', examples);
 }
 
-/** Number of examples where the source tells without being read. */
+/** Number of examples. Undefined if the source must be read to know it. */
 export function lengthOf(examples: ExampleSource): number | undefined {
   if (Array.isArray(examples)) return examples.length;
   return examples instanceof Set ? examples.size : undefined;
@@ -35,7 +35,8 @@ export function textsOf({ input, output, negatives }: TrainingExample): readonly
 
 /**
  * Groups a source into arrays of `size` examples. An array is checked whole before its first chunk, and each chunk again,
- * as it may change meanwhile; the examples of other sources as they come. However the loop over the chunks ends, a source that has not ended by itself is closed.
+ * as it may change meanwhile. The examples of other sources are checked as they come. When the loop over the chunks ends, a
+ * source that has not ended by itself is closed.
  */
 export async function* chunksOf(
   call: string,
@@ -100,7 +101,7 @@ async function close(iterator: Iterator<unknown> | AsyncIterator<unknown>, pace:
   else await closing;
 }
 
-/** Checks one example. @param index Its number in the source; undefined for one that stands alone. */
+/** Checks one example. @param index Its number in the source. Undefined for a single example. */
 export function checkExample(call: string, example: unknown, index?: number): void {
   const name = index === undefined ? 'example' : `examples[${index}]`;
   // What a stream of a file gives.

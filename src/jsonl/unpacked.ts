@@ -11,7 +11,7 @@ type Chunks = AsyncGenerator<Chunk, void, undefined>;
 const HEAD = 24;
 
 /**
- * The stream, decompressed where it starts as gzip does. It is closed however the loop over it ends.
+ * The stream, decompressed if it starts as gzip does. It is closed when the loop over it ends.
  *
  * @param label Which stream it is, for messages.
  * @throws RangeError that says what the stream seems to be where that can be no JSON Lines.
