@@ -16,11 +16,12 @@ const VERSION = '1';
  * The file is safetensors. Its tensors are the typed arrays of the states, in their own type, and the arrays and
  * matrices of at least 16 numbers, in float32 where that loses nothing and otherwise in float64. The rest is JSON in
  * its metadata. Every number of a tensor survives to the bit. The file has a fifth to two fifths of the size of the JSON.
+ * Outside of tensors, values are written as `JSON.stringify` writes them: NaN and infinities become null.
  *
  * @param path Where to write. An earlier file is replaced, and its permissions are kept.
  * @param parts Adapters, optimizers, batches and other parts by name.
  * @throws TypeError or RangeError where there is no part, a part lacks `stateDict` or `loadStateDict`, a state holds a
- *   value that JSON cannot hold, `path` is a folder, or its folder does not exist.
+ *   Map, a Set, an instance of a class, a bigint or itself, `path` is a folder, or its folder does not exist.
  * @throws Errors of the file system. The temporary file is removed then.
  *
  * @example
