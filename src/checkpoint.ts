@@ -3,7 +3,7 @@ import { pack, unpack } from './checkpoint/packing.js';
 import { checkFunction, checkObject, describe, wrongType } from './internal/validate.js';
 import { encode, MOST_TENSORS } from './tensors/safetensors.js';
 import { readTensorsFor } from './tensors.js';
-import type { Stateful } from './types.js';
+import type { Bytes, Stateful } from './types.js';
 
 const FORMAT = 'microlora-training-utils checkpoint';
 const VERSION = '1';
@@ -49,11 +49,11 @@ export function saveCheckpoint(path: string | URL, parts: Readonly<Record<string
  *
  * @throws TypeError or RangeError as {@link saveCheckpoint}.
  */
-export function packCheckpoint(parts: Readonly<Record<string, Stateful>>): Uint8Array {
+export function packCheckpoint(parts: Readonly<Record<string, Stateful>>): Bytes {
   return packed('packCheckpoint', parts);
 }
 
-function packed(call: string, parts: Readonly<Record<string, Stateful>>): Uint8Array {
+function packed(call: string, parts: Readonly<Record<string, Stateful>>): Bytes {
   checkParts(call, parts);
   const states = new Map(Object.entries(parts).map(([name, part]) => [name, part.stateDict()]));
   const { json, tensors, forms } = pack(call, states);

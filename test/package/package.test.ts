@@ -168,6 +168,19 @@ describe('a strict consumer', () => {
     ])(`compiles with ${typescript}, module %s, moduleResolution %s`, async (module, moduleResolution) => {
       await compile(typescript, '--noEmit', '--module', module, '--moduleResolution', moduleResolution);
     });
+
+  for (const lib of ['DOM', 'WebWorker'])
+    test.each([
+      ['typescript-5.6', 'nodenext', 'nodenext'],
+      ['typescript', 'esnext', 'bundler'],
+      ['typescript-7', 'esnext', 'bundler'],
+    ])(
+      `compiles without Node's types and with ${lib}, by %s, module %s`,
+      async (typescript, module, moduleResolution) => {
+        const project = ['--project', join(pkg.consumer, 'web'), '--lib', `ES2022,${lib}`];
+        await compile(typescript, ...project, '--module', module, '--moduleResolution', moduleResolution);
+      },
+    );
 });
 
 describe('a program', () => {
@@ -270,22 +283,30 @@ describe('a program', () => {
 describe('a bundle as one CommonJS file', () => {
   let bundle: Awaited<ReturnType<typeof installBundlers>>;
   let unbundled: string;
+  let trained: string;
   beforeAll(async () => {
     bundle = await installBundlers(pkg);
     await compile('typescript', '--noCheck', '--module', 'nodenext');
     unbundled = await run(process.execPath, ['out/hashes.js'], pkg.consumer);
     expect(JSON.parse(unbundled)).toMatchObject({ total: 9, kernels: 'simd' });
+    trained = await run(process.execPath, ['out/print-twenty-steps.js'], pkg.consumer);
+    expect(JSON.parse(trained)).toMatchObject({ kernels: 'simd' });
   });
 
-  test.each(['esbuild', 'rollup', 'webpack'])('by %s hashes and computes the same as the package', async bundler => {
-    // The bundle is moved away, because it must not need the package.
-    const folder = join(pkg.folder, `by-${bundler}`);
-    await mkdir(folder);
-    await bundle(bundler, join(pkg.consumer, 'out', 'hashes.js'), join(folder, 'hashes.cjs'));
-    expect(await readFile(join(folder, 'hashes.cjs'), 'utf8')).not.toContain("'microlora-training-utils'");
-    expect(await run(process.execPath, ['hashes.cjs'], folder)).toBe(unbundled);
-    expect(await run(process.execPath, ['--jitless', 'hashes.cjs'], folder)).toContain('"kernels":"scalar"');
-  });
+  test.each(['esbuild', 'rollup', 'webpack'])(
+    'by %s hashes, computes and trains the same as the package',
+    async bundler => {
+      // The bundle is moved away, because it must not need the package.
+      const folder = join(pkg.folder, `by-${bundler}`);
+      await mkdir(folder);
+      await bundle(bundler, join(pkg.consumer, 'out', 'hashes.js'), join(folder, 'hashes.cjs'));
+      expect(await readFile(join(folder, 'hashes.cjs'), 'utf8')).not.toContain("'microlora-training-utils'");
+      expect(await run(process.execPath, ['hashes.cjs'], folder)).toBe(unbundled);
+      expect(await run(process.execPath, ['--jitless', 'hashes.cjs'], folder)).toContain('"kernels":"scalar"');
+      await bundle(bundler, join(pkg.consumer, 'out', 'print-twenty-steps.js'), join(folder, 'training.cjs'));
+      expect(await run(process.execPath, ['training.cjs'], folder)).toBe(trained);
+    },
+  );
 
   test.each([18, 24])('runs on Node %i', async version => {
     const folder = join(pkg.folder, 'by-esbuild');

@@ -14,6 +14,7 @@ import {
 } from 'microlora-training-utils';
 
 export { useKernelModule } from 'microlora-training-utils';
+export { sharedWork } from './shared-work.js';
 
 const DIM = 64;
 

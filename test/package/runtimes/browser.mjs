@@ -1,5 +1,5 @@
-// `node browser.mjs <executable> <folder>`: trains in a page, in a worker, and under a strict Content-Security-Policy, by
-// each `<bundler>.mjs` of the folder. Prints what each returned as JSON.
+// `node browser.mjs <executable> <folder>`: trains in a page by each `<bundler>.mjs` of the folder, and by the first of them
+// in a worker and under a strict Content-Security-Policy. Lets threads share a loss. Prints what each returned as JSON.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -12,6 +12,9 @@ const bundlers = readdirSync(folder)
   .map(file => file.slice(0, -4));
 
 const server = createServer(({ url }, response) => {
+  // Memory can be shared only in a page that is cross-origin isolated.
+  response.setHeader('cross-origin-opener-policy', 'same-origin');
+  response.setHeader('cross-origin-embedder-policy', 'require-corp');
   if (url.endsWith('.mjs')) {
     response.setHeader('content-type', 'text/javascript');
     response.end(readFileSync(join(folder, url)));
@@ -29,7 +32,9 @@ const browser = await chromium.launch({ executablePath, args });
 const results = { version: browser.version(), pages: {} };
 for (const bundler of bundlers) results.pages[bundler] = await trained('/', bundler);
 results.strict = await trained('/strict', bundlers[0]);
-results.worker = await inWorker(bundlers[0]);
+results.worker = await inWorker(bundlers[0], 'twentySteps');
+results.threads = await inPage(bundlers[0], 'sharedWork');
+results.threadsOfWorker = await inWorker(bundlers[0], 'sharedWork');
 console.log(JSON.stringify(results));
 await browser.close();
 server.close();
@@ -45,18 +50,26 @@ async function trained(path, bundler) {
   return { ...result, logged };
 }
 
-async function inWorker(bundler) {
+async function inPage(bundler, name) {
+  const page = await browser.newPage();
+  await page.goto(`${origin}/`);
+  const result = await page.evaluate(async ([url, name]) => (await import(url))[name](), [`/${bundler}.mjs`, name]);
+  await page.close();
+  return result;
+}
+
+async function inWorker(bundler, name) {
   const page = await browser.newPage();
   await page.goto(`${origin}/`);
   const result = await page.evaluate(
-    url =>
+    ([url, name]) =>
       new Promise((resolve, reject) => {
-        const source = `import(${JSON.stringify(url)}).then(m => m.twentySteps()).then(postMessage, e => postMessage(String(e)))`;
+        const source = `import(${JSON.stringify(url)}).then(m => m.${name}()).then(postMessage, e => postMessage(String(e)))`;
         const worker = new Worker(URL.createObjectURL(new Blob([source])));
         worker.onmessage = ({ data }) => resolve(data);
         worker.onerror = ({ message }) => reject(new Error(message));
       }),
-    `${origin}/${bundler}.mjs`,
+    [`${origin}/${bundler}.mjs`, name],
   );
   await page.close();
   return result;

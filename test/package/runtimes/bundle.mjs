@@ -1,8 +1,15 @@
-// `node bundle.mjs <bundler> <entry> <output>`: a program and what it imports as one module for browsers.
+// `node bundle.mjs <bundler> <entry> <output>`: a program and what it imports as one module for browsers. `vite-node` makes
+// one for Node.
 
 import { basename, dirname, join } from 'node:path';
 
-const bundlers = { esbuild: withEsbuild, rollup: withRollup, vite: withVite, webpack: withWebpack };
+const bundlers = {
+  esbuild: withEsbuild,
+  rollup: withRollup,
+  vite: withVite,
+  'vite-node': forNode,
+  webpack: withWebpack,
+};
 const [bundler, entry, output] = process.argv.slice(2);
 await bundlers[bundler](entry, output);
 
@@ -25,6 +32,19 @@ async function withVite(entry, output) {
   const lib = { entry, formats: ['es'], fileName: () => basename(output) };
   const outDir = dirname(output);
   await build({ root: dirname(entry), logLevel: 'error', build: { lib, outDir, emptyOutDir: false } });
+}
+
+/** As `vite build --ssr`, with the packages inside. */
+async function forNode(entry, output) {
+  const { build } = await import('vite');
+  const outDir = dirname(output);
+  const rollupOptions = { output: { entryFileNames: basename(output) } };
+  await build({
+    root: dirname(entry),
+    logLevel: 'error',
+    ssr: { noExternal: true },
+    build: { ssr: entry, outDir, emptyOutDir: false, rollupOptions },
+  });
 }
 
 async function withWebpack(entry, output) {

@@ -1,16 +1,21 @@
 // `node workerd.mjs <bundle> [<kernels.wasm>]`: trains in workerd, with a compiled module where one is given. Prints what
-// was returned as JSON.
+// was returned and the warnings as JSON.
 
 import { readFileSync } from 'node:fs';
 import { Miniflare } from 'miniflare';
 
 const [bundle, wasm] = process.argv.slice(2);
-const main = wasm
-  ? `import module from './kernels.wasm';
-     import { twentySteps, useKernelModule } from './bundle.mjs';
-     export default { async fetch() { useKernelModule(module); return Response.json(await twentySteps()); } };`
-  : `import { twentySteps } from './bundle.mjs';
-     export default { async fetch() { return Response.json(await twentySteps()); } };`;
+const main = `
+  import { twentySteps, useKernelModule } from './bundle.mjs';
+  ${wasm ? `import module from './kernels.wasm';` : 'const module = undefined;'}
+  const logged = [];
+  console.warn = line => logged.push(line);
+  export default {
+    async fetch() {
+      if (module) useKernelModule(module);
+      return Response.json({ ...(await twentySteps()), logged });
+    },
+  };`;
 const modules = [
   { type: 'ESModule', path: 'main.mjs', contents: main },
   { type: 'ESModule', path: 'bundle.mjs', contents: readFileSync(bundle, 'utf8') },
