@@ -167,8 +167,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   }
 
   /**
-   * Tokens and embeddings of one example. An override may return null to leave the example out. With the caller's
-   * embedder it must keep the texts, as only those have been embedded.
+   * Tokens and embeddings of one example. An override may return null to skip the example. With the caller's embedder it
+   * must keep the texts, as only those have been embedded.
    */
   async _processExample(example: TrainingExample): Promise<ProcessedExample | null> {
     return this.#processNow(example);
@@ -203,8 +203,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   }
 
   /**
-   * Word tokens, each followed by the space token 32, the last one too; unknown words join the vocabulary while it has
-   * room and are spelled in character codes after that.
+   * The tokens of a text: a number for each word, followed by the space token 32, also after the last word. An unknown
+   * word joins the vocabulary. Once the vocabulary is full, an unknown word is spelled in character codes modulo 256.
    */
   _tokenize(text: string): number[] {
     const { tokenizer } = this.config;

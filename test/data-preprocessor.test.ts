@@ -134,6 +134,28 @@ describe('subclasses', () => {
     expect(processed.map(each => each.input)).toEqual(['yes']);
     expect(preprocessor.stats.processed).toBe(1);
   });
+
+  it.each<DataPreprocessorOptions>([{}, { embedder: texts => texts.map(() => [1, 2]) }])(
+    'may be a single object whose _processExample gets each example, then its variations: %j',
+    async options => {
+      const preprocessor = new DataPreprocessor({ ...options, augmentation: true });
+      preprocessor._augmentExample = async example =>
+        ['!', '?'].map(end => ({ ...example, input: example.input + end }));
+      const plain = preprocessor._processExample;
+      const calls: [self: unknown, args: unknown[]][] = [];
+      preprocessor._processExample = async function (this: DataPreprocessor, ...args) {
+        calls.push([this, args]);
+        return args[0].input.endsWith('?') ? null : plain.apply(this, args);
+      };
+      const examples = ['a', 'b'].map(input => ({ input, output: 'x' }));
+      const processed = await preprocessor.process(examples);
+      expect(processed.map(each => each.input)).toEqual(['a', 'a!', 'b', 'b!']);
+      expect(preprocessor.stats).toMatchObject({ processed: 2, augmented: 2 });
+      const given = ['a', 'a!', 'a?', 'b', 'b!', 'b?'].map(input => [{ input, output: 'x' }]);
+      expect(calls.map(([, args]) => args)).toEqual(given);
+      expect(calls.every(([self]) => self === preprocessor)).toBe(true);
+    },
+  );
 });
 
 describe('quality', () => {
@@ -290,6 +312,9 @@ describe('an embedder object', () => {
       );
       expect(preprocessor.embeddingCache.size).toBe(0);
     }
+    // A zero row has no direction, and stays.
+    const zero = new DataPreprocessor({ embedder: { embed: () => [[0, 0]] }, normalizeEmbeddings: true });
+    expect(zero._embed('a')).toEqual(Float32Array.of(0, 0));
   });
 
   it('is named in the errors about its rows', async () => {

@@ -1,7 +1,6 @@
 /**
- * Embeddings by text, bounded in bytes: least recently written entries leave first, and once it is half full, least
- * recently read or written ones. A `Map` in all else, as
- * callers of the original may look into it.
+ * Embeddings by text, bounded in bytes. The entries that were written least recently leave first. Once the cache is half
+ * full, reading an entry counts as writing it. Otherwise it is a `Map`, as callers of the original may look into it.
  */
 export class EmbeddingCache extends Map<string, Float32Array> {
   #bytes = 0;
@@ -15,7 +14,7 @@ export class EmbeddingCache extends Map<string, Float32Array> {
   override get(text: string): Float32Array | undefined {
     const embedding = super.get(text);
     // A Map iterates in order of insertion, so moving an entry to the end keeps the oldest first. In a cache that is
-    // not half full none will leave soon: then the order is not worth two thirds of the time of a hit.
+    // not half full no entry leaves soon, and keeping the order would take two thirds of the time of a hit.
     if (embedding !== undefined && this.#bytes > this.#maxBytes / 2) {
       super.delete(text);
       super.set(text, embedding);
@@ -25,7 +24,7 @@ export class EmbeddingCache extends Map<string, Float32Array> {
 
   override set(text: string, embedding: Float32Array): this {
     this.delete(text);
-    // It would only drive out all others before itself.
+    // A larger entry would remove all others, and then itself.
     if (sizeOf(text, embedding) > this.#maxBytes) return this;
     super.set(text, embedding);
     this.#bytes += sizeOf(text, embedding);

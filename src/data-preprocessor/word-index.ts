@@ -3,13 +3,13 @@ const MAX_WORDS = 2 ** 16;
 /** Most characters of a word that is held, so that the characters take at most 8 MiB. */
 const MAX_LENGTH = 64;
 const SLOTS = 2 ** 17;
-/** FNV-1a's, of 32 bits. */
+/** The constants of 32-bit FNV-1a. */
 const HASH_START = 0x811c9dc5;
 const HASH_PRIME = 0x01000193;
 
 /**
- * Tokens of words that are found in a text in place: cutting them out and looking them up in a Map takes longer. A hash
- * table with linear probing; full, it is emptied.
+ * Tokens of words. A word is found at its place in a text, as cutting it out and looking it up in a Map takes longer. It is
+ * a hash table with linear probing. When it is full, it is emptied.
  */
 export class WordIndex {
   /** Number of the word from 1 at each slot. */
@@ -18,7 +18,7 @@ export class WordIndex {
   #characters = new Uint16Array(0);
   #tokens: number[] = [];
 
-  /** The token of `text.slice(start, end)`, whose {@link hashOf | hash} is given; undefined where it is not known. */
+  /** The token of `text.slice(start, end)`, whose hash comes from {@link endOfWord}. Undefined for an unknown word. */
   find(text: string, start: number, end: number, hash: number): number | undefined {
     const slots = this.#slots;
     if (slots.length === 0) return undefined;
@@ -37,7 +37,7 @@ export class WordIndex {
     return true;
   }
 
-  /** Adds a word that is not there. */
+  /** Adds a word that is not in the index. */
   add(word: string, hash: number, token: number): void {
     if (word.length > MAX_LENGTH) return;
     if (this.#tokens.length === MAX_WORDS) this.clear();
@@ -66,8 +66,8 @@ function grown<Numbers extends Int32Array | Uint16Array>(from: Numbers, to: Numb
 }
 
 /**
- * The hash of the word that starts at a place, and where it ends: at white space, which is that of `\s`, or at the end of
- * the text. The hash is left in `hashOfWord`, as a pair would be an allocation for each word.
+ * The end of the word that starts at a place: the next white space, as `\s` defines it, or the end of the text. The
+ * word's hash is stored in {@link hashOfWord}, as returning both would allocate an object per word.
  */
 export function endOfWord(text: string, start: number): number {
   let hash = HASH_START;
@@ -81,17 +81,17 @@ export function endOfWord(text: string, start: number): number {
   return at;
 }
 
-/** Of the last {@link endOfWord}. */
+/** The hash of the word that {@link endOfWord} read last. */
 export let hashOfWord = 0;
 
-/** Where white space that starts at a place ends. */
+/** The end of the white space that starts at a place. */
 export function endOfSpace(text: string, start: number): number {
   let at = start;
   while (at < text.length && isSpace(text.charCodeAt(at))) at++;
   return at;
 }
 
-/** White space as `\s` has it. */
+/** Whether a code unit is white space, as `\s` defines it. */
 function isSpace(code: number): boolean {
   if (code < 0xa0) return code === 0x20 || (code <= 13 && code >= 9);
   if (code < 0x1680) return code === 0xa0;
@@ -99,7 +99,7 @@ function isSpace(code: number): boolean {
   return code === 0x3000 || code === 0xfeff;
 }
 
-/** Among the general punctuation and what follows. */
+/** Whether a code unit from U+2000 to U+2FFF is white space. */
 function isGeneralSpace(code: number): boolean {
   return code <= 0x200a || code === 0x2028 || code === 0x2029 || code === 0x202f || code === 0x205f;
 }

@@ -2,9 +2,9 @@ import { endOfSpace, endOfWord, hashOfWord, WordIndex } from './word-index.js';
 
 const MAX_VOCABULARY = 50_000;
 const SPACE_TOKEN = 32;
-/** Tokens of the text at hand: an array that grows takes longer than a copy of one that is there. */
+/** Tokens of the text that is read. Copying an array takes less time than growing a new one. */
 const scratch: number[] = [];
-/** Most tokens that it keeps room for. */
+/** Most tokens for which `scratch` keeps its memory. */
 const MAX_SCRATCH = 2 ** 16;
 
 /** Most tokens kept: 4 MiB. */
@@ -12,7 +12,7 @@ const MAX_TOKENS = 2 ** 20;
 /** Most characters of texts kept, 4 to 8 MiB: a word may be long. */
 const MAX_CHARACTERS = 2 ** 22;
 
-/** Whose words are counted: both fields are its callers' to change. */
+/** The owner of the vocabulary. Callers may change both fields. */
 interface VocabularyOwner {
   vocab: Map<string, number>;
   vocabSize: number;
@@ -20,7 +20,7 @@ interface VocabularyOwner {
 
 /** The original's tokens: a word's number in the vocabulary, and a space token after each word. */
 export class WordTokenizer {
-  /** Word → token. A Map put in its place is used, but slowly, as it does not tell of edits. */
+  /** Word → token. A Map that replaces it works, but slowly, as its edits are not noticed. */
   readonly vocabulary = watchedMap(() => {
     this.#index.clear();
     this.#cache.clear();
@@ -30,11 +30,11 @@ export class WordTokenizer {
   readonly #cache = new TokenCache();
   #wasFull = false;
 
-  /** @param isKnown Whether the text was there before. Only then are its tokens kept: most texts never come again. */
+  /** @param isKnown Whether the text occurred before. Only then are its tokens kept, as most texts occur once. */
   tokenize(text: string, owner: VocabularyOwner, isKnown: boolean): number[] {
     const isWatched = owner.vocab === this.vocabulary;
     const isFull = owner.vocabSize >= MAX_VOCABULARY;
-    // Room for words that were spelled so far.
+    // Words that were spelled so far get a number now.
     if (this.#wasFull && !isFull) this.#cache.clear();
     this.#wasFull = isFull;
     const isCached = isWatched && isKnown;
@@ -47,7 +47,7 @@ export class WordTokenizer {
 
   #read(text: string, owner: VocabularyOwner, isWatched: boolean): number[] {
     let count = 0;
-    // As `split(/\s+/)` does: white space at an end leaves an empty word there.
+    // As in `split(/\s+/)`, white space at the start or end of the text makes an empty word there.
     for (let start = 0; ; ) {
       const end = endOfWord(text, start);
       const hash = hashOfWord;
@@ -63,14 +63,14 @@ export class WordTokenizer {
     return tokens;
   }
 
-  /** Writes the tokens of a word that is not in the index from `count` on; returns where they end. */
+  /** Writes the tokens of a word that is not in the index from `count` on. Returns where they end. */
   #spell(word: string, hash: number, owner: VocabularyOwner, count: number): number {
     const { vocab } = owner;
     const isWatched = vocab === this.vocabulary;
     let token = vocab.get(word);
     if (token === undefined && owner.vocabSize < MAX_VOCABULARY) {
       token = owner.vocabSize++;
-      // The index need not be told of a word that it cannot have.
+      // The index cannot hold this word yet, so this is not an edit that would clear it.
       if (isWatched) Map.prototype.set.call(vocab, word, token);
       else vocab.set(word, token);
     }
@@ -86,12 +86,12 @@ export class WordTokenizer {
 }
 
 /**
- * Tokens by text. Full, it is emptied, which costs less than keeping an order.
+ * Tokens by text. When it is full, it is emptied, which takes less time than keeping an order.
  *
  * All tokens lie in one array, as tens of thousands of small ones would keep the garbage collector busy.
  */
 class TokenCache {
-  /** Where a text's tokens start; their number comes first. */
+  /** Where the entry of a text starts in the pool: the number of its tokens, then the tokens. */
   readonly #starts = new Map<string, number>();
   #pool = new Int32Array(0);
   #end = 0;
@@ -122,7 +122,7 @@ class TokenCache {
     pool[start] = tokens.length;
     for (let i = 0; i < tokens.length; i++) {
       pool[start + 1 + i] = tokens[i]!;
-      // A vocabulary of the caller's may hold other numbers.
+      // The caller's vocabulary may hold numbers that do not fit.
       if (pool[start + 1 + i] !== tokens[i]) return;
     }
     this.#starts.set(text, start);
@@ -137,7 +137,7 @@ class TokenCache {
   }
 }
 
-/** A Map that tells before it is edited. Not a subclass: test libraries call those unlike any plain Map. */
+/** A Map that calls `onEdit` before each edit. It is no subclass, as test libraries find those unequal to a plain Map. */
 function watchedMap(onEdit: () => void): Map<string, number> {
   const map = new Map<string, number>();
   for (const name of ['set', 'delete', 'clear'] as const) {
