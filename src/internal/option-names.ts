@@ -169,6 +169,7 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
     negativeIds: ANY,
     negativeMode: ANY,
     symmetric: FLAG,
+    offset: ANY,
     adapters: ANY,
     through: ANY,
     wrt: ANY,

@@ -222,7 +222,7 @@ export type Precision = 'float32' | 'int16';
 export interface LoraContrastiveResult {
   loss: number;
   gradients?: {
-    /** Null where that adapter is null. */
+    /** Null where that adapter is null. If both sides go through one adapter, `query` has the sum, and `answer` is null. */
     query: { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] } | null;
     answer: { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] } | null;
     temperature: number;

@@ -1,23 +1,27 @@
 import {
   checkArray,
+  checkCount,
   checkFiniteRows,
   checkNumber,
   checkOneOf,
   checkOptions,
   checkRows,
   checkSameCount,
+  inWords,
 } from '../internal/validate.js';
-import { areFinite, firstFinite } from '../kernels/finite.js';
+import { firstFinite } from '../kernels/finite.js';
 import { kernels } from '../kernels/index.js';
-import type { ContrastiveProblem, ContrastiveResult, Kernels, Precision } from '../kernels/kernels.js';
+import type { Kernels, Precision } from '../kernels/kernels.js';
 import { withJson } from '../kernels/matrix.js';
-import type { Adapter, LossResult, Rows, Through } from '../types.js';
-import { problemOf, reverseOf, type Setup } from './contrastive-problem.js';
+import type { Adapter, Float32Row, LossResult, Rows, Through } from '../types.js';
+import { composed } from './composed.js';
+import { isInBatch, partOf, problemOf, reverseOf, type Setup } from './contrastive-problem.js';
 import { contrastiveDiagnostics } from './diagnostics.js';
+import { addGradients, type Direction, reversedGradients } from './direction.js';
 import { fused } from './fused.js';
 import { type ContrastiveRows, checkNegatives, groupsOf, type Ids, type NegativeMode } from './negatives.js';
 import { averaged, coefficientsOf, countsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
-import { adapt, type ContrastiveArgument, type RowGradients, routesOf, throwContrastiveOverflow } from './through.js';
+import { adapt, type ContrastiveArgument, routesOf, throwContrastiveOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
   /**
@@ -64,6 +68,19 @@ export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions
    * @default false
    */
   symmetric?: boolean;
+  /**
+   * For a part of a batch: anchor i belongs to positive `offset` + i. `positives`, `ids` and `weights` are those of the
+   * whole batch. Own negatives are those of the anchors passed in, other negatives are all. The mean is that of the whole
+   * batch, so losses and gradients of the parts add up to the whole. Parts of 256 anchors that are added in order by
+   * `sumInOrder` give the bits of the whole. Without adapters, or with one of more than 32 ranks, parts of 1024 do.
+   * Diagnostics are those of the part.
+   *
+   * Refused with `symmetric`, which takes two calls. In the second call, the same rows of the positives are the anchors,
+   * and all anchors are the positives. Half of the sum is the symmetric loss.
+   *
+   * @default the anchors are the whole batch
+   */
+  offset?: number;
   /**
    * Adapters by name. With `through`, rows go through them first. Plain `{ loraA, loraB, scaling }` work too. The memory
    * of a `LoRAAdapter`'s last `forward` is not touched.
@@ -126,30 +143,65 @@ export function contrastive(
   options: ContrastiveOptions,
 ): LossResult<ContrastiveComponents> {
   checkOptions(CALL, options);
-  const { temperature = 0.07, margin = 0, negativeMode = 'explicit', symmetric = false } = options;
+  const { temperature = 0.07, margin = 0, negativeMode = 'explicit', symmetric = false, offset } = options;
   checkRows(CALL, 'anchors', anchors);
   checkRows(CALL, 'positives', positives);
-  checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
+  const rowsName = offset === undefined ? 'anchors' : 'positives';
+  if (offset === undefined) checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
+  else checkOffset(offset, symmetric, anchors, positives);
   checkNegatives(CALL, negativeMode, anchors, negatives);
   checkNumber(CALL, 'temperature', temperature, { above: 0 });
   if (1 / temperature === Infinity) throw new RangeError(`${CALL}: temperature is too small, got ${temperature}`);
   checkNumber(CALL, 'margin', margin);
   const given = { anchors, positives, negatives: negatives ?? null };
-  const groups = groupsOf(CALL, given, options.ids, options.negativeIds);
+  const groups = groupsOf(CALL, given, rowsName, options.ids, options.negativeIds);
   // The loss does not show a bad entry of a negative that counts for no anchor.
   if (groups?.negatives && given.negatives?.length) checkFiniteRows(CALL, 'negatives', given.negatives);
   const routes = routesOf(CALL, options.adapters, options.through);
   checkPrecision(options);
   const wanted = wantedOf(options.wrt, routes.length === 0, given);
-  const whole = coefficientsOf(CALL, options, anchors.length, 'anchors');
+  const ofBatch = coefficientsOf(CALL, options, positives.length, rowsName);
+  const directions = symmetric ? ofBatch.map(coefficient => coefficient / 2) : ofBatch;
 
   const needed = { ...wanted };
   for (const { parts } of routes) for (const part of parts) needed[part] = true;
-  const setup: Setup = { given, groups, routes, wanted, needed, negativeMode, temperature, symmetric, whole, options };
-  const answer = fused(kernels(), setup) ?? firstFinite(backend => computed(backend, setup));
-  if (!answer)
-    throwContrastiveOverflow(CALL, given, routes, { coefficients: whole, weights: options.weights, temperature });
+  const [count, first] = [anchors.length, offset ?? 0];
+  const coefficients = offset === undefined ? directions : directions.subarray(first, first + count);
+  const whole = {
+    given,
+    offset: first,
+    groups,
+    routes,
+    wanted,
+    needed,
+    negativeMode,
+    temperature,
+    coefficients,
+    options,
+  };
+  const setup = offset === undefined || isInBatch(whole) ? whole : partOf(whole, 0, count);
+  const answer = firstFinite(backend => answerOf(backend, setup));
+  if (!answer) throwContrastiveOverflow(CALL, given, routes, { coefficients, weights: options.weights, temperature });
+  if (options.diagnostics) Object.assign(answer.components, diagnosticsOf(setup));
+  if (setup !== whole && answer.targetGradients) {
+    const rows = positives.map(row => new Float32Array(row.length) as Float32Row);
+    rows.splice(first, count, ...answer.targetGradients);
+    answer.targetGradients = withJson(rows);
+  }
   return answer;
+}
+
+function checkOffset(offset: number, symmetric: boolean, anchors: Rows, positives: Rows): void {
+  checkCount(CALL, 'offset', offset, 0);
+  if (symmetric)
+    throw new RangeError(
+      `${CALL}: offset does not go with symmetric; make two calls, the second with the same rows of positives as anchors and all anchors as positives, and halve their sum`,
+    );
+  const end = offset + anchors.length;
+  if (end > positives.length)
+    throw new RangeError(
+      `${CALL}: positives has ${inWords(positives.length, 'row')}, but offset ${offset} and ${inWords(anchors.length, 'anchor')} need ${end}`,
+    );
 }
 
 function checkPrecision({ precision = 'float32', adapters }: ContrastiveOptions): void {
@@ -159,53 +211,37 @@ function checkPrecision({ precision = 'float32', adapters }: ContrastiveOptions)
 }
 
 /** The loss on a backend. Undefined if it or a gradient is not finite. */
-function computed(backend: Kernels, setup: Setup): LossResult<ContrastiveComponents> | undefined {
-  const { given, groups, routes, wanted, needed, symmetric, whole, options } = setup;
-  const adapted = routes.length > 0 ? adapt(CALL, backend, routes, given) : undefined;
-  const rows = adapted ? adapted.rows : given;
-  const problem = problemOf(setup, rows);
-  const { kind, own } = problem;
-  if (options.gradients) {
-    const isOfPositives = kind === 'batch' && needed.positives;
-    const isOfNegatives = own === null && needed.negatives;
-    problem.wanted = {
-      anchors: needed.anchors,
-      positives: needed.positives,
-      candidates: isOfPositives || isOfNegatives,
-      own: needed.negatives,
-    };
-  }
-  const reversed = symmetric ? reverseOf(problem, groups?.anchors ?? null) : undefined;
-  const forward = backend.contrastive(problem);
-  const reverse = reversed && backend.contrastive(reversed);
+function answerOf(backend: Kernels, setup: Setup): LossResult<ContrastiveComponents> | undefined {
+  const forward = directionOf(backend, setup);
+  if (!forward) return undefined;
+  const reverse = setup.options.symmetric ? directionOf(backend, reverseOf(setup)) : null;
+  if (reverse === undefined) return undefined;
   const loss = forward.loss + (reverse?.loss ?? 0);
-  if (!Number.isFinite(loss)) return undefined;
-
   const answer: LossResult<ContrastiveComponents> = { loss, components: { contrastive: loss } };
-  if (problem.losses) answer.perRow = problem.losses;
-  if (problem.losses && reversed?.losses) answer.perRow = averaged(problem.losses, reversed.losses);
-  if (options.diagnostics) Object.assign(answer.components, contrastiveDiagnostics(problem, countsOf(options, whole)));
+  if (forward.losses) answer.perRow = reverse?.losses ? averaged(forward.losses, reverse.losses) : forward.losses;
   if (!forward.gradients) return answer;
 
-  answer.temperatureGradient = forward.gradients.temperature + (reverse?.gradients?.temperature ?? 0);
-  let ofRows = byArgument(problem, forward.gradients, needed);
-  if (reverse?.gradients) {
-    if (ofRows.anchors) backend.addRows(ofRows.anchors, reverse.gradients.candidates!);
-    if (ofRows.positives) backend.addRows(ofRows.positives, reverse.gradients.anchors!);
-  }
-  const areBounded = forward.gradients.areBounded && (reverse?.gradients?.areBounded ?? true);
-  const areRowsFinite = areBounded || areFinite(ofRows.anchors, ofRows.positives, ofRows.negatives);
-  if (!areRowsFinite || !Number.isFinite(answer.temperatureGradient)) return undefined;
-  if (adapted) {
-    const result = adapted.backward(ofRows, wanted);
-    if (!result) return undefined;
-    answer.adapterGradients = result.adapterGradients;
-    ofRows = result.gradients;
-  }
-  if (wanted.anchors && ofRows.anchors) answer.gradients = ofRows.anchors;
-  if (wanted.positives && ofRows.positives) answer.targetGradients = ofRows.positives;
-  if (wanted.negatives && ofRows.negatives) answer.negativeGradients = ofRows.negatives;
+  const { gradients } = forward;
+  if (reverse?.gradients && !addGradients(backend, gradients, reversedGradients(reverse.gradients))) return undefined;
+  answer.temperatureGradient = gradients.temperature;
+  if (setup.routes.length > 0) answer.adapterGradients = gradients.adapters;
+  const { anchors, positives, negatives } = gradients.rows;
+  const { wanted } = setup;
+  if (wanted.anchors && anchors) answer.gradients = anchors;
+  if (wanted.positives && positives) answer.targetGradients = positives;
+  if (wanted.negatives && negatives) answer.negativeGradients = negatives;
   return answer;
+}
+
+/** One direction, in one call of the kernels where that is possible. */
+function directionOf(backend: Kernels, setup: Setup): Direction | undefined {
+  return fused(backend, setup) ?? composed(backend, setup);
+}
+
+function diagnosticsOf(setup: Setup): Omit<ContrastiveComponents, 'contrastive'> {
+  const { routes, given, options, coefficients } = setup;
+  const rows = routes.length > 0 ? adapt(CALL, kernels(), routes, given).rows : given;
+  return contrastiveDiagnostics(problemOf(setup, rows), countsOf(options, coefficients));
 }
 
 function wantedOf(
@@ -225,16 +261,4 @@ function wantedOf(
     positives: isWanted('positives'),
     negatives: isWanted('negatives') && negatives !== null,
   };
-}
-
-/** The gradients by argument. */
-function byArgument(
-  { anchors: { length: count }, kind, own }: ContrastiveProblem,
-  { anchors, positives, candidates, own: ofOwn }: NonNullable<ContrastiveResult['gradients']>,
-  needed: Record<ContrastiveArgument, boolean>,
-): RowGradients {
-  if (kind === 'others') return { anchors, positives, negatives: own ? ofOwn : candidates };
-  const ofPositives = needed.positives && candidates ? withJson(candidates.slice(0, count)) : null;
-  const ofOthers = needed.negatives && candidates ? withJson(candidates.slice(count)) : null;
-  return { anchors, positives: ofPositives, negatives: own ? ofOwn : ofOthers };
 }

@@ -35,7 +35,7 @@ export function contrastiveDiagnostics(
       highest = Math.max(highest, similarity);
     };
     for (let j = 0; j < cosines.length; j++) {
-      if (kind === 'batch' && j === i) continue;
+      if (kind === 'batch' && j === (problem.firstOwn ?? 0) + i) continue;
       if (groups !== null && groups.anchors[i] === groups.candidates[j]) continue;
       // To be compared with the positive's cosine, a cosine near it must come from the same loop.
       const isSure = Math.abs(cosines[j]! - ofPositive) > COSINE_ERROR;

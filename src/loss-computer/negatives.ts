@@ -18,6 +18,7 @@ export interface ContrastiveRows {
 
 /** Ids as numbers, so that kernels compare integers. No anchor has -1. */
 export interface Groups {
+  /** One per row of the batch, also where the anchors are a part of it. */
   anchors: Int32Array;
   /** Null if negatives have no ids. */
   negatives: Int32Array | null;
@@ -45,20 +46,26 @@ export function checkNegatives(
   throw new RangeError(`${call}: ${counts}; negativeMode '${mode}' needs k rows per anchor`);
 }
 
-/** Numbers the distinct ids. Null if rows have none. */
+/**
+ * Numbers the distinct ids. Null if rows have none.
+ *
+ * @param rowsName The argument that has one row per id.
+ */
 export function groupsOf(
   call: string,
-  { anchors, negatives }: ContrastiveRows,
+  given: ContrastiveRows,
+  rowsName: 'anchors' | 'positives',
   ids: Ids | undefined,
   negativeIds: Ids | undefined,
 ): Groups | null {
+  const { negatives } = given;
   const numbers = new Map<string | number, number>();
   const numberOf = (id: string | number): number => {
     const known = numbers.get(id) ?? numbers.size;
     numbers.set(id, known);
     return known;
   };
-  const ofAnchors = ids === undefined ? null : numbered(call, 'ids', ids, 'anchors', anchors.length, numberOf);
+  const ofAnchors = ids === undefined ? null : numbered(call, 'ids', ids, rowsName, given[rowsName].length, numberOf);
   if (negativeIds === undefined) return ofAnchors && { anchors: ofAnchors, negatives: null };
   if (!ofAnchors) throw new RangeError(`${call}: negativeIds needs ids, got ${describe(ids)}`);
   if (!negatives) throw new RangeError(`${call}: negativeIds needs negatives, got ${describe(negatives)}`);
@@ -90,24 +97,28 @@ function numbered(
  *
  * @param rows The rows that are compared.
  * @param given The rows as the caller passed them. They tell which rows are equal.
+ * @param offset Index of the first anchor's positive.
  */
 export function candidatesOf(
   { positives, negatives }: ContrastiveRows,
   given: ContrastiveRows,
+  offset: number,
   mode: NegativeMode,
   groups: Groups | null,
 ): Candidates {
-  const inBatch = groups && { anchors: groups.anchors, candidates: groups.anchors };
+  const count = given.anchors.length;
+  const ofAnchors = groups?.anchors.subarray(offset, offset + count);
+  const inBatch = groups && { anchors: ofAnchors!, candidates: groups.anchors };
   if (!negatives || (mode === 'inBatch+own' && negatives.length === 0))
     return { candidates: positives, kind: 'batch', own: null, groups: inBatch };
   if (isOwn(mode)) {
-    const own = { rows: negatives, isSkipped: skippedOf(given, groups) };
+    const own = { rows: negatives, isSkipped: skippedOf(given, offset, groups) };
     if (mode === 'own') return { candidates: [], kind: 'others', own, groups: null };
     return { candidates: positives, kind: 'batch', own, groups: inBatch };
   }
   if (mode === 'explicit') {
     const ofNegatives = groups?.negatives;
-    const explicit = ofNegatives ? { anchors: groups.anchors, candidates: ofNegatives } : null;
+    const explicit = ofNegatives ? { anchors: ofAnchors!, candidates: ofNegatives } : null;
     return { candidates: negatives, kind: 'others', own: null, groups: explicit };
   }
   const candidates = [...positives, ...negatives];
@@ -115,25 +126,27 @@ export function candidatesOf(
   const ofAll = new Int32Array(candidates.length).fill(-1);
   ofAll.set(groups.anchors);
   if (groups.negatives) ofAll.set(groups.negatives, positives.length);
-  return { candidates, kind: 'batch', own: null, groups: { anchors: groups.anchors, candidates: ofAll } };
+  return { candidates, kind: 'batch', own: null, groups: { anchors: ofAnchors!, candidates: ofAll } };
 }
 
 /** Marks own negatives that equal their anchor's positive, as mined ones may, or share its id. */
 function skippedOf(
   { anchors, positives, negatives }: ContrastiveRows,
+  offset: number,
   groups: Groups | null,
 ): OwnNegatives['isSkipped'] {
   const perAnchor = negatives!.length / anchors.length;
   const isSkipped = new Uint8Array(negatives!.length);
   for (let i = 0, j = 0; i < anchors.length; i++) {
     for (let k = 0; k < perAnchor; k++, j++) {
-      const isShared = groups?.negatives ? groups.negatives[j] === groups.anchors[i] : false;
-      if (isShared || areEqual(negatives![j]!, positives[i]!)) isSkipped[j] = 1;
+      const isShared = groups?.negatives ? groups.negatives[j] === groups.anchors[offset + i] : false;
+      if (isShared || areEqual(negatives![j]!, positives[offset + i]!)) isSkipped[j] = 1;
     }
   }
   return isSkipped;
 }
 
-function isOwn(mode: NegativeMode): boolean {
+/** Whether negatives belong to one anchor each. */
+export function isOwn(mode: NegativeMode): boolean {
   return mode === 'own' || mode === 'inBatch+own';
 }

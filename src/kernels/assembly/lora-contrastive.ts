@@ -193,15 +193,25 @@ function finishAnswer(p: Problem, s: Scratch, output: usize): void {
   gemm(side.rank, p.stride, p.candidateCount, s.radialHidden, 4, hiddenRow, p.unit, row, 64, gradBOf(p, p.answer, output), row, true);
 }
 
-/** Adds the outputs of all chunks to the first chunk's, in order. Returns the sum of the gradients' squares. */
-export function loraSum(problem: usize, chunks: i32): f64 {
+/**
+ * Adds the outputs of all chunks to the first chunk's, in order. Returns the sum of the gradients' squares.
+ *
+ * @param tied Bytes of the gradients of one side, where both sides go through one adapter; else 0. Of each chunk, the
+ *   answers' gradients are then first added to the queries'. So the bits are those of chunks that are added up one by one.
+ */
+export function loraSum(problem: usize, chunks: i32, tied: usize): f64 {
   const p = changetype<Problem>(problem);
   const target = p.outputs, end = target + p.outputBytes;
+  for (let chunk = 0; chunk < chunks; chunk++) {
+    const start = target + <usize>chunk * p.outputBytes + OUTPUT_BYTES;
+    for (let t = start, stop = start + tied; t < stop; t += 16) {
+      v128.store(t, f32x4.add(v128.load(t), v128.load(t + tied)));
+    }
+  }
   const sums = changetype<Output>(target);
   for (let chunk = 1; chunk < chunks; chunk++) {
     const source = target + <usize>chunk * p.outputBytes;
     const others = changetype<Output>(source);
-    sums.heat += others.heat;
     sums.smallestNorm = min(sums.smallestNorm, others.smallestNorm);
     for (let t = target + OUTPUT_BYTES, from = source + OUTPUT_BYTES; t < end; t += 16, from += 16) {
       v128.store(t, f32x4.add(v128.load(t), v128.load(from)));

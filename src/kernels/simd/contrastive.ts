@@ -75,7 +75,7 @@ export function contrastive(memory: KernelMemory, problem: ContrastiveProblem): 
     compareBlock(memory, shape, block, anchors, first, candidates);
     if (pairs) writePairs(memory, shape, block, pairs, positives);
     if (own && ownBlock) compareOwn(memory, shape, block, candidates, ownBlock, own);
-    const firstOwn = pairs ? -1 : first;
+    const firstOwn = pairs ? -1 : (problem.firstOwn ?? 0) + first;
     memory.call.softmaxBlock(
       block.rows,
       candidates.padded,

@@ -1,16 +1,9 @@
 import type { Adapter } from '../../types.js';
+import { groupRowsOf } from '../anchor-groups.js';
 import type { LoraContrastiveProblem, LoraContrastiveResult } from '../kernels.js';
 import { asMatrix, commonWidth } from '../matrix.js';
 import { HIGHEST_TEMPERATURE, isBounded, LOWEST_TEMPERATURE, rowLossOf } from './contrastive.js';
 import { type KernelMemory, roundUp, strideOf } from './memory.js';
-
-/**
- * Anchors per group. The adapter gradients of a group are finished together, and the gradients of groups are summed in
- * order, in float32. With more ranks than `MOST_SMALL_RANKS`, finishing takes longer, so groups are larger.
- */
-export const GROUP_ROWS = 256;
-export const LARGE_GROUP_ROWS = 1024;
-export const MOST_SMALL_RANKS = 32;
 
 /**
  * Largest number of anchors per block, and of entries of their cosines (2 MiB). Smaller blocks read the candidates more
@@ -51,7 +44,7 @@ const PROBLEM_FIELDS = [
   'unit16',
   'panels16',
 ] as const;
-/** Bytes of the sums of `Output`, which come before its gradients. */
+/** Bytes of the sums of `Output` (float64: heat, smallest norm), which come before its gradients. */
 const OUTPUT_BYTES = 64;
 
 /** An adapter in the kernels' memory. */
@@ -59,14 +52,12 @@ interface Side extends Record<(typeof SIDE_FIELDS)[number], number> {
   pointer: number;
   adapter: Adapter;
 }
-/** `Output` as an array. */
-type Sums = [heat: number, smallestNorm: number];
 type Fields = Record<(typeof PROBLEM_FIELDS)[number], number>;
 
 /** Multiply-adds that threads share. One chunk alone cannot be shared. */
 export function loraContrastiveWork(problem: LoraContrastiveProblem): number {
   const { anchors, candidates } = problem;
-  if (anchors.length <= groupRowsOf(problem)) return 0;
+  if (anchors.length <= groupRowsOf(adaptersOf(problem))) return 0;
   return anchors.length * candidates.length * anchors[0]!.length;
 }
 
@@ -94,7 +85,7 @@ export function loraContrastive(
   const columns = roundUp(m, 16);
   const tileStride = strideOf(columns);
   const ranks = (query?.ranks ?? 0) + (answer?.ranks ?? 0);
-  const chunkRows = groupRowsOf(problem);
+  const chunkRows = groupRowsOf(adaptersOf(problem));
   const chunks = Math.ceil(n / chunkRows);
   const outputBytes =
     OUTPUT_BYTES + (isBackward ? roundUp(gradientBytes(query, stride) + gradientBytes(answer, stride), 64) : 0);
@@ -159,9 +150,13 @@ export function loraContrastive(
     loss += lossOfChunk(memory, problem, fields.results, first, Math.min(first + chunkRows, n), losses);
   }
   if (!Number.isFinite(loss)) return undefined;
-  const squares = memory.call.loraSum(block, chunks);
-  const at = fields.outputs / 8;
-  const [heat, smallestAnchor] = memory.f64.subarray(at, at + 2) as unknown as Sums;
+  let ofTemperature = 0;
+  for (let chunk = 0, at = fields.outputs / 8; chunk < chunks; chunk++, at += outputBytes / 8) {
+    ofTemperature -= memory.f64[at]! / temperature;
+  }
+  const isTied = problem.query !== null && problem.query === problem.answer;
+  const squares = memory.call.loraSum(block, chunks, isTied && isBackward ? gradientBytes(query, stride) : 0);
+  const smallestAnchor = memory.f64[fields.outputs / 8 + 1]!;
   // Where gradients of rows may be beyond float32, separate calls find out.
   if (!isBounded(problem, Math.min(smallestNorm, smallestAnchor))) return undefined;
   if (!isBackward) return { loss };
@@ -171,16 +166,16 @@ export function loraContrastive(
     gradients: {
       query: query && readGradients(memory, query, stride, fields.outputs + OUTPUT_BYTES),
       answer:
-        answer && readGradients(memory, answer, stride, fields.outputs + OUTPUT_BYTES + gradientBytes(query, stride)),
-      temperature: -heat / temperature,
+        answer && !isTied
+          ? readGradients(memory, answer, stride, fields.outputs + OUTPUT_BYTES + gradientBytes(query, stride))
+          : null,
+      temperature: ofTemperature,
     },
   };
 }
 
-/** Number of anchors whose adapter gradients are finished together. */
-export function groupRowsOf({ query, answer }: LoraContrastiveProblem): number {
-  const ranks = Math.max(query?.loraB.length ?? 0, answer?.loraB.length ?? 0);
-  return ranks <= MOST_SMALL_RANKS ? GROUP_ROWS : LARGE_GROUP_ROWS;
+function adaptersOf({ query, answer }: LoraContrastiveProblem): Adapter[] {
+  return [query, answer].filter(adapter => adapter !== null);
 }
 
 /** The length of the compared rows, or 0 where separate calls are as fast or more exact. */
