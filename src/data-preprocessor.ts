@@ -40,9 +40,10 @@ export interface DataPreprocessorEvents {
  * The defaults are the original's. They suit tests and the comparison with it, not search: the embedder `'hash'` gives
  * similar texts unrelated rows, so that training on them does not carry over to new texts. For search pass a fitted
  * `NgramEmbedder`, or a sentence model, as `embedder`. The tokens are numbers of words of this preprocessor, which losses
- * do not read and no model knows.
+ * do not read and no model knows. With `tokens: false` there are none.
  *
- * Subclasses may override `_embed`, `_tokenize`, `_augmentExample` and `_processExample`.
+ * Subclasses may override `_embed`, `_tokenize`, `_augmentExample` and `_processExample`. With `tokens: false`, `_tokenize` is not
+ * called.
  *
  * @example
  * ```js
@@ -57,7 +58,10 @@ export interface DataPreprocessorEvents {
 export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> implements Stateful<DataPreprocessorState> {
   /** The configuration in force. */
   config: DataPreprocessorConfig;
-  /** Word → token. It stops growing at 50,000 words. Later words become character tokens. */
+  /**
+   * Word → token. It stops growing at 50,000 words. Later words become character tokens. With `tokens: false` it stays
+   * empty.
+   */
   vocab: Map<string, number>;
   /** Number of words in `vocab`. */
   vocabSize = 0;
@@ -89,6 +93,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
         normalizeEmbeddings: isOwn,
         embedder: 'hash' as const,
         embedBatchSize: 64,
+        tokens: true,
         deduplicate: false,
         cacheBytes: 256 * 2 ** 20,
       },
@@ -177,8 +182,8 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
   #processNow(example: TrainingExample): ProcessedExample {
     // It was checked when it was read, but it may have changed while an embedder or an override ran.
     checkExample('DataPreprocessor._processExample', example);
-    const inputTokens = this.#truncate(this._tokenize(example.input));
-    const outputTokens = this.#truncate(this._tokenize(example.output));
+    const inputTokens = this.#tokensOf(example.input);
+    const outputTokens = this.#tokensOf(example.output);
     const inputEmb = this._embed(example.input);
     const outputEmb = this._embed(example.output);
     return {
@@ -198,16 +203,20 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
     return { negatives, negativeEmbs: negatives.map(text => this._embed(text)) };
   }
 
-  #truncate(tokens: number[]): number[] {
+  #tokensOf(text: string): number[] {
+    if (this.config.tokens === false) return [];
+    const tokens = this._tokenize(text);
     return tokens.length > this.config.maxLength ? tokens.slice(0, this.config.maxLength) : tokens;
   }
 
   /**
    * The tokens of a text: a number for each word, followed by the space token 32, also after the last word. An unknown
    * word joins the vocabulary. Once the vocabulary is full, an unknown word is spelled in character codes modulo 256.
+   * With `tokens: false`, none.
    */
   _tokenize(text: string): number[] {
-    const { tokenizer } = this.config;
+    const { tokenizer, tokens } = this.config;
+    if (tokens === false) return [];
     if (tokenizer) return checkTokens(text, tokenizer(text));
     return this.#words.tokenize(text, this, this.embeddingCache.has(text));
   }
@@ -295,7 +304,7 @@ export class DataPreprocessor extends TypedEmitter<DataPreprocessorEvents> imple
    * @param state The result of {@link stateDict}, also after a round trip through JSON. It must come from a preprocessor made
    *   with the same options.
    * @throws TypeError or RangeError, with nothing changed: for a damaged state, for another `embeddingDim`, if only one of
-   *   both has a seed or an embedder's state, and if the embedder refuses its state.
+   *   both has a seed or an embedder's state, for a vocabulary with `tokens: false`, and if the embedder refuses its state.
    */
   loadStateDict(state: DataPreprocessorState): void {
     const parsed = parseState(state, this.config, this.#seeded !== undefined);

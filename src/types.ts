@@ -67,9 +67,9 @@ export interface ProcessedExample extends EmbeddedExample {
   negativeEmbs?: readonly Float32Array[];
   /** Weight of the example. */
   quality: number;
-  /** Tokens of `input`, at most `maxLength`. */
+  /** Tokens of `input`, at most `maxLength`. Empty with `tokens: false`. */
   inputTokens: number[];
-  /** Tokens of `output`, at most `maxLength`. */
+  /** Tokens of `output`, at most `maxLength`. Empty with `tokens: false`. */
   outputTokens: number[];
   /** The raw example's metadata. */
   metadata?: unknown;

@@ -95,6 +95,19 @@ export interface DataPreprocessorOptions {
    */
   tokenizer?: Tokenizer;
   /**
+   * Whether examples have tokens. With `false`, `inputTokens` and `outputTokens` are empty, `_tokenize` is not called, also
+   * where a subclass overrides it, and the vocabulary stays empty. `false` and a `tokenizer` exclude each other.
+   *
+   * The default tokens number the words in the order in which they are first read. If several processes read shards of the
+   * data, a word's token therefore depends on the shard. Without tokens, each example depends on its own texts only. Its
+   * place in the data still matters to `augmentation`, which draws in order, and to `deduplicate`, which compares within a
+   * call. Nothing in this library reads the tokens: losses and batches work without them, and the `curriculum` of a
+   * `BatchGenerator` sorts by `quality`.
+   *
+   * @default true
+   */
+  tokens?: boolean;
+  /**
    * Whether to skip an example with the input and output of an earlier one of the same call. An example that was skipped
    * for its quality does not count as earlier. Variations are not compared. Pairs are compared by their SHA-256, which takes
    * about 100 bytes per distinct pair.
@@ -158,6 +171,8 @@ export function checkConfig(config: DataPreprocessorConfig): void {
   checkEmbedder(call, config.embedder);
   checkCount(call, 'embedBatchSize', config.embedBatchSize);
   if (config.tokenizer !== undefined) checkFunction(call, 'tokenizer', config.tokenizer);
+  if (config.tokenizer !== undefined && config.tokens === false)
+    throw new RangeError(`${call}: tokens is false, so that tokenizer would never be called; pass only one of them`);
   checkNumber(call, 'cacheBytes', config.cacheBytes, { min: 0, infinity: true });
 }
 

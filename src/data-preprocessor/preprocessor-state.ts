@@ -61,6 +61,10 @@ export function parseState(state: unknown, config: DataPreprocessorConfig, isSee
   checkArray(CALL, 'state.tokens', tokens);
   if (tokens.length !== words.length)
     throw new RangeError(`${CALL}: state.tokens has ${inWords(tokens.length, 'entry')}, state.words ${words.length}`);
+  if (words.length > 0 && config.tokens === false)
+    throw new RangeError(
+      `${CALL}: state has a vocabulary of ${inWords(words.length, 'word')}, but tokens is false here`,
+    );
   if ((random !== null) !== isSeeded)
     throw new RangeError(
       `${CALL}: state is of a preprocessor ${isSeeded ? 'without a' : 'with a'} seed, unlike this one`,

@@ -104,6 +104,7 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
     embedder: ANY,
     embedBatchSize: ANY,
     tokenizer: ANY,
+    tokens: FLAG,
     deduplicate: FLAG,
     cacheBytes: ANY,
     seed: ANY,
