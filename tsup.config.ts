@@ -1,6 +1,14 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { defineConfig, type Options } from 'tsup';
 
+/** The core is a file beside the subpaths, so that they share its kernels. */
+const core = {
+  name: 'core',
+  setup(build: { onResolve(filter: { filter: RegExp }, resolve: () => object): void }) {
+    build.onResolve({ filter: /^(?:\.\.?\/)+index\.js$/ }, () => ({ path: './index.js', external: true }));
+  },
+};
+
 /** Files that must come with a copy of each package of the bundles. */
 const LICENCE_FILES = {
   echarts: ['NOTICE', 'LICENSE', 'licenses/LICENSE-d3'],
@@ -47,7 +55,12 @@ export default defineConfig([
   // One file per module, of which a bundler keeps what a program uses. What depends on the runtime is in `#platform/*`.
   {
     ...common,
-    entry: ['src/**/*.ts', '!src/report/**', '!src/report.ts', '!src/platform/**', '!src/kernels/assembly/**'],
+    entry: [
+      'src/**/*.ts',
+      ...['report', 'bullmq', 'tasks'].flatMap(part => [`!src/${part}/**`, `!src/${part}.ts`]),
+      '!src/platform/**',
+      '!src/kernels/assembly/**',
+    ],
     outDir: 'dist/modules',
     bundle: false,
     sourcemap: false,
@@ -62,6 +75,20 @@ export default defineConfig([
     splitting: true,
     sourcemap: false,
   })),
+  // Training on many machines. Bullmq is an optional peer, and tasks run on any queue.
+  {
+    ...common,
+    entry: ['src/bullmq.ts', 'src/tasks.ts'],
+    platform: 'node',
+    dts: true,
+    splitting: false,
+    external: ['bullmq'],
+    esbuildPlugins: [core],
+    esbuildOptions: (options, context) => {
+      common.esbuildOptions?.(options, context);
+      options.conditions = ['microlora-source'];
+    },
+  },
   // A bundle of its own with its charts' library, for every runtime.
   {
     entry: ['src/report.ts'],

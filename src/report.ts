@@ -4,8 +4,7 @@
  * @module report
  */
 
-import { nearestOf, shown } from './internal/unknown-option.js';
-import { checkObject } from './internal/validate/option-checks.js';
+import { checkKnownNames } from './internal/known-names.js';
 import type { Schedule } from './lr-schedulers/schedule.js';
 import { CALL, checkText } from './report/checks.js';
 import { continualSection, type ReportContinual } from './report/continual.js';
@@ -109,7 +108,7 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
  * ```
  */
 export function trainingReport<Part extends Schedule = Schedule>(options: TrainingReportOptions<Part>): string {
-  checkNames(options);
+  checkKnownNames(CALL, options, Object.keys(OPTIONS));
   const { title, description, language = 'en' } = options;
   checkText('title', title);
   checkText('language', language);
@@ -140,14 +139,4 @@ ${sections}</main>
 </body>
 </html>
 `.text;
-}
-
-function checkNames(options: unknown): void {
-  checkObject(CALL, 'options', options);
-  const known = Object.keys(OPTIONS);
-  const unknown = Object.keys(options).find(name => !Object.hasOwn(OPTIONS, name));
-  if (unknown === undefined) return;
-  const nearest = nearestOf(unknown, known);
-  const advice = nearest === undefined ? `expected ${known.join(', ')}` : `did you mean ${nearest}?`;
-  throw new TypeError(`${CALL}: unknown option ${shown(unknown)}; ${advice}`);
 }

@@ -1,0 +1,105 @@
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { corePath } from './requirements.js';
+
+/** What a thread sends back. */
+type Answer = { value: unknown; backend: 'simd' | 'scalar' } | { error: unknown };
+
+interface Thread {
+  worker: Worker;
+  /** The call at work. */
+  call: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
+}
+
+/**
+ * The whole program of a thread, as source text: there is no file that a bundler could lose. It imports the module of a
+ * task when it is first called.
+ */
+const SOURCE = `'use strict';
+const { parentPort, workerData } = require('node:worker_threads');
+const functions = new Map();
+async function answerOf({ task, payload, blobs }) {
+  const core = await import(workerData.core);
+  if (!functions.has(task)) functions.set(task, (await import(workerData.tasks[task])).default);
+  const run = functions.get(task);
+  if (typeof run !== 'function') throw new TypeError('the module of task "' + task + '" must export a function as default');
+  const value = await run(payload, { blobs });
+  return { value, backend: core.kernelBackend() };
+}
+parentPort.on('message', async request => {
+  try {
+    parentPort.postMessage(await answerOf(request));
+  } catch (error) {
+    parentPort.postMessage({ error: error instanceof Error ? error : new Error(String(error)) });
+  }
+});
+`;
+
+/**
+ * Threads that run tasks, so that the thread that renews locks is always free. A thread starts when it is first needed,
+ * and a new one takes the place of a thread that ended.
+ */
+export class TaskThreads {
+  readonly #tasks: Readonly<Record<string, string>>;
+  readonly #idle: Thread[] = [];
+  readonly #busy = new Set<Thread>();
+
+  /** @param tasks URL of each task's module. */
+  constructor(tasks: Readonly<Record<string, string>>) {
+    this.#tasks = tasks;
+  }
+
+  /**
+   * Runs a task. There are as many threads as there are calls at a time.
+   *
+   * @param signal Ends the thread.
+   */
+  async run(
+    task: string,
+    payload: unknown,
+    blobs: Record<string, Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<{ value: unknown; backend: 'simd' | 'scalar' }> {
+    signal.throwIfAborted();
+    const thread = this.#idle.pop() ?? this.#start();
+    this.#busy.add(thread);
+    const end = (): void => void thread.worker.terminate();
+    signal.addEventListener('abort', end);
+    try {
+      const answer = await new Promise<Answer>((resolve, reject) => {
+        thread.call = { resolve, reject };
+        thread.worker.postMessage({ task, payload, blobs });
+      });
+      this.#idle.push(thread);
+      if ('error' in answer) throw answer.error;
+      return answer;
+    } finally {
+      thread.call = undefined;
+      this.#busy.delete(thread);
+      signal.removeEventListener('abort', end);
+    }
+  }
+
+  /** Ends all threads, also those at work. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#idle, ...this.#busy].map(({ worker }) => worker.terminate()));
+  }
+
+  #start(): Thread {
+    const worker = new Worker(SOURCE, {
+      eval: true,
+      workerData: { tasks: this.#tasks, core: pathToFileURL(corePath()).href },
+    });
+    const thread: Thread = { worker, call: undefined };
+    const fail = (error: Error): void => {
+      const index = this.#idle.indexOf(thread);
+      if (index >= 0) this.#idle.splice(index, 1);
+      thread.call?.reject(error);
+    };
+    worker.on('message', (answer: Answer) => thread.call?.resolve(answer));
+    worker.on('messageerror', fail);
+    worker.on('error', error => fail(error instanceof Error ? error : new Error(String(error))));
+    worker.on('exit', code => fail(new Error(`the thread of the task ended with code ${code}`)));
+    return thread;
+  }
+}
