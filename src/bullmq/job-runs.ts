@@ -59,7 +59,7 @@ export class JobRuns {
     });
     await this.#events;
 
-    const outcomes = new Array<Outcome | undefined>(requests.length);
+    const outcomes = Array.from(requests, (): Outcome | undefined => undefined);
     const pending = new Map<string, JobRequest>();
     const indices = new Map<string, number[]>();
     requests.forEach((request, i) => {

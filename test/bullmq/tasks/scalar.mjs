@@ -1,0 +1,4 @@
+import { useKernelBackend } from 'microlora-training-utils';
+
+useKernelBackend('scalar');
+export default () => 1;
