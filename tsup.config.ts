@@ -76,19 +76,21 @@ export default defineConfig([
     sourcemap: false,
   })),
   // Training on many machines. Bullmq is an optional peer, and tasks run on any queue.
-  {
-    ...common,
-    entry: ['src/bullmq.ts', 'src/tasks.ts'],
-    platform: 'node',
-    dts: true,
-    splitting: false,
-    external: ['bullmq'],
-    esbuildPlugins: [core],
-    esbuildOptions: (options, context) => {
-      common.esbuildOptions?.(options, context);
-      options.conditions = ['microlora-source'];
-    },
-  },
+  ...['bullmq', 'tasks'].map(
+    (subpath): Options => ({
+      ...common,
+      entry: [`src/${subpath}.ts`],
+      platform: 'node',
+      sourcemap: false,
+      dts: true,
+      external: ['bullmq'],
+      esbuildPlugins: [core],
+      esbuildOptions: (options, context) => {
+        common.esbuildOptions?.(options, context);
+        options.conditions = ['microlora-source'];
+      },
+    }),
+  ),
   // A bundle of its own with its charts' library, for every runtime.
   {
     entry: ['src/report.ts'],

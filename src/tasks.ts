@@ -5,7 +5,7 @@
  */
 
 export type { ContrastiveBatch, ContrastiveTaskOptions } from './tasks/contrastive-batch.js';
-export { gradientTask } from './tasks/gradient-task.js';
+export { type GradientTaskOptions, gradientTask } from './tasks/gradient-task.js';
 export { type LocalTaskOptions, localTask, type StepsWithGradients } from './tasks/local-task.js';
 
 /** A function that workers run on jobs. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasRedis, RedisServer } from './support/redis.js';
 
 /**
  * The scripts of README, docs and doc comments run as printed, in a folder that has the built package installed. They
@@ -21,6 +22,8 @@ const trainingLoop = guides.find(([file]) => file === 'docs/training-loop.md')![
 const folder = mkdtempSync(join(tmpdir(), 'documentation-'));
 mkdirSync(join(folder, 'node_modules'));
 symlinkSync(root, join(folder, 'node_modules', 'microlora-training-utils'), 'junction');
+for (const peer of ['bullmq', 'ioredis'])
+  symlinkSync(join(root, 'node_modules', peer), join(folder, 'node_modules', peer), 'junction');
 writeFileSync(join(folder, 'pairs.jsonl'), fenced(trainingLoop, 'jsonl')[0]!);
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -42,8 +45,15 @@ describe('scripts print what their comments say', () => {
   });
 
   // They run one after the other, because the second script of the training loop reads a file of the first.
-  it.each(scripts)('%s', async (_, code) => {
-    const printed = await run(code);
+  let redis: RedisServer | undefined;
+  beforeAll(async () => {
+    redis = hasRedis ? await RedisServer.start() : undefined;
+    return () => redis?.stop();
+  });
+
+  it.for(scripts)('%s', async ([, code], { skip }) => {
+    if (code.includes("from 'bullmq'")) skip(!redis, 'redis-server is missing');
+    const printed = await run(code, { REDIS_PORT: String(redis?.port) });
     const expected = Array.from(code.matchAll(/^ *console\.log\(.*\); \/\/ (.*)$/gm), match => match[1]!);
     const lines = printed.trimEnd().split('\n');
     for (const line of expected) expect(lines).toContain(line);
@@ -113,9 +123,10 @@ function filesIn(folder: string): string[] {
     .flatMap(entry => (entry.isDirectory() ? filesIn(join(folder, entry.name)) : [join(folder, entry.name)]));
 }
 
-async function run(code: string): Promise<string> {
+async function run(code: string, env: object = {}): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', code], {
     cwd: folder,
+    env: { ...process.env, ...env },
   });
   return stdout;
 }

@@ -13,12 +13,11 @@ interface Thread {
 
 /**
  * The whole program of a thread, as source text: there is no file that a bundler could lose. It imports the module of a
- * task when it is first called.
+ * task when it is first called. It is valid as a script and as a module, because a flag of the program may say which it is.
  */
-const SOURCE = `'use strict';
-const { parentPort, workerData } = require('node:worker_threads');
+const SOURCE = `
 const functions = new Map();
-async function answerOf({ task, payload, blobs }) {
+async function answerOf(workerData, { task, payload, blobs }) {
   const core = await import(workerData.core);
   if (!functions.has(task)) functions.set(task, (await import(workerData.tasks[task])).default);
   const run = functions.get(task);
@@ -26,12 +25,14 @@ async function answerOf({ task, payload, blobs }) {
   const value = await run(payload, { blobs });
   return { value, backend: core.kernelBackend() };
 }
-parentPort.on('message', async request => {
-  try {
-    parentPort.postMessage(await answerOf(request));
-  } catch (error) {
-    parentPort.postMessage({ error: error instanceof Error ? error : new Error(String(error)) });
-  }
+import('node:worker_threads').then(({ parentPort, workerData }) => {
+  parentPort.on('message', async request => {
+    try {
+      parentPort.postMessage(await answerOf(workerData, request));
+    } catch (error) {
+      parentPort.postMessage({ error: error instanceof Error ? error : new Error(String(error)) });
+    }
+  });
 });
 `;
 

@@ -62,6 +62,8 @@ describe('the tarball', () => {
       'CONTRIBUTING.md',
       'LICENSE',
       'README.md',
+      'dist/bullmq.d.ts',
+      'dist/bullmq.js',
       'dist/index.d.ts',
       'dist/index.js',
       'dist/index.js.map',
@@ -70,6 +72,8 @@ describe('the tarball', () => {
       'dist/licences.txt',
       'dist/report.d.ts',
       'dist/report.js',
+      'dist/tasks.d.ts',
+      'dist/tasks.js',
       ...(await readdir(join(ROOT, 'docs'))).sort().map(file => `docs/${file}`),
       'package.json',
     ]);
@@ -86,6 +90,8 @@ describe('the tarball', () => {
       },
       './kernels.wasm': { types: './dist/kernels.wasm.d.ts', default: './dist/kernels.wasm' },
       './report': { types: './dist/report.d.ts', default: './dist/report.js' },
+      './bullmq': { types: './dist/bullmq.d.ts', default: './dist/bullmq.js' },
+      './tasks': { types: './dist/tasks.d.ts', default: './dist/tasks.js' },
       './package.json': './package.json',
     });
     expect(Object.keys(manifest.exports['.'])[0]).toBe('types');
@@ -95,7 +101,9 @@ describe('the tarball', () => {
     const { packages } = JSON.parse(await readFile(join(pkg.consumer, 'package-lock.json'), 'utf8'));
     expect(Object.keys(packages)).toEqual(['', 'node_modules/microlora-training-utils']);
     const manifest = JSON.parse(await pkg.read('package.json'));
-    expect(Object.keys(manifest).filter(field => /dependencies/i.test(field))).toEqual(['devDependencies']);
+    const isOptional = Object.values<{ optional: boolean }>(manifest.peerDependenciesMeta).every(peer => peer.optional);
+    expect([manifest.dependencies, isOptional]).toEqual([undefined, true]);
+    expect(Object.keys(manifest.peerDependenciesMeta)).toEqual(Object.keys(manifest.peerDependencies));
   });
 
   test('holds every file that README links to', async () => {
