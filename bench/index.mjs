@@ -20,6 +20,7 @@ import {
 } from 'microlora-training-utils';
 import { runCheckpoint } from './checkpoint.mjs';
 import { runContinual } from './continual.mjs';
+import { runDistributed } from './distributed.mjs';
 import { measure, measureAsync, peakWhile } from './measure.mjs';
 import * as plain from './plain.mjs';
 import { runSafetensors } from './safetensors.mjs';
@@ -551,6 +552,8 @@ if ('step'.includes(only)) runStep();
 if ('job'.includes(only)) runJob();
 
 if ('threads'.includes(only)) runThreads();
+
+if ('distributed'.includes(only)) await runDistributed();
 
 if ('safetensors'.includes(only)) runSafetensors();
 

@@ -1,0 +1,28 @@
+// The training that coordinator and workers make alike: pairs of description and signature from the declarations of Node.
+
+import { BatchGenerator } from 'microlora-training-utils';
+import { readNodePairs } from '../../api-search/pairs.mjs';
+import { newAdapters, prepare, THROUGH } from '../../api-search/recipe.mjs';
+
+export { THROUGH };
+export const BATCH_SIZE = 1024;
+const SEED = 1;
+
+/** The embedded pairs, `{ embedder, training, lookup }`. */
+export async function loadTask() {
+  return prepare(readNodePairs(), { seed: SEED });
+}
+
+export function adaptersFor({ embedder }, rank = 32) {
+  return newAdapters(embedder.dim, { rank, seed: SEED });
+}
+
+/** A function of the step that gives its batch. */
+export function batchesOf({ training }, batchSize = BATCH_SIZE) {
+  const generator = new BatchGenerator(training, { batchSize, seed: SEED, dropLast: true });
+  const batchOf = step => {
+    const { anchors, positives, examples } = generator.at(step).batch;
+    return { anchors, positives, ids: examples.map(({ output }) => output) };
+  };
+  return { batchOf, length: generator.length };
+}
