@@ -71,7 +71,7 @@ const KEEP_SECONDS = 3600;
  * batch. The gradients are summed in order here, and the optimizer takes its step here. So the weights have the bits that
  * one process gives, with any number of workers, and also if workers die.
  *
- * It pays for batches of 1,024 rows or more. Restart it as any training: save adapters and optimizer, and go on with the
+ * It pays for batches of several thousand rows: the guide has measured times. Restart it as any training: save adapters and optimizer, and go on with the
  * next step.
  */
 export class DataParallel {

@@ -147,6 +147,31 @@ describe.skipIf(!hasRedis)('mapShards on a real Redis', { timeout: 120_000 }, ()
     expect(linesOf(log)).toEqual([3]);
   });
 
+  it('gives the job of a worker that stalls to another, and takes one result when the first wakes up', async () => {
+    const [queue, log] = [queueOf('stalls'), newLog()];
+    const first = await start('stalls');
+    const result = mapShards(queue, 'square', [{ number: 4, waitMs: 800, log }]);
+    while ((await queue.getActiveCount()) === 0) await sleep(20);
+    first.child.kill('SIGSTOP');
+    await start('stalls');
+    expect(await result).toEqual([16]);
+    expect(linesOf(log)).toEqual([4]);
+    first.child.kill('SIGCONT');
+    await sleep(1500);
+    expect(
+      await mapShards(queue, 'square', [
+        { number: 4, waitMs: 800, log },
+        { number: 5, log },
+      ]),
+    ).toEqual([16, 25]);
+    expect(await queue.getJobCounts('completed', 'failed', 'active', 'waiting')).toEqual({
+      completed: 2,
+      failed: 0,
+      active: 0,
+      waiting: 0,
+    });
+  });
+
   it('is the work of one when two coordinators ask for the same', async () => {
     const log = newLog();
     await Promise.all([start('two'), start('two')]);

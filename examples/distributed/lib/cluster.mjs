@@ -30,7 +30,8 @@ export async function withWorkers(name, flags, main) {
   });
   if (values.help) return console.log(`${name}\n${HELP}`);
   const count = Number(values.workers ?? availableParallelism());
-  if (!Number.isInteger(count) || count < 1) return fail(`--workers must be a whole number from 1, not "${values.workers}"`);
+  if (!Number.isInteger(count) || count < 1)
+    return fail(`--workers must be a whole number from 1, not "${values.workers}"`);
 
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort(new Error('stopped')));

@@ -6,6 +6,7 @@ import { newAdapters, prepare, THROUGH } from '../../api-search/recipe.mjs';
 
 export { THROUGH };
 export const BATCH_SIZE = 1024;
+export const SHARDS = 4;
 const SEED = 1;
 
 /** The embedded pairs, `{ embedder, training, lookup }`. */
@@ -25,4 +26,9 @@ export function batchesOf({ training }, batchSize = BATCH_SIZE) {
     return { anchors, positives, ids: examples.map(({ output }) => output) };
   };
   return { batchOf, length: generator.length };
+}
+
+/** The task with the pairs of one shard. */
+export function shardOf(task, shard) {
+  return { ...task, training: task.training.filter((_, i) => i % SHARDS === shard) };
 }
