@@ -40,20 +40,18 @@ const warned = new WeakSet<Queue>();
 export class JobRuns {
   readonly #queue: Queue;
   #events: Promise<QueueEvents> | undefined;
-  /** What waits for each job. Two calls may wait for one job. */
-  readonly #waiting = new Map<string, Set<(outcome: Outcome) => void>>();
+  /** What waits for each job. */
+  readonly #waiting = new Map<string, (outcome: Outcome) => void>();
 
   constructor(queue: Queue) {
     this.#queue = queue;
   }
 
-  /** The outcomes in the order of the requests. Undefined for a request that is given up at the deadline. */
+  /** The outcomes in the order of the requests. Calls at a time must have different jobs. Undefined for a request that is given up at the deadline. */
   async run(requests: readonly JobRequest[], options: RunOptions): Promise<(Outcome | undefined)[]> {
     const { signal, onOutcome, deadlineMs = Infinity } = options;
     signal?.throwIfAborted();
-    this.#events ??= openEvents(this.#queue, (id, outcome) => {
-      for (const settle of this.#waiting.get(id) ?? []) settle(outcome);
-    });
+    this.#events ??= openEvents(this.#queue, (id, outcome) => this.#waiting.get(id)?.(outcome));
     this.#events.catch(() => {
       this.#events = undefined;
     });
@@ -77,10 +75,9 @@ export class JobRuns {
       }
       if (pending.size === 0) wake();
     };
-    const forget = [...pending.keys()].map(id => this.#wait(id, outcome => settle(id, outcome)));
+    for (const id of indices.keys()) this.#waiting.set(id, outcome => settle(id, outcome));
 
-    const started = Date.now();
-    const end = started + deadlineMs;
+    const end = Date.now() + deadlineMs;
     try {
       await this.#look([...pending.values()], { ...options, isFirst: true }, settle);
       let pause = SHORTEST_PAUSE_MS;
@@ -113,7 +110,7 @@ export class JobRuns {
         if (Date.now() - lastOutcome > SILENCE_MS) await this.#warnOfNoWorkers();
       }
     } finally {
-      for (const each of forget) each();
+      for (const id of indices.keys()) this.#waiting.delete(id);
       await this.#withdraw([...pending.keys()]);
     }
     return outcomes;
@@ -124,15 +121,6 @@ export class JobRuns {
     const events = await this.#events?.catch(() => undefined);
     this.#events = undefined;
     await events?.close();
-  }
-
-  #wait(id: string, settle: (outcome: Outcome) => void): () => void {
-    const all = this.#waiting.get(id) ?? new Set();
-    this.#waiting.set(id, all.add(settle));
-    return () => {
-      all.delete(settle);
-      if (all.size === 0) this.#waiting.delete(id);
-    };
   }
 
   /** Looks jobs up. Adds those that are missing, and on the first look those that have failed or lost their result. */

@@ -241,7 +241,9 @@ function directionOf(backend: Kernels, setup: Setup): Direction | undefined {
 function diagnosticsOf(setup: Setup): Omit<ContrastiveComponents, 'contrastive'> {
   const { routes, given, options, coefficients } = setup;
   const rows = routes.length > 0 ? adapt(CALL, kernels(), routes, given).rows : given;
-  return contrastiveDiagnostics(problemOf(setup, rows), countsOf(options, coefficients));
+  // Weights are those of the whole batch.
+  const weights = options.weights && Array.from(options.weights).slice(options.offset ?? 0);
+  return contrastiveDiagnostics(problemOf(setup, rows), countsOf({ ...(weights && { weights }) }, coefficients));
 }
 
 function wantedOf(

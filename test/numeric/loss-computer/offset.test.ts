@@ -217,6 +217,18 @@ describe('offset: parts of a batch', () => {
     }
   });
 
+  it.each([undefined, 'own'] as const)('have the diagnostics of their own weights, negatives %s', negativeMode => {
+    const [anchors, positives] = [randomRows(6, 4, 1), randomRows(6, 4, 2)];
+    const negatives = negativeMode ? randomRows(6, 4, 3) : null;
+    const options = { weights: [1, 2, 3, 4, 5, 6], diagnostics: true, ...(negativeMode && { negativeMode }) };
+    const whole = wholeOf({ anchors, positives, negatives, options }).components as Record<string, number>;
+    const parts = cutAt({ anchors, positives, negatives, options }, [2, 6]);
+    for (const name of ['accuracy', 'positiveCosine', 'negativeCosine']) {
+      const values = parts.map(({ components }) => (components as Record<string, number>)[name]!);
+      expectNear([(3 * values[0]! + 18 * values[1]!) / 21], [whole[name]!]);
+    }
+  });
+
   it.each<[string, ContrastiveOptions, number]>([
     ['offset must be an integer of at least 0, got -1', { offset: -1 }, 2],
     ['offset must be an integer of at least 0, got 0.5', { offset: 0.5 }, 2],
