@@ -140,6 +140,7 @@ export type {
   ChainStep,
   EmbeddedExample,
   Float32Row,
+  GroupResult,
   InputGradient,
   LossComponents,
   LossResult,

@@ -132,6 +132,17 @@ export interface LossResult<Components = LossComponents> {
   adapterGradients?: Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>;
   /** The loss of each row, before weights and reduction. Present with `perRow: true`. */
   perRow?: Float64Array;
+  /** The share of each group of anchors, in order. Present on `contrastive` with `perGroup: true`. */
+  perGroup?: GroupResult[];
+}
+
+/** The share of a group of anchors in a loss and its gradients. */
+export interface GroupResult {
+  loss: number;
+  /** Present with `gradients: true`. */
+  temperatureGradient?: number;
+  /** Present with `gradients: true` and `adapters`. */
+  adapterGradients?: Map<string, { gradA: readonly Float32Row[]; gradB: readonly Float32Row[] }>;
 }
 
 /** What `perRow: true` adds to a loss. */

@@ -33,7 +33,7 @@ describe('gradientTask', () => {
     const batch = { anchors, positives, ...more };
     const task = gradientTask({ adapters: makeAdapters(), through, ...options, batch: () => batch });
     const parts = await Promise.all(
-      [0, 512, 1024].map(from => task({ step: 0, from, to: from + 512, group: 256 }, weightsOf(adapters))),
+      [0, 512, 1024].map(from => task({ step: 0, from, to: from + 512 }, weightsOf(adapters))),
     );
     const { negatives = null, ...rest } = more as { negatives?: Float32Array[] };
     const whole = LossComputer.contrastive(anchors, positives, negatives, {
@@ -44,14 +44,18 @@ describe('gradientTask', () => {
       gradients: true,
     });
     const files = parts.map(bytes => readTensors(bytes));
-    expect(files.map(({ tensors }) => tensors.get('gradients')!.shape[0])).toEqual([2, 1, 0]);
+    expect(files.map(({ tensors }) => tensors.get('gradients')!.shape)).toEqual([
+      [1, 2, 256],
+      [1, 1, 256],
+      [1, 0, 256],
+    ]);
     expect(files.map(({ metadata }) => metadata.rows)).toEqual(['600', '600', '600']);
     const losses = files.flatMap(({ tensors }) => [...(tensors.get('losses')!.data as Float64Array)]);
     expect(losses.reduce((sum, loss) => sum + loss, 0)).toBe(whole.loss);
     const groups = files.flatMap(({ tensors }) => {
       const { shape, data } = tensors.get('gradients')!;
-      const size = shape[1]!;
-      return Array.from({ length: shape[0]! }, (__, i) => (data as Float32Array).slice(i * size, (i + 1) * size));
+      const [, count, size] = shape as [number, number, number];
+      return Array.from({ length: count }, (__, i) => (data as Float32Array).slice(i * size, (i + 1) * size));
     });
     expect(sumInOrder(groups)).toEqual(packGradients(adapters, whole.adapterGradients!));
   });
@@ -66,7 +70,7 @@ describe('gradientTask', () => {
     );
     const task = gradientTask(options);
     const context = weightsOf(options.adapters);
-    const payload = { step: 0, from: 0, to: 256, group: 256 };
+    const payload = { step: 0, from: 0, to: 256 };
     await expect(async () => task(null, context)).rejects.toThrow('gradientTask: payload must be an object, got null');
     await expect(async () => task({ ...payload, step: -1 }, context)).rejects.toThrow(
       'payload.step must be an integer',

@@ -239,6 +239,7 @@ describe('options', () => {
       ...losses.flatMap(loss => ['gradients', 'perRow'].map((flag): [typeof loss, string] => [loss, flag])),
       ...losses.filter(loss => loss !== 'LossComputer.mse').map((loss): [typeof loss, string] => [loss, 'diagnostics']),
       ['LossComputer.contrastive', 'symmetric'],
+      ['LossComputer.contrastive', 'perGroup'],
       ['LossComputer.triplet', 'swap'],
       ['BatchGenerator', 'noDuplicates'],
       ['DataPreprocessor', 'deduplicate'],

@@ -1,24 +1,12 @@
-import { randomUUID } from 'node:crypto';
-import type { Queue } from 'bullmq';
-import { type Adapter, type AdapterGradients, packWeights, sumInOrder, unpackGradients } from '../index.js';
+import { type Adapter, type AdapterGradients, sumInOrder, type TensorFile, unpackGradients } from '../index.js';
 import { checkKnownNames } from '../internal/known-names.js';
 import { inWords } from '../internal/validate/messages.js';
-import { checkCount, checkFunction, checkMap, checkNumber, checkObject } from '../internal/validate/option-checks.js';
+import { checkCount, checkFunction, checkNumber, checkObject } from '../internal/validate/option-checks.js';
 import { groupRowsOf } from '../kernels/anchor-groups.js';
-import { type Blobs, bytesOf, checkBlobs } from './blobs.js';
-import type { JobRequest } from './job-data.js';
-import { checkQueue, JobRuns } from './job-runs.js';
-import { checkSignal, checkTaskName } from './map-shards.js';
-import { ownRequirements } from './requirements.js';
-import { tensorsOf } from './results.js';
+import { type TrainingJobsOptions, WeightJobs } from './weight-jobs.js';
+import { threadsOf } from './worker-name.js';
 
-export interface DataParallelOptions {
-  /** A `Queue` of BullMQ. */
-  queue: Queue;
-  /** The store of the workers. */
-  blobs: Blobs;
-  /** The adapters to train. Their names, order and shapes are those of the workers' task. */
-  adapters: ReadonlyMap<string, Adapter>;
+export interface DataParallelOptions extends TrainingJobsOptions {
   /** Takes the steps, here alone: an `AdamW` or `SGD` over the adapters. */
   optimizer: { step(gradients: ReadonlyMap<string, AdapterGradients>, lr?: number): void };
   /** Most rows of a batch. The last batch of an epoch may have fewer. */
@@ -32,9 +20,10 @@ export interface DataParallelOptions {
     addPenaltyGradient(adapters: ReadonlyMap<string, Adapter>, gradients: ReadonlyMap<string, AdapterGradients>): void;
   };
   /**
-   * Anchors per job, a multiple of 256. With an adapter of more than 32 ranks, a multiple of 1024.
+   * Anchors per job, a multiple of 256. With an adapter of more than 32 ranks, a multiple of 1024. The result does not
+   * depend on it. Choose a small one if some workers are much slower than others.
    *
-   * @default 256, or 1024
+   * @default the batch is shared out evenly among the threads of all workers, which are counted every five seconds
    */
   chunk?: number;
   /**
@@ -43,12 +32,6 @@ export interface DataParallelOptions {
    * @default 'gradients'
    */
   task?: string;
-  /**
-   * How often a job is tried.
-   *
-   * @default 3
-   */
-  attempts?: number;
 }
 
 /** Loss and gradients of a step, as those of one call of `LossComputer.contrastive`. */
@@ -63,8 +46,8 @@ export interface GradientsOfStep {
 
 const NAMES = ['queue', 'blobs', 'adapters', 'optimizer', 'batchSize', 'penalty', 'chunk', 'task', 'attempts'];
 
-/** Results are read at once. They stay for as long as a slow step may take. */
-const KEEP_SECONDS = 3600;
+/** How long the number of the workers' threads holds. */
+const COUNT_MS = 5000;
 
 /**
  * Synchronous training on many workers: each computes the gradients of a part of the batch, against all answers of the
@@ -75,38 +58,30 @@ const KEEP_SECONDS = 3600;
  * and optimizer, and go on with the next step.
  */
 export class DataParallel {
-  readonly #options: Required<Omit<DataParallelOptions, 'penalty'>> & { penalty: DataParallelOptions['penalty'] };
+  readonly #options: DataParallelOptions;
   readonly #group: number;
-  readonly #runs: JobRuns;
-  /** Sets the jobs of this coordinator apart from those of others on the queue. */
-  readonly #run = randomUUID();
-  #count = 0;
+  readonly #jobs: WeightJobs;
+  /** The threads of all workers, and when they were counted. */
+  #threads = 0;
+  #countedAt = -Infinity;
 
   /** @throws TypeError or RangeError for wrong options. */
   constructor(options: DataParallelOptions) {
     const call = 'DataParallel';
     checkKnownNames(call, options, NAMES);
-    const { queue, blobs, adapters, optimizer, batchSize, task = 'gradients', attempts = 3 } = options;
-    checkQueue(call, queue);
-    checkBlobs(call, blobs);
-    checkMap(call, 'adapters', adapters);
-    packWeights(adapters);
+    const { adapters, optimizer, batchSize, penalty, chunk, task = 'gradients' } = options;
+    this.#jobs = new WeightJobs(call, task, options);
     checkObject(call, 'optimizer', optimizer);
     checkFunction(call, 'optimizer.step', optimizer.step);
     checkCount(call, 'batchSize', batchSize);
-    checkTaskName(call, 'task', task);
-    checkCount(call, 'attempts', attempts);
-    if (options.penalty !== undefined) {
-      checkObject(call, 'penalty', options.penalty);
-      checkFunction(call, 'penalty.addPenaltyGradient', options.penalty.addPenaltyGradient);
+    if (penalty !== undefined) {
+      checkObject(call, 'penalty', penalty);
+      checkFunction(call, 'penalty.addPenaltyGradient', penalty.addPenaltyGradient);
     }
     this.#group = groupRowsOf([...adapters.values()]);
-    const chunk = checkCount(call, 'chunk', options.chunk ?? this.#group);
-    if (chunk % this.#group !== 0)
+    if (chunk !== undefined && checkCount(call, 'chunk', chunk) % this.#group !== 0)
       throw new RangeError(`${call}: chunk must be a multiple of ${this.#group} with these adapters, got ${chunk}`);
-    const { penalty } = options;
-    this.#options = { queue, blobs, adapters, optimizer, batchSize, penalty, task, attempts, chunk };
-    this.#runs = new JobRuns(queue);
+    this.#options = { ...options };
   }
 
   /**
@@ -135,68 +110,66 @@ export class DataParallel {
   async gradients(step: number, { signal }: { signal?: AbortSignal } = {}): Promise<GradientsOfStep> {
     const call = 'DataParallel.gradients';
     checkCount(call, 'step', step, 0);
-    checkSignal(call, signal);
-    const { adapters, blobs, batchSize, chunk, task, attempts } = this.#options;
-    const weights = packWeights(adapters);
-    const name = `${this.#run}-${this.#count++}`;
-    const weightsKey = `${name}/weights`;
-    const requires = ownRequirements();
-    const requests = Array.from({ length: Math.ceil(batchSize / chunk) }, (_, i): JobRequest => {
-      const payload = { step, from: i * chunk, to: Math.min((i + 1) * chunk, batchSize), group: this.#group };
-      return { id: `${name}-${i}`, name: task, data: { payload, blobs: { weights: weightsKey }, requires } };
+    const { adapters, batchSize } = this.#options;
+    const chunk = await this.#chunk();
+    const payloads = Array.from({ length: Math.ceil(batchSize / chunk) }, (_, i) => {
+      return { step, from: i * chunk, to: Math.min((i + 1) * chunk, batchSize) };
     });
-    const results: string[] = [];
-    await blobs.put(weightsKey, bytesOf(weights));
-    try {
-      const outcomes = await this.#runs.run(requests, { attempts, keepSeconds: KEEP_SECONDS, signal, isFresh: true });
-      const parts = await Promise.all(
-        outcomes.map(async (outcome, i) => {
-          const label = `${call}: step ${step}, rows ${i * chunk} to ${Math.min((i + 1) * chunk, batchSize)}`;
-          if (outcome && 'result' in outcome && 'blob' in outcome.result) results.push(outcome.result.blob);
-          return partOf(label, await tensorsOf(label, blobs, outcome));
-        }),
-      );
-      return summed(`${call}: step ${step}`, adapters, parts, batchSize);
-    } finally {
-      await blobs.delete([weightsKey, ...results]);
+    const results = await this.#jobs.run(call, payloads, { signal });
+    const parts = results.map((result, i): Part => {
+      const label = `${call}: step ${step}, rows ${payloads[i]!.from} to ${payloads[i]!.to}`;
+      if ('error' in result) throw new Error(`${label}: ${result.error.message}`, { cause: result.error });
+      return partOf(label, result as TensorFile);
+    });
+    return summed(`${call}: step ${step}`, adapters, parts, batchSize);
+  }
+
+  /** Anchors per job. */
+  async #chunk(): Promise<number> {
+    const { queue, batchSize, chunk } = this.#options;
+    if (chunk !== undefined) return chunk;
+    if (performance.now() > this.#countedAt + COUNT_MS) {
+      this.#threads = await threadsOf(queue);
+      this.#countedAt = performance.now();
     }
+    const groups = Math.ceil(batchSize / this.#group);
+    return Math.ceil(groups / Math.max(this.#threads, 1)) * this.#group;
   }
 
   /** Ends the connection that waits for results. The queue stays open. */
   async close(): Promise<void> {
-    await this.#runs.close();
+    await this.#jobs.close();
   }
 }
 
-/** The result of a job: one row of gradients per group, or two with `symmetric`. */
+/** The result of a job. Each direction of the loss has its groups in order. */
 interface Part {
   rows: number;
   checksum: string;
-  symmetric: boolean;
-  losses: Float64Array;
-  temperatures: Float64Array;
-  gradients: Float32Array[];
+  directions: { losses: Float64Array; temperatures: Float64Array; gradients: Float32Array[] }[];
 }
 
-function partOf(label: string, { tensors, metadata }: Awaited<ReturnType<typeof tensorsOf>>): Part {
+function partOf(label: string, { tensors, metadata }: TensorFile): Part {
   const [gradients, losses, temperatures] = ['gradients', 'losses', 'temperatures'].map(name => tensors.get(name));
+  const [directions, groups, size] = gradients?.shape ?? [];
   const isWhole =
     gradients?.data instanceof Float32Array &&
+    gradients.shape.length === 3 &&
     losses?.data instanceof Float64Array &&
     temperatures?.data instanceof Float64Array &&
-    gradients.shape.length === 2 &&
-    gradients.shape[0] === losses.data.length &&
-    losses.data.length === temperatures.data.length;
+    [losses, temperatures].every(({ data }) => data.length === directions! * groups!);
   if (!isWhole) throw new Error(`${label}: the result is not that of a gradientTask`);
-  const flat = gradients.data as Float32Array;
-  const size = gradients.shape[1]!;
+  const [flat, ofLosses, ofTemperatures] = [gradients, losses, temperatures].map(({ data }) => data);
+  const rowOf = <Data extends Float32Array | Float64Array>(data: unknown, row: number, length: number): Data =>
+    (data as Data).subarray(row * length, (row + 1) * length) as Data;
   return {
     rows: Number(metadata.rows),
     checksum: metadata.checksum ?? '',
-    symmetric: metadata.symmetric === 'true',
-    losses: losses.data as Float64Array,
-    temperatures: temperatures.data as Float64Array,
-    gradients: Array.from({ length: gradients.shape[0]! }, (_, i) => flat.subarray(i * size, (i + 1) * size)),
+    directions: Array.from({ length: directions! }, (_, d) => ({
+      losses: rowOf<Float64Array>(ofLosses, d, groups!),
+      temperatures: rowOf<Float64Array>(ofTemperatures, d, groups!),
+      gradients: Array.from({ length: groups! }, (_, i) => rowOf<Float32Array>(flat, d * groups! + i, size!)),
+    })),
   };
 }
 
@@ -207,26 +180,22 @@ function summed(
   parts: readonly Part[],
   batchSize: number,
 ): GradientsOfStep {
-  const { rows, checksum, symmetric } = parts[0]!;
-  if (parts.some(part => part.rows !== rows || part.checksum !== checksum || part.symmetric !== symmetric))
+  const { rows, checksum, directions } = parts[0]!;
+  const isOther = (part: Part): boolean =>
+    part.rows !== rows || part.checksum !== checksum || part.directions.length !== directions.length;
+  if (parts.some(isOther))
     throw new Error(`${label}: workers have different batches; all need the same data, seed and options`);
   if (!(rows >= 1 && rows <= batchSize))
     throw new RangeError(`${label}: the workers' batch has ${inWords(rows, 'row')}, but batchSize is ${batchSize}`);
-  const directions = symmetric ? 2 : 1;
-  const half = <Value>(values: readonly Value[], direction: number): Value[] =>
-    values.filter((_, i) => i % directions === direction);
-  const total = (of: (part: Part) => Float64Array): number => {
-    const values = parts.flatMap(part => [...of(part)]);
-    const sums = Array.from({ length: directions }, (_, d) => half(values, d).reduce((sum, each) => sum + each, 0));
-    return sums.reduce((sum, each) => sum + each / directions, 0);
-  };
-  const all = parts.flatMap(({ gradients }) => gradients);
-  const sums = Array.from({ length: directions }, (_, direction) => sumInOrder(half(all, direction)));
-  const flat = sumInOrder(sums);
-  if (symmetric) for (let k = 0; k < flat.length; k++) flat[k]! /= 2;
+  const total = (of: 'losses' | 'temperatures'): number =>
+    directions
+      .map((_, d) => parts.flatMap(part => [...part.directions[d]![of]]).reduce((sum, each) => sum + each, 0))
+      .reduce((sum, each) => sum + each / directions.length, 0);
+  const flat = sumInOrder(directions.map((_, d) => sumInOrder(parts.flatMap(part => part.directions[d]!.gradients))));
+  if (directions.length > 1) for (let k = 0; k < flat.length; k++) flat[k]! /= directions.length;
   return {
-    loss: total(({ losses }) => losses),
-    temperatureGradient: total(({ temperatures }) => temperatures),
+    loss: total('losses'),
+    temperatureGradient: total('temperatures'),
     gradients: unpackGradients(adapters, flat),
     rows,
   };

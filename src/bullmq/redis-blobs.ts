@@ -16,7 +16,7 @@ import { untilConnected } from './until-connected.js';
 /** What `redisBlobs` needs of a client. A client of the package `ioredis` has it. */
 export interface RedisClient {
   set(key: string, value: Buffer, expiry: 'EX', seconds: number): Promise<unknown>;
-  getBuffer(key: string): Promise<Buffer | null>;
+  getrangeBuffer(key: string, start: number, end: number): Promise<Buffer>;
   strlen(key: string): Promise<number>;
   del(...keys: string[]): Promise<number>;
 }
@@ -43,8 +43,7 @@ export interface RedisBlobsOptions {
 }
 
 /**
- * A store of bytes in Redis. Values are binary, have a checksum, and expire. The length of a value is asked for before it
- * is read.
+ * A store of bytes in Redis. Values are binary, have a checksum, and expire. No more than `maxBytes` are read of a value.
  *
  * @param client A client of `ioredis`.
  * @throws TypeError or RangeError for wrong arguments.
@@ -52,7 +51,7 @@ export interface RedisBlobsOptions {
 export function redisBlobs(client: RedisClient, options: RedisBlobsOptions = {}): Blobs {
   const call = 'redisBlobs';
   checkObject(call, 'client', client);
-  for (const method of ['set', 'getBuffer', 'strlen', 'del'] as const)
+  for (const method of ['set', 'getrangeBuffer', 'strlen', 'del'] as const)
     if (typeof client[method] !== 'function')
       throw wrongType(call, `client.${method}`, 'a function, as a client of ioredis has', client[method]);
   checkKnownNames(call, options, ['ttlSeconds', 'maxBytes', 'prefix']);
@@ -69,11 +68,14 @@ export function redisBlobs(client: RedisClient, options: RedisBlobsOptions = {})
     },
     async get(key) {
       checkKey(`${call}.get`, key);
-      const size = await untilConnected(() => client.strlen(prefix + key));
-      if (size === 0) return undefined;
-      checkSize(`${call}.get`, `"${key}"`, size - SEAL_BYTES, maxBytes);
-      const stored = await untilConnected(() => client.getBuffer(prefix + key));
-      return stored ? unsealed(`${call}.get`, key, stored) : undefined;
+      // One byte more than is allowed shows that there is more.
+      const stored = await untilConnected(() => client.getrangeBuffer(prefix + key, 0, SEAL_BYTES + maxBytes));
+      if (stored.length === 0) return undefined;
+      if (stored.length > SEAL_BYTES + maxBytes) {
+        const size = await untilConnected(() => client.strlen(prefix + key));
+        checkSize(`${call}.get`, `"${key}"`, size - SEAL_BYTES, maxBytes);
+      }
+      return unsealed(`${call}.get`, key, stored);
     },
     async has(key) {
       checkKey(`${call}.has`, key);

@@ -1,4 +1,4 @@
-import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { type ConnectionOptions, type Job, UnrecoverableError, Worker } from 'bullmq';
 import { checkKnownNames } from '../internal/known-names.js';
@@ -9,6 +9,7 @@ import { checkSmallJson, type JobData, type JobResult } from './job-data.js';
 import { checkTaskName } from './map-shards.js';
 import { version } from './requirements.js';
 import { TaskThreads } from './task-threads.js';
+import { workerName } from './worker-name.js';
 
 export interface TrainingWorkerOptions {
   /** Name of the queue. */
@@ -81,6 +82,8 @@ const NAMES = [
 
 /** Weights that are kept, because the jobs of one step share them. */
 const KEPT_BLOBS = 4;
+/** The last pause before bytes count as missing. A job may arrive before the bytes that were stored at the same time. */
+const LONGEST_PAUSE_MS = 640;
 
 /**
  * Starts a worker: it takes jobs of a queue and runs them in threads.
@@ -96,7 +99,7 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
   const { queue, connection, blobs, urls, threads, lockDuration, maxStalledCount, prefix, onError } = checked(options);
   const pool = new TaskThreads(urls);
   const fetch = kept(blobs);
-  const name = `${hostname()}:${process.pid}`;
+  const name = workerName(threads);
 
   const run = async (job: Job, _token: string | undefined, signal: AbortSignal | undefined): Promise<JobResult> => {
     const { payload, blobs: keys, requires } = dataOf(job);
@@ -108,7 +111,11 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
       throw new UnrecoverableError(`worker ${name} has version ${version}, the coordinator ${requires.version}`);
     const inputs: Record<string, Uint8Array> = {};
     for (const [input, key] of Object.entries(keys)) {
-      const bytes = await fetch(key);
+      let bytes = await fetch(key);
+      for (let pause = 10; !bytes && pause <= LONGEST_PAUSE_MS; pause *= 2) {
+        await sleep(pause);
+        bytes = await fetch(key);
+      }
       if (!bytes)
         throw new UnrecoverableError(`the bytes of "${key}" are missing: they have expired, or their run has ended`);
       inputs[input] = bytes;

@@ -171,6 +171,7 @@ const OPTIONS: { [Owner in keyof OptionsOf]: Record<keyof OptionsOf[Owner], Kind
     negativeMode: ANY,
     symmetric: FLAG,
     offset: ANY,
+    perGroup: FLAG,
     adapters: ANY,
     through: ANY,
     wrt: ANY,

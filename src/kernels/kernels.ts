@@ -18,7 +18,7 @@ export interface Kernels {
    * where this is not cheaper than {@link loraForward}, {@link contrastive} and {@link loraBackward}, and where the
    * result would not be finite.
    */
-  loraContrastive(problem: LoraContrastiveProblem): LoraContrastiveResult | undefined;
+  loraContrastive(problem: LoraContrastiveProblem): LoraContrastiveResult[] | undefined;
   /**
    * For each anchor, the index of the most similar positive of another row. The first wins a tie. -1 where there is no
    * other row, or where a similarity is not a number.
@@ -212,6 +212,8 @@ export interface LoraContrastiveProblem extends Omit<ContrastiveProblem, 'wanted
   query: Adapter | null;
   answer: Adapter | null;
   gradients: boolean;
+  /** Whether each group of anchors has a result of its own. Default: there is one result, the sum. */
+  perGroup?: boolean;
   /** Precision of the cosines, except of an anchor's cosine with its own positive. Default float32. */
   precision?: Precision;
 }

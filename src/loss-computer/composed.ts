@@ -2,28 +2,25 @@ import { groupRowsOf } from '../kernels/anchor-groups.js';
 import { areFinite } from '../kernels/finite.js';
 import type { ContrastiveProblem, ContrastiveResult, Kernels } from '../kernels/kernels.js';
 import { withJson } from '../kernels/matrix.js';
-import { isInBatch, partOf, problemOf, type Setup } from './contrastive-problem.js';
-import { addGradients, type Direction } from './direction.js';
-import { isOwn } from './negatives.js';
-import { adapt, type ContrastiveArgument, type RowGradients } from './through.js';
+import { partOf, problemOf, type Setup } from './contrastive-problem.js';
+import { type Direction, sumOfGroups } from './direction.js';
+import { adapt, type RowGradients } from './through.js';
 
 /**
  * One direction of a contrastive loss, by separate calls of the kernels: forward through the adapters, loss, backward.
  * Large batches run by groups of anchors, whose results are added up in order. Undefined if a number is not finite.
  */
 export function composed(backend: Kernels, setup: Setup): Direction | undefined {
+  return sumOfGroups(backend, setup, groups(backend, setup));
+}
+
+function* groups(backend: Kernels, setup: Setup): Generator<Direction | undefined> {
   const count = setup.given.anchors.length;
   const groupRows = groupRowsOf(setup.routes.map(({ adapter }) => adapter));
-  if (count <= groupRows) return ofGroup(backend, setup);
-  let total: Direction | undefined;
-  for (let first = 0; first < count; first += groupRows) {
-    const part = partOf(setup, first, Math.min(first + groupRows, count));
-    const group = ofGroup(backend, part);
-    if (!group) return undefined;
-    if (!total) total = group;
-    else if (!addGroup(backend, setup, total, group)) return undefined;
-  }
-  return total;
+  if (count <= groupRows) yield ofGroup(backend, setup);
+  else
+    for (let first = 0; first < count; first += groupRows)
+      yield ofGroup(backend, partOf(setup, first, Math.min(first + groupRows, count)));
 }
 
 function ofGroup(backend: Kernels, setup: Setup): Direction | undefined {
@@ -70,28 +67,4 @@ function byArgument(
   const ofPositives = needed.positives && candidates ? withJson(candidates.slice(0, count)) : null;
   const ofOthers = needed.negatives && candidates ? withJson(candidates.slice(count)) : null;
   return { anchors, positives: ofPositives, negatives: own ? ofOwn : ofOthers };
-}
-
-/** Adds the result of the next group of anchors. Returns whether the sums are finite. */
-function addGroup(backend: Kernels, setup: Setup, total: Direction, group: Direction): boolean {
-  total.loss += group.loss;
-  if (total.losses && group.losses) total.losses = joined(total.losses, group.losses);
-  if (!total.gradients || !group.gradients) return Number.isFinite(total.loss);
-  const [to, from] = [total.gradients.rows, group.gradients.rows];
-  const added: RowGradients = { anchors: null, positives: null, negatives: null };
-  const appendOrAdd = (argument: ContrastiveArgument, isOfAnchors: boolean): void => {
-    if (!isOfAnchors) added[argument] = from[argument];
-    else if (to[argument] && from[argument]) to[argument].push(...from[argument]);
-  };
-  appendOrAdd('anchors', true);
-  appendOrAdd('positives', !isInBatch(setup));
-  appendOrAdd('negatives', isOwn(setup.negativeMode));
-  return Number.isFinite(total.loss) && addGradients(backend, total.gradients, { ...group.gradients, rows: added });
-}
-
-function joined(a: Float64Array, b: Float64Array): Float64Array {
-  const both = new Float64Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

@@ -82,6 +82,14 @@ export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions
    */
   offset?: number;
   /**
+   * Whether the result also has `perGroup`: the shares of groups of 256 anchors in the loss and in the gradients of
+   * temperature and adapters. So one call gives what `offset` needs one call per group for. Without adapters, or with one
+   * of more than 32 ranks, groups have 1024 anchors. Refused with `symmetric`.
+   *
+   * @default false
+   */
+  perGroup?: boolean;
+  /**
    * Adapters by name. With `through`, rows go through them first. Plain `{ loraA, loraB, scaling }` work too. The memory
    * of a `LoRAAdapter`'s last `forward` is not touched.
    *
@@ -148,7 +156,8 @@ export function contrastive(
   checkRows(CALL, 'positives', positives);
   const rowsName = offset === undefined ? 'anchors' : 'positives';
   if (offset === undefined) checkSameCount(CALL, 'positives', positives.length, 'anchors', anchors.length);
-  else checkOffset(offset, symmetric, anchors, positives);
+  else checkOffset(offset, anchors, positives);
+  if (symmetric) checkOneDirection(options);
   checkNegatives(CALL, negativeMode, anchors, negatives);
   checkNumber(CALL, 'temperature', temperature, { above: 0 });
   if (1 / temperature === Infinity) throw new RangeError(`${CALL}: temperature is too small, got ${temperature}`);
@@ -191,12 +200,15 @@ export function contrastive(
   return answer;
 }
 
-function checkOffset(offset: number, symmetric: boolean, anchors: Rows, positives: Rows): void {
+function checkOneDirection({ offset, perGroup }: ContrastiveOptions): void {
+  if (offset === undefined && !perGroup) return;
+  throw new RangeError(
+    `${CALL}: ${offset === undefined ? 'perGroup' : 'offset'} does not go with symmetric; make two calls, the second with the same rows of positives as anchors and all anchors as positives, and halve their sum`,
+  );
+}
+
+function checkOffset(offset: number, anchors: Rows, positives: Rows): void {
   checkCount(CALL, 'offset', offset, 0);
-  if (symmetric)
-    throw new RangeError(
-      `${CALL}: offset does not go with symmetric; make two calls, the second with the same rows of positives as anchors and all anchors as positives, and halve their sum`,
-    );
   const end = offset + anchors.length;
   if (end > positives.length)
     throw new RangeError(
@@ -219,6 +231,7 @@ function answerOf(backend: Kernels, setup: Setup): LossResult<ContrastiveCompone
   const loss = forward.loss + (reverse?.loss ?? 0);
   const answer: LossResult<ContrastiveComponents> = { loss, components: { contrastive: loss } };
   if (forward.losses) answer.perRow = reverse?.losses ? averaged(forward.losses, reverse.losses) : forward.losses;
+  if (forward.groups) answer.perGroup = forward.groups;
   if (!forward.gradients) return answer;
 
   const { gradients } = forward;

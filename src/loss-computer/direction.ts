@@ -1,7 +1,10 @@
 import { areFinite } from '../kernels/finite.js';
 import type { Kernels } from '../kernels/kernels.js';
-import type { LossResult } from '../types.js';
-import type { RowGradients } from './through.js';
+import { float32Matrix } from '../kernels/matrix.js';
+import type { Float32Row, GroupResult, LossResult } from '../types.js';
+import { isInBatch, type Setup } from './contrastive-problem.js';
+import { isOwn } from './negatives.js';
+import type { ContrastiveArgument, RowGradients } from './through.js';
 
 /** The result of one direction of a contrastive loss: anchors that look for their positives. */
 export interface Direction {
@@ -9,12 +12,83 @@ export interface Direction {
   /** The loss of each anchor, if wanted. */
   losses: Float64Array | null;
   gradients?: DirectionGradients;
+  /** The results of groups of anchors, with `perGroup`. */
+  groups?: GroupResult[];
 }
 
 export interface DirectionGradients {
   temperature: number;
   rows: RowGradients;
   adapters: NonNullable<LossResult['adapterGradients']>;
+}
+
+/**
+ * Adds up the results of groups of anchors in order. With `perGroup`, keeps each of them. Undefined if a group is
+ * missing, or a number is not finite.
+ */
+export function sumOfGroups(
+  backend: Kernels,
+  setup: Setup,
+  groups: Iterable<Direction | undefined>,
+): Direction | undefined {
+  const { perGroup = false } = setup.options;
+  let total: Direction | undefined;
+  const results: GroupResult[] = [];
+  for (const group of groups) {
+    if (!group) return undefined;
+    if (perGroup) results.push(resultOf(group));
+    // The next groups are added to the first one's gradients.
+    if (!total) total = perGroup ? withOwnGradients(group) : group;
+    else if (!addGroup(backend, setup, total, group)) return undefined;
+  }
+  if (total && perGroup) total.groups = results;
+  return total;
+}
+
+function resultOf({ loss, gradients }: Direction): GroupResult {
+  if (!gradients) return { loss };
+  const { temperature, adapters } = gradients;
+  return { loss, temperatureGradient: temperature, ...(adapters.size > 0 && { adapterGradients: adapters }) };
+}
+
+function withOwnGradients({ gradients, ...others }: Direction): Direction {
+  if (!gradients) return others;
+  const adapters: DirectionGradients['adapters'] = new Map();
+  for (const [name, { gradA, gradB }] of gradients.adapters)
+    adapters.set(name, { gradA: copyOf(gradA), gradB: copyOf(gradB) });
+  return { ...others, gradients: { ...gradients, adapters } };
+}
+
+function copyOf(rows: readonly Float32Row[]): readonly Float32Row[] {
+  const copy = float32Matrix(rows.length, rows[0]!.length);
+  rows.forEach((row, i) => {
+    copy[i]!.set(row);
+  });
+  return copy;
+}
+
+/** Adds the result of the next group of anchors. Returns whether the sums are finite. */
+function addGroup(backend: Kernels, setup: Setup, total: Direction, group: Direction): boolean {
+  total.loss += group.loss;
+  if (total.losses && group.losses) total.losses = joined(total.losses, group.losses);
+  if (!total.gradients || !group.gradients) return Number.isFinite(total.loss);
+  const [to, from] = [total.gradients.rows, group.gradients.rows];
+  const added: RowGradients = { anchors: null, positives: null, negatives: null };
+  const appendOrAdd = (argument: ContrastiveArgument, isOfAnchors: boolean): void => {
+    if (!isOfAnchors) added[argument] = from[argument];
+    else if (to[argument] && from[argument]) to[argument].push(...from[argument]);
+  };
+  appendOrAdd('anchors', true);
+  appendOrAdd('positives', !isInBatch(setup));
+  appendOrAdd('negatives', isOwn(setup.negativeMode));
+  return Number.isFinite(total.loss) && addGradients(backend, total.gradients, { ...group.gradients, rows: added });
+}
+
+function joined(a: Float64Array, b: Float64Array): Float64Array {
+  const both = new Float64Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }
 
 /** Adds gradients to others, in float32. Returns whether the sums are finite. */

@@ -1,7 +1,7 @@
-import type { Kernels } from '../kernels/kernels.js';
+import type { Kernels, LoraContrastiveResult } from '../kernels/kernels.js';
 import type { Adapter, LossResult } from '../types.js';
 import { problemOf, type Setup } from './contrastive-problem.js';
-import type { Direction } from './direction.js';
+import { type Direction, sumOfGroups } from './direction.js';
 import type { ContrastiveArgument } from './through.js';
 
 /**
@@ -14,20 +14,27 @@ export function fused(backend: Kernels, setup: Setup): Direction | undefined {
   if (routes.length === 0 || isOfRows || options.diagnostics) return undefined;
   const adapterOf = (part: ContrastiveArgument): Adapter | null =>
     routes.find(({ parts }) => parts.includes(part))?.adapter ?? null;
-  const { gradients: isBackward = false, precision = 'float32' } = options;
+  const { gradients = false, precision = 'float32', perGroup = false } = options;
   const problem = problemOf(setup, given);
   const [query, answer] = [adapterOf('anchors'), adapterOf('positives')];
-  const result = backend.loraContrastive({ ...problem, query, answer, gradients: isBackward, precision });
-  if (!result) return undefined;
+  const results = backend.loraContrastive({ ...problem, query, answer, gradients, precision, perGroup });
+  if (!results) return undefined;
+  const total = sumOfGroups(
+    backend,
+    setup,
+    results.map(result => directionOf(setup, result)),
+  );
+  if (total) total.losses = problem.losses;
+  return total;
+}
 
-  const { loss, gradients } = result;
-  const direction: Direction = { loss, losses: problem.losses };
-  if (!gradients) return direction;
+function directionOf({ routes }: Setup, { loss, gradients }: LoraContrastiveResult): Direction {
+  if (!gradients) return { loss, losses: null };
   const adapters: NonNullable<LossResult['adapterGradients']> = new Map();
   for (const { name, parts } of routes) {
     // An adapter of both sides has the sum in `query`. The kernels checked that it is finite.
     adapters.set(name, (parts.includes('anchors') ? gradients.query : gradients.answer)!);
   }
   const rows = { anchors: null, positives: null, negatives: null };
-  return { ...direction, gradients: { temperature: gradients.temperature, rows, adapters } };
+  return { loss, losses: null, gradients: { temperature: gradients.temperature, rows, adapters } };
 }

@@ -1,4 +1,12 @@
-import { LossComputer, packGradients, packWeights, type Rows, unpackWeights, writeTensors } from '../index.js';
+import {
+  type GroupResult,
+  LossComputer,
+  packGradients,
+  packWeights,
+  type Rows,
+  unpackWeights,
+  writeTensors,
+} from '../index.js';
 import { inWords } from '../internal/validate/messages.js';
 import { checkCount, checkObject } from '../internal/validate/option-checks.js';
 import type { Task } from '../tasks.js';
@@ -22,8 +30,6 @@ interface Payload {
   /** Rows from `from` to `to`, as far as the batch has them. */
   from: number;
   to: number;
-  /** Anchors per group. */
-  group: number;
 }
 
 /**
@@ -36,11 +42,11 @@ export function gradientTask(options: GradientTaskOptions): Task<unknown, Uint8A
   const call = 'gradientTask';
   checkTask(call, options, ['batch']);
   const { adapters, through, symmetric = false, batch: batchOf } = options;
-  // Chunks of one step come one after the other, and so share the batch.
+  // Jobs of one step share the batch.
   let last: { step: number; batch: ContrastiveBatch; checksum: number } | undefined;
 
   return async (payload, { blobs }) => {
-    const { step, from, to, group } = checked(call, payload);
+    const { step, from, to } = checked(call, payload);
     if (last?.step !== step) {
       const batch = await batchOf(step);
       checkObject(call, `batch(${step})`, batch);
@@ -49,38 +55,42 @@ export function gradientTask(options: GradientTaskOptions): Task<unknown, Uint8A
     const { batch, checksum } = last;
     const { anchors, positives } = batch;
     unpackWeights(adapters, floatsOf(call, 'weights', blobs.weights));
-    const losses: number[] = [];
-    const temperatures: number[] = [];
-    const gradients: Float32Array[] = [];
-    for (let first = from; first < Math.min(to, anchors.length); first += group) {
-      const end = Math.min(first + group, to, anchors.length);
-      const forward = lossOptionsOf(options, batch);
-      const add = (rows: Rows, others: Rows, negatives: Rows | null, lossOptions: typeof forward): void => {
-        const part = LossComputer.contrastive(rows.slice(first, end), others, negatives, {
-          ...lossOptions,
-          offset: first,
-        });
-        losses.push(part.loss);
-        temperatures.push(part.temperatureGradient!);
-        gradients.push(packGradients(adapters, part.adapterGradients!));
-      };
-      add(anchors, positives, negativesOf(options, batch, first, end), ownIdsOf(options, forward, batch, first, end));
-      if (!symmetric) continue;
+    const end = Math.min(to, anchors.length);
+    const forward = lossOptionsOf(options, batch);
+    const groupsOf = (rows: Rows, others: Rows, negatives: Rows | null, lossOptions: typeof forward): GroupResult[] =>
+      from < end
+        ? LossComputer.contrastive(rows.slice(from, end), others, negatives, {
+            ...lossOptions,
+            offset: from,
+            perGroup: true,
+          }).perGroup!
+        : [];
+    const directions = [
+      groupsOf(
+        anchors,
+        positives,
+        negativesOf(options, batch, from, end),
+        ownIdsOf(options, forward, batch, from, end),
+      ),
+    ];
+    if (symmetric) {
       const { negativeIds: _, negativeMode: __, ...reverse } = forward;
-      add(positives, anchors, null, { ...reverse, through: swapped(through) });
+      directions.push(groupsOf(positives, anchors, null, { ...reverse, through: swapped(through) }));
     }
+    const groups = directions.flat();
+    const shape = [directions.length, directions[0]!.length];
     const size = packWeights(adapters).length;
-    const flat = new Float32Array(size * gradients.length);
-    gradients.forEach((part, i) => {
-      flat.set(part, i * size);
+    const gradients = new Float32Array(size * groups.length);
+    groups.forEach(({ adapterGradients }, i) => {
+      gradients.set(packGradients(adapters, adapterGradients!), i * size);
     });
     return writeTensors(
       {
-        gradients: { shape: [gradients.length, size], data: flat },
-        losses: { shape: [losses.length], data: Float64Array.from(losses) },
-        temperatures: { shape: [temperatures.length], data: Float64Array.from(temperatures) },
+        gradients: { shape: [...shape, size], data: gradients },
+        losses: { shape, data: Float64Array.from(groups, ({ loss }) => loss) },
+        temperatures: { shape, data: Float64Array.from(groups, group => group.temperatureGradient!) },
       },
-      { rows: String(anchors.length), checksum: String(checksum), symmetric: String(symmetric) },
+      { rows: String(anchors.length), checksum: String(checksum) },
     );
   };
 }
@@ -91,7 +101,6 @@ function checked(call: string, payload: unknown): Payload {
     step: checkCount(call, 'payload.step', payload.step, 0),
     from: checkCount(call, 'payload.from', payload.from, 0),
     to: checkCount(call, 'payload.to', payload.to, 0),
-    group: checkCount(call, 'payload.group', payload.group),
   };
 }
 

@@ -122,7 +122,7 @@ describe.skipIf(!hasRedis)('redisBlobs on a real Redis', () => {
 
   it('refuses a client without the commands', () => {
     expect(() => redisBlobs(untyped({ set() {} }))).toThrow(
-      'redisBlobs: client.getBuffer must be a function, as a client of ioredis has, got undefined',
+      'redisBlobs: client.getrangeBuffer must be a function, as a client of ioredis has, got undefined',
     );
     expect(() => redisBlobs(untyped(null))).toThrow('redisBlobs: client must be an object, got null');
   });

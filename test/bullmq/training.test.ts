@@ -31,9 +31,9 @@ describe.skipIf(!hasRedis)('training on a real Redis', { timeout: 120_000 }, () 
     await queue.close();
   });
 
-  async function start(number: number): Promise<void> {
+  async function start(number: number, threads = 1): Promise<void> {
     queue = new Queue(`training-${count++}`, { connection: redis.connection });
-    workers = Array.from({ length: number }, () => new WorkerProcess({ queue: queue.name, port: redis.port }));
+    workers = Array.from({ length: number }, () => new WorkerProcess({ queue: queue.name, port: redis.port, threads }));
     await Promise.all(workers.map(worker => worker.ready()));
   }
 
@@ -97,7 +97,7 @@ describe.skipIf(!hasRedis)('training on a real Redis', { timeout: 120_000 }, () 
     return { losses, weights: packWeights(adapters) };
   }
 
-  // A step has three jobs. Batches of 600, 600 and 100 rows in turn: an epoch's last batch is smaller.
+  // Batches of 600, 600 and 100 rows in turn: an epoch's last batch is smaller.
   it.each([
     [1, false],
     [3, true],
@@ -117,6 +117,45 @@ describe.skipIf(!hasRedis)('training on a real Redis', { timeout: 120_000 }, () 
     expect(kills).toBeGreaterThan(2);
   });
 
+  it.each<[number, number, object, number]>([
+    [1, 1, {}, 1],
+    [2, 1, {}, 2],
+    [2, 2, {}, 3],
+    [2, 1, { chunk: 256 }, 3],
+    [2, 2, { chunk: 512 }, 2],
+  ])('DataParallel with %i workers of %i threads and %o gives a step %i jobs', async (number, threads, chunk, jobs) => {
+    await start(number, threads);
+    const adapters = makeAdapters() as Adapters;
+    const options = { queue, blobs, adapters, optimizer: new SGD(adapters), batchSize: BATCH, ...chunk };
+    const training = new DataParallel(options);
+    const { rows } = await training.gradients(0);
+    expect(rows).toBe(600);
+    expect(await queue.getCompletedCount()).toBe(jobs);
+    await training.close();
+  });
+
+  it('DataParallel works with a slow store, and passes on the error of one that fails', async () => {
+    await start(1);
+    const adapters = makeAdapters() as Adapters;
+    const slow: Blobs = {
+      ...blobs,
+      async put(key, bytes) {
+        await new Promise(resolve => setTimeout(resolve, 300));
+        await blobs.put(key, bytes);
+      },
+    };
+    const options = { queue, adapters, optimizer: new SGD(adapters), batchSize: BATCH };
+    const training = new DataParallel({ ...options, blobs: slow });
+    expect((await training.gradients(0)).rows).toBe(600);
+    const full = async (): Promise<void> => {
+      throw new Error('the disk is full');
+    };
+    const failing = new DataParallel({ ...options, blobs: { ...blobs, put: full } });
+    await expect(failing.gradients(0)).rejects.toThrow('the disk is full');
+    await Promise.all([training.close(), failing.close()]);
+    expect(await client.keys('blobs:*')).toEqual([]);
+  });
+
   it('two trainings share a queue', async () => {
     await start(2);
     const results = await Promise.all([onWorkers(false), onWorkers(false)]);
@@ -130,7 +169,7 @@ describe.skipIf(!hasRedis)('training on a real Redis', { timeout: 120_000 }, () 
     const options = { queue, blobs, adapters, optimizer: new SGD(adapters, { lr: 0.1 }), batchSize: BATCH };
     const training = new DataParallel({ ...options, task: 'square' });
     await expect(training.step(0, 0.1)).rejects.toThrow(
-      'DataParallel.gradients: step 0, rows 0 to 256: the task returned no bytes',
+      'DataParallel.gradients: step 0, rows 0 to 600: the task returned no bytes',
     );
     const signal = AbortSignal.timeout(50);
     await expect(new DataParallel(options).step(0, 0.1, { signal })).rejects.toThrow('timeout');

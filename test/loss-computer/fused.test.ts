@@ -171,7 +171,7 @@ describe('a batch cut at multiples of a group', () => {
     const adapter = (): Adapter => ({ loraA: rowsOf(96, rank), loraB: rowsOf(rank, 96), scaling: 0.2 });
     const [anchors, candidates, query, answer] = [rowsOf(count, 96), rowsOf(count, 96), adapter(), adapter()];
     const kernels = simdKernels()!;
-    const run = (first: number, end: number): LoraContrastiveResult =>
+    const run = (first: number, end: number, perGroup = false): LoraContrastiveResult[] =>
       kernels.loraContrastive({
         anchors: anchors.slice(first, end),
         positives: candidates.slice(first, end),
@@ -186,9 +186,11 @@ describe('a batch cut at multiples of a group', () => {
         query,
         answer: rank === 8 ? answer : null,
         gradients: true,
+        perGroup,
       })!;
-    const whole = run(0, count);
-    const parts = [run(0, group), run(group, 2 * group), run(2 * group, count)];
+    const whole = run(0, count)[0]!;
+    const parts = [...run(0, group), ...run(group, 2 * group), ...run(2 * group, count)];
+    expect(run(0, count, true)).toEqual(parts);
     expect(parts.reduce((sum, { loss }) => sum + loss, 0)).toBe(whole.loss);
     for (const side of ['query', 'answer'] as const) {
       if (!whole.gradients![side]) continue;

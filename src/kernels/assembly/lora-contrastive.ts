@@ -194,14 +194,15 @@ function finishAnswer(p: Problem, s: Scratch, output: usize): void {
 }
 
 /**
- * Adds the outputs of all chunks to the first chunk's, in order. Returns the sum of the gradients' squares.
+ * Adds the outputs of some chunks to the first one's, in order. Returns the sum of the gradients' squares.
  *
+ * @param target The output of the first of the chunks.
  * @param tied Bytes of the gradients of one side, where both sides go through one adapter; else 0. Of each chunk, the
  *   answers' gradients are then first added to the queries'. So the bits are those of chunks that are added up one by one.
  */
-export function loraSum(problem: usize, chunks: i32, tied: usize): f64 {
+export function loraSum(problem: usize, target: usize, chunks: i32, tied: usize): f64 {
   const p = changetype<Problem>(problem);
-  const target = p.outputs, end = target + p.outputBytes;
+  const end = target + p.outputBytes;
   for (let chunk = 0; chunk < chunks; chunk++) {
     const start = target + <usize>chunk * p.outputBytes + OUTPUT_BYTES;
     for (let t = start, stop = start + tied; t < stop; t += 16) {

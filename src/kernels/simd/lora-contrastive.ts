@@ -62,13 +62,13 @@ export function loraContrastiveWork(problem: LoraContrastiveProblem): number {
 }
 
 /**
- * The loss and the adapters' gradients, in two passes over chunks: candidates, then anchors. Undefined where this is
- * not cheaper than separate calls, and where numbers are beyond float32.
+ * The loss and the adapters' gradients, in two passes over chunks: candidates, then anchors. One result, or one per chunk
+ * with `perGroup`. Undefined where this is not cheaper than separate calls, and where numbers are beyond float32.
  */
 export function loraContrastive(
   memory: KernelMemory,
   problem: LoraContrastiveProblem,
-): LoraContrastiveResult | undefined {
+): LoraContrastiveResult[] | undefined {
   const { anchors, candidates, temperature, groups, coefficients, losses } = problem;
   const width = fusedWidth(problem);
   if (width === 0) return undefined;
@@ -145,33 +145,38 @@ export function loraContrastive(
   memory.f64[block / 8 + 1] = smallestNorm;
   memory.forEach('loraAnchors', chunks, block, scratch);
 
-  let loss = 0;
-  for (let first = 0; first < n; first += chunkRows) {
-    loss += lossOfChunk(memory, problem, fields.results, first, Math.min(first + chunkRows, n), losses);
-  }
-  if (!Number.isFinite(loss)) return undefined;
-  let ofTemperature = 0;
-  for (let chunk = 0, at = fields.outputs / 8; chunk < chunks; chunk++, at += outputBytes / 8) {
-    ofTemperature -= memory.f64[at]! / temperature;
-  }
+  const sums = Array.from({ length: chunks }, (_, chunk) => {
+    const first = chunk * chunkRows;
+    return {
+      loss: lossOfChunk(memory, problem, fields.results, first, Math.min(first + chunkRows, n), losses),
+      temperature: -memory.f64[(fields.outputs + chunk * outputBytes) / 8]! / temperature,
+    };
+  });
   const isTied = problem.query !== null && problem.query === problem.answer;
-  const squares = memory.call.loraSum(block, chunks, isTied && isBackward ? gradientBytes(query, stride) : 0);
-  const smallestAnchor = memory.f64[fields.outputs / 8 + 1]!;
-  // Where gradients of rows may be beyond float32, separate calls find out.
-  if (!isBounded(problem, Math.min(smallestNorm, smallestAnchor))) return undefined;
-  if (!isBackward) return { loss };
-  if (!Number.isFinite(squares)) return undefined;
-  return {
-    loss,
-    gradients: {
-      query: query && readGradients(memory, query, stride, fields.outputs + OUTPUT_BYTES),
-      answer:
-        answer && !isTied
-          ? readGradients(memory, answer, stride, fields.outputs + OUTPUT_BYTES + gradientBytes(query, stride))
-          : null,
-      temperature: ofTemperature,
-    },
+  const tiedBytes = isTied && isBackward ? gradientBytes(query, stride) : 0;
+  /** The sum of some chunks, whose gradients are added up at the first. */
+  const resultOf = (chunk: number, count: number): LoraContrastiveResult | undefined => {
+    const output = fields.outputs + chunk * outputBytes;
+    const squares = memory.call.loraSum(block, output, count, tiedBytes);
+    const loss = sums.slice(chunk, chunk + count).reduce((sum, each) => sum + each.loss, 0);
+    // Where gradients of rows may be beyond float32, separate calls find out.
+    const isSafe = isBounded(problem, Math.min(smallestNorm, memory.f64[output / 8 + 1]!));
+    if (!isSafe || !Number.isFinite(loss)) return undefined;
+    if (!isBackward) return { loss };
+    if (!Number.isFinite(squares)) return undefined;
+    const ofQuery = output + OUTPUT_BYTES;
+    return {
+      loss,
+      gradients: {
+        query: query && readGradients(memory, query, stride, ofQuery),
+        answer:
+          answer && !isTied ? readGradients(memory, answer, stride, ofQuery + gradientBytes(query, stride)) : null,
+        temperature: sums.slice(chunk, chunk + count).reduce((sum, each) => sum + each.temperature, 0),
+      },
+    };
   };
+  const results = problem.perGroup ? sums.map((_, chunk) => resultOf(chunk, 1)) : [resultOf(0, chunks)];
+  return results.every(result => result !== undefined) ? results : undefined;
 }
 
 function adaptersOf({ query, answer }: LoraContrastiveProblem): Adapter[] {

@@ -166,6 +166,7 @@ describe('offset: parts of a batch', () => {
 
   function expectSameBits(problem: Problem, ends: readonly number[]): void {
     const [whole, parts] = [wholeOf(problem), cutAt(problem, ends)];
+    expectGroups(problem, whole, parts);
     expect(inOrder(parts.map(({ loss }) => loss))).toBe(whole.loss);
     expect(inOrder(parts.map(part => part.temperatureGradient!))).toBe(whole.temperatureGradient);
     const { adapters, wrt } = problem.options;
@@ -179,6 +180,33 @@ describe('offset: parts of a batch', () => {
     expect(sumInOrder(parts.map(packed))).toEqual(packed(whole));
     if (problem.options.perRow) expect(parts.flatMap(({ perRow }) => [...perRow!])).toEqual([...whole.perRow!]);
   }
+
+  /** One call with `perGroup` has the results of one call per group, and the whole as before. */
+  function expectGroups(problem: Problem, whole: LossResult, parts: readonly LossResult[]): void {
+    const { perGroup, ...others } = wholeOf({ ...problem, options: { ...problem.options, perGroup: true } });
+    expect(others).toEqual(whole);
+    expect(perGroup).toEqual(
+      parts.map(({ loss, temperatureGradient, adapterGradients }) => ({
+        loss,
+        temperatureGradient,
+        ...(adapterGradients && { adapterGradients }),
+      })),
+    );
+    const { anchors, positives, negatives, options } = problem;
+    const forward = LossComputer.contrastive(anchors, positives, negatives, { ...options, perGroup: true });
+    expect(forward.perGroup).toEqual(perGroup!.map(({ loss }) => ({ loss })));
+  }
+
+  it('goes with perGroup: the groups begin at the offset', () => {
+    const [anchors, positives] = [randomRows(COUNT, DIM, 1), randomRows(COUNT, DIM, 2)];
+    const options = { adapters: both, through: { anchors: 'query', positives: 'answer' }, weights };
+    const problem = { anchors, positives, negatives: null, options: { ...options, perGroup: true } };
+    const [, part] = cutAt(problem, [200, COUNT]);
+    const alone = cutAt({ ...problem, options }, [200, 456, COUNT]).slice(1);
+    expect(part!.perGroup!.map(group => packGradients(both, group.adapterGradients!))).toEqual(
+      alone.map(group => packGradients(both, group.adapterGradients!)),
+    );
+  });
 
   it('may be given with more positives than anchors, and 0 is an offset', () => {
     const [anchors, positives] = [randomRows(3, 4, 1), randomRows(5, 4, 2)];
@@ -234,6 +262,7 @@ describe('offset: parts of a batch', () => {
     ['offset must be an integer of at least 0, got 0.5', { offset: 0.5 }, 2],
     ['positives has 4 rows, but offset 3 and 2 anchors need 5', { offset: 3 }, 2],
     ['offset does not go with symmetric; make two calls', { offset: 0, symmetric: true }, 2],
+    ['perGroup does not go with symmetric; make two calls', { perGroup: true, symmetric: true }, 4],
     ['ids has 2 rows, positives has 4', { offset: 0, ids: [1, 2] }, 2],
     ['weights has 2 rows, positives has 4', { offset: 0, weights: [1, 2] }, 2],
     ['positives has 4 rows, anchors has 2', {}, 2],
