@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { inWords, wrongType } from '../internal/validate/messages.js';
-import { checkObject } from '../internal/validate/option-checks.js';
+import { checkCount, checkObject } from '../internal/validate/option-checks.js';
 
 /**
  * A store of bytes by key that coordinator and workers share. `redisBlobs` and `folderBlobs` make one. A store of your own,
@@ -18,44 +18,65 @@ export interface Blobs {
 }
 
 export const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
-export const MOST_KEY_LENGTH = 500;
-
+const MOST_KEY_LENGTH = 500;
 /** Bytes of a SHA-256 digest. */
-const DIGEST = 32;
-/** Bytes that {@link sealed} adds. */
-export const SEAL_BYTES = DIGEST;
+const DIGEST_BYTES = 32;
 
-/** The bytes with their SHA-256 digest in front. */
-export function sealed(bytes: Uint8Array): Buffer {
-  return Buffer.concat([digestOf(bytes), bytes]);
+/** A store of bytes as they are. The keys were checked. */
+export interface RawBlobs {
+  write(key: string, stored: Buffer): Promise<void>;
+  /** The bytes under the key, or their number if they are more than `most`. Undefined if there are none. */
+  read(key: string, most: number): Promise<Uint8Array | number | undefined>;
+  has(key: string): Promise<boolean>;
+  delete(keys: readonly string[]): Promise<void>;
 }
 
-/** The bytes of {@link sealed}. @throws Error if they are damaged. */
-export function unsealed(call: string, key: string, stored: Uint8Array): Uint8Array {
-  const bytes = stored.subarray(DIGEST);
-  const isWhole = stored.length >= DIGEST && timingSafeEqual(stored.subarray(0, DIGEST), digestOf(bytes));
-  if (!isWhole) throw new Error(`${call}: the bytes of "${key}" are damaged: their checksum differs`);
-  return bytes;
+/** A store that checks its arguments, limits the size of values, and stores a SHA-256 digest in front of each. */
+export function checkedBlobs(call: string, maxBytes: number, raw: RawBlobs): Blobs {
+  checkCount(call, 'maxBytes', maxBytes);
+  const checkSize = (method: string, name: string, size: number): void => {
+    if (size > maxBytes)
+      throw new RangeError(`${call}.${method}: ${name} has ${inWords(size, 'byte')}, more than maxBytes ${maxBytes}`);
+  };
+  return {
+    async put(key, bytes) {
+      checkKey(`${call}.put`, key);
+      if (!(bytes instanceof Uint8Array)) throw wrongType(`${call}.put`, 'bytes', 'a Uint8Array', bytes);
+      checkSize('put', 'bytes', bytes.length);
+      await raw.write(key, Buffer.concat([digestOf(bytes), bytes]));
+    },
+    async get(key) {
+      checkKey(`${call}.get`, key);
+      const stored = await raw.read(key, DIGEST_BYTES + maxBytes);
+      if (stored === undefined) return undefined;
+      if (typeof stored === 'number') checkSize('get', `"${key}"`, stored - DIGEST_BYTES);
+      else if (isWhole(stored)) return stored.subarray(DIGEST_BYTES);
+      throw new Error(`${call}.get: the bytes of "${key}" are damaged: their checksum differs`);
+    },
+    async has(key) {
+      checkKey(`${call}.has`, key);
+      return raw.has(key);
+    },
+    async delete(keys) {
+      for (const key of keys) checkKey(`${call}.delete`, key);
+      if (keys.length > 0) await raw.delete(keys);
+    },
+  };
+}
+
+function isWhole(stored: Uint8Array): boolean {
+  const [digest, bytes] = [stored.subarray(0, DIGEST_BYTES), stored.subarray(DIGEST_BYTES)];
+  return digest.length === DIGEST_BYTES && timingSafeEqual(digest, digestOf(bytes));
 }
 
 function digestOf(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
 }
 
-export function checkKey(call: string, key: unknown): asserts key is string {
+function checkKey(call: string, key: unknown): asserts key is string {
   if (typeof key !== 'string') throw wrongType(call, 'key', 'a string', key);
   if (key.length === 0 || key.length > MOST_KEY_LENGTH)
     throw new RangeError(`${call}: key must have 1 to ${MOST_KEY_LENGTH} characters, got ${key.length}`);
-}
-
-export function checkBytes(call: string, bytes: unknown, maxBytes: number): asserts bytes is Uint8Array {
-  if (!(bytes instanceof Uint8Array)) throw wrongType(call, 'bytes', 'a Uint8Array', bytes);
-  checkSize(call, 'bytes', bytes.length, maxBytes);
-}
-
-export function checkSize(call: string, name: string, size: number, maxBytes: number): void {
-  if (size > maxBytes)
-    throw new RangeError(`${call}: ${name} has ${inWords(size, 'byte')}, more than maxBytes ${maxBytes}`);
 }
 
 export function checkBlobs(call: string, blobs: unknown): asserts blobs is Blobs {

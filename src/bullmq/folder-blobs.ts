@@ -4,16 +4,7 @@ import { join } from 'node:path';
 import { checkKnownNames } from '../internal/known-names.js';
 import { wrongType } from '../internal/validate/messages.js';
 import { checkCount } from '../internal/validate/option-checks.js';
-import {
-  type Blobs,
-  checkBytes,
-  checkKey,
-  checkSize,
-  DEFAULT_MAX_BYTES,
-  SEAL_BYTES,
-  sealed,
-  unsealed,
-} from './blobs.js';
+import { type Blobs, checkedBlobs, DEFAULT_MAX_BYTES } from './blobs.js';
 
 export interface FolderBlobsOptions {
   /**
@@ -47,7 +38,6 @@ export function folderBlobs(folder: string, options: FolderBlobsOptions = {}): B
   checkKnownNames(call, options, ['ttlSeconds', 'maxBytes']);
   const { ttlSeconds, maxBytes = DEFAULT_MAX_BYTES } = options;
   if (ttlSeconds !== undefined) checkCount(call, 'ttlSeconds', ttlSeconds);
-  checkCount(call, 'maxBytes', maxBytes);
   const ttlMs = ttlSeconds === undefined ? Infinity : 1000 * ttlSeconds;
   let lastSweep = -Infinity;
 
@@ -68,14 +58,12 @@ export function folderBlobs(folder: string, options: FolderBlobsOptions = {}): B
     }
   }
 
-  return {
-    async put(key, bytes) {
-      checkKey(`${call}.put`, key);
-      checkBytes(`${call}.put`, bytes, maxBytes);
+  return checkedBlobs(call, maxBytes, {
+    async write(key, stored) {
       await mkdir(folder, { recursive: true });
       const half = join(folder, `${randomUUID()}.part`);
       try {
-        await writeFile(half, sealed(bytes));
+        await writeFile(half, stored);
         // The clocks of a file server and of this machine may differ.
         await utimes(half, new Date(), new Date());
         await rename(half, join(folder, nameOf(key)));
@@ -85,24 +73,19 @@ export function folderBlobs(folder: string, options: FolderBlobsOptions = {}): B
       }
       await sweep();
     },
-    async get(key) {
-      checkKey(`${call}.get`, key);
+    async read(key, most) {
       const file = join(folder, nameOf(key));
       const size = await sizeOf(file);
-      if (size === undefined) return undefined;
-      checkSize(`${call}.get`, `"${key}"`, size - SEAL_BYTES, maxBytes);
-      const stored = await readFile(file).catch(ifMissing);
-      return stored && unsealed(`${call}.get`, key, stored);
+      if (size === undefined || size > most) return size;
+      return readFile(file).catch(ifMissing);
     },
     async has(key) {
-      checkKey(`${call}.has`, key);
       return (await sizeOf(join(folder, nameOf(key)))) !== undefined;
     },
     async delete(keys) {
-      for (const key of keys) checkKey(`${call}.delete`, key);
       await Promise.all(keys.map(key => rm(join(folder, nameOf(key)), { force: true })));
     },
-  };
+  });
 }
 
 function ifMissing(error: unknown): undefined {

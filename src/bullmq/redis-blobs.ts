@@ -1,16 +1,7 @@
 import { checkKnownNames } from '../internal/known-names.js';
 import { wrongType } from '../internal/validate/messages.js';
 import { checkCount, checkObject } from '../internal/validate/option-checks.js';
-import {
-  type Blobs,
-  checkBytes,
-  checkKey,
-  checkSize,
-  DEFAULT_MAX_BYTES,
-  SEAL_BYTES,
-  sealed,
-  unsealed,
-} from './blobs.js';
+import { type Blobs, checkedBlobs, DEFAULT_MAX_BYTES } from './blobs.js';
 import { untilConnected } from './until-connected.js';
 
 /** What `redisBlobs` needs of a client. A client of the package `ioredis` has it. */
@@ -57,33 +48,23 @@ export function redisBlobs(client: RedisClient, options: RedisBlobsOptions = {})
   checkKnownNames(call, options, ['ttlSeconds', 'maxBytes', 'prefix']);
   const { ttlSeconds = 86_400, maxBytes = DEFAULT_MAX_BYTES, prefix = 'blobs:' } = options;
   checkCount(call, 'ttlSeconds', ttlSeconds);
-  checkCount(call, 'maxBytes', maxBytes);
   if (typeof prefix !== 'string') throw wrongType(call, 'prefix', 'a string', prefix);
 
-  return {
-    async put(key, bytes) {
-      checkKey(`${call}.put`, key);
-      checkBytes(`${call}.put`, bytes, maxBytes);
-      await untilConnected(() => client.set(prefix + key, sealed(bytes), 'EX', ttlSeconds));
+  return checkedBlobs(call, maxBytes, {
+    async write(key, stored) {
+      await untilConnected(() => client.set(prefix + key, stored, 'EX', ttlSeconds));
     },
-    async get(key) {
-      checkKey(`${call}.get`, key);
+    async read(key, most) {
       // One byte more than is allowed shows that there is more.
-      const stored = await untilConnected(() => client.getrangeBuffer(prefix + key, 0, SEAL_BYTES + maxBytes));
-      if (stored.length === 0) return undefined;
-      if (stored.length > SEAL_BYTES + maxBytes) {
-        const size = await untilConnected(() => client.strlen(prefix + key));
-        checkSize(`${call}.get`, `"${key}"`, size - SEAL_BYTES, maxBytes);
-      }
-      return unsealed(`${call}.get`, key, stored);
+      const stored = await untilConnected(() => client.getrangeBuffer(prefix + key, 0, most));
+      if (stored.length > most) return untilConnected(() => client.strlen(prefix + key));
+      return stored.length > 0 ? stored : undefined;
     },
     async has(key) {
-      checkKey(`${call}.has`, key);
       return (await untilConnected(() => client.strlen(prefix + key))) > 0;
     },
     async delete(keys) {
-      for (const key of keys) checkKey(`${call}.delete`, key);
-      if (keys.length > 0) await untilConnected(() => client.del(...keys.map(key => prefix + key)));
+      await untilConnected(() => client.del(...keys.map(key => prefix + key)));
     },
-  };
+  });
 }
