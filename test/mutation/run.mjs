@@ -12,6 +12,7 @@ const PARTS = [
   'loss-computer',
   'lr-schedulers',
   'optimizers',
+  'tasks',
 ];
 
 const REPORT = 'reports/mutation/mutation.json';
