@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { AdamW, LossComputer, packWeights } from 'microlora-training-utils';
 import { DataParallel } from 'microlora-training-utils/bullmq';
-import { withWorkers } from './lib/cluster.mjs';
+import { countOf, withWorkers } from './lib/cluster.mjs';
 import { adaptersFor, BATCH_SIZE, batchesOf, loadTask, THROUGH } from './lib/training.mjs';
 
 const RATE = 3e-3;
@@ -14,9 +14,7 @@ const NAME = `node train.mjs: trains on several workers, and in one process.
   --steps <n>     training steps (default: 20)`;
 
 await withWorkers(NAME, { steps: { type: 'string', default: '20' } }, async ({ queue, blobs, signal, flags }) => {
-  const steps = Number(flags.steps);
-  if (!Number.isInteger(steps) || steps < 1)
-    throw new Error(`--steps must be a whole number from 1, not "${flags.steps}"`);
+  const steps = countOf(flags, 'steps');
   const task = await loadTask();
   console.log(`${task.training.length} pairs, ${steps} steps of ${BATCH_SIZE} rows`);
 
