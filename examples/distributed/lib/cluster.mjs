@@ -57,7 +57,8 @@ export function countOf(flags, name) {
   throw new Error(`--${name} must be a whole number from 1, not "${flags[name]}"`);
 }
 
-async function startRedis(ends) {
+/** Starts Redis on a free port, and adds to `ends` what ends it. */
+export async function startRedis(ends) {
   const folder = mkdtempSync(join(tmpdir(), 'distributed-example-'));
   ends.push(() => rmSync(folder, { recursive: true }));
   const port = await freePort();
