@@ -20,7 +20,9 @@ await withWorkers(NAME, {}, async ({ queue, blobs, signal }) => {
     signal,
     onProgress: ({ done, total }) => console.log(`${done} of ${total} shards`),
   });
-  const [whole, ...parts] = await Promise.all(results.map(async ({ blob }) => managerOf(await blobs.get(blob))));
+  const [whole, ...parts] = await Promise.all(
+    results.map(async ({ blob }) => managerOf(await blobs.get(blob), trained)),
+  );
   for (const part of parts) whole.merge(part); // Weighted by their numbers of pairs.
   await blobs.delete(results.map(({ blob }) => blob));
   report('workers', start);
@@ -35,9 +37,10 @@ function report(who, start) {
   console.log(`${who}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }
 
-function managerOf(bytes) {
+/** The manager of a shard. Refuses a shard whose adapters have other weights. */
+function managerOf(bytes, { adapters }) {
   const ewc = new EWCManager();
-  ewc.loadStateDict(JSON.parse(new TextDecoder().decode(bytes)));
+  ewc.import(JSON.parse(new TextDecoder().decode(bytes)), { adapters });
   return ewc;
 }
 
