@@ -4,7 +4,7 @@
 
 import { LocalRounds } from 'microlora-training-utils/bullmq';
 import { evaluate } from '../api-search/recipe.mjs';
-import { withWorkers } from './lib/cluster.mjs';
+import { countOf, withWorkers } from './lib/cluster.mjs';
 import { adaptersFor, loadTask, SHARDS } from './lib/training.mjs';
 
 const LOCAL_STEPS = 5;
@@ -14,9 +14,7 @@ const NAME = `node rounds.mjs: trains on ${SHARDS} shards in rounds of ${LOCAL_S
   --rounds <n>    rounds (default: 15)`;
 
 await withWorkers(NAME, { rounds: { type: 'string', default: '15' } }, async ({ queue, blobs, signal, flags }) => {
-  const rounds = Number(flags.rounds);
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds must be a whole number from 1, not "${flags.rounds}"`);
+  const rounds = countOf(flags, 'rounds');
   const task = await loadTask();
   const adapters = adaptersFor(task);
   const metrics = () => {

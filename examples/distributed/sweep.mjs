@@ -3,16 +3,14 @@
 //   node sweep.mjs --workers 2 --epochs 3
 
 import { mapShards } from 'microlora-training-utils/bullmq';
-import { withWorkers } from './lib/cluster.mjs';
+import { countOf, withWorkers } from './lib/cluster.mjs';
 
 const NAME = `node sweep.mjs: tries ranks, learning rates and temperatures on several workers.
 
   --epochs <n>    epochs of each training (default: 3)`;
 
 await withWorkers(NAME, { epochs: { type: 'string', default: '3' } }, async ({ queue, signal, flags }) => {
-  const epochs = Number(flags.epochs);
-  if (!Number.isInteger(epochs) || epochs < 1)
-    throw new Error(`--epochs must be a whole number from 1, not "${flags.epochs}"`);
+  const epochs = countOf(flags, 'epochs');
   const settings = [8, 32].flatMap(rank =>
     [1e-3, 3e-3].flatMap(rate => [0.05, 0.1].map(temperature => ({ rank, rate, temperature, epochs }))),
   );

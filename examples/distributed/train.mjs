@@ -3,10 +3,10 @@
 //   node train.mjs --workers 2 --steps 20
 
 import { createHash } from 'node:crypto';
-import { AdamW, LossComputer, packWeights } from 'microlora-training-utils';
+import { AdamW, packWeights } from 'microlora-training-utils';
 import { DataParallel } from 'microlora-training-utils/bullmq';
-import { withWorkers } from './lib/cluster.mjs';
-import { adaptersFor, BATCH_SIZE, batchesOf, loadTask, THROUGH } from './lib/training.mjs';
+import { countOf, withWorkers } from './lib/cluster.mjs';
+import { adaptersFor, BATCH_SIZE, batchesOf, loadTask, trainAlone } from './lib/training.mjs';
 
 const RATE = 3e-3;
 const NAME = `node train.mjs: trains on several workers, and in one process.
@@ -14,9 +14,7 @@ const NAME = `node train.mjs: trains on several workers, and in one process.
   --steps <n>     training steps (default: 20)`;
 
 await withWorkers(NAME, { steps: { type: 'string', default: '20' } }, async ({ queue, blobs, signal, flags }) => {
-  const steps = Number(flags.steps);
-  if (!Number.isInteger(steps) || steps < 1)
-    throw new Error(`--steps must be a whole number from 1, not "${flags.steps}"`);
+  const steps = countOf(flags, 'steps');
   const task = await loadTask();
   console.log(`${task.training.length} pairs, ${steps} steps of ${BATCH_SIZE} rows`);
 
@@ -36,14 +34,9 @@ await withWorkers(NAME, { steps: { type: 'string', default: '20' } }, async ({ q
   }
 
   const alone = adaptersFor(task);
-  const own = new AdamW(alone);
   const { batchOf } = batchesOf(task);
   const start = performance.now();
-  for (let step = 0; step < steps; step++) {
-    const { anchors, positives, ids } = batchOf(step);
-    const options = { adapters: alone, through: THROUGH, ids, gradients: true };
-    own.step(LossComputer.contrastive(anchors, positives, null, options).adapterGradients, RATE);
-  }
+  trainAlone(alone, batchOf, steps, RATE);
   report('one process', performance.now() - start, steps, alone);
 });
 

@@ -10,6 +10,8 @@ const worker = await trainingWorker({
   connection: client,
   blobs: redisBlobs(client),
   tasks: {
+    embed: new URL('tasks/embed.mjs', import.meta.url),
+    fisher: new URL('tasks/fisher.mjs', import.meta.url),
     gradients: new URL('tasks/gradients.mjs', import.meta.url),
     local: new URL('tasks/local.mjs', import.meta.url),
     sweep: new URL('tasks/sweep.mjs', import.meta.url),

@@ -29,14 +29,12 @@ export async function withWorkers(name, flags, main) {
     options: { ...flags, workers: { type: 'string' }, redis: { type: 'string' }, help: { type: 'boolean' } },
   });
   if (values.help) return console.log(`${name}\n${HELP}`);
-  const count = Number(values.workers ?? availableParallelism());
-  if (!Number.isInteger(count) || count < 1)
-    return fail(`--workers must be a whole number from 1, not "${values.workers}"`);
 
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort(new Error('stopped')));
   const ends = [];
   try {
+    const count = countOf({ workers: availableParallelism(), ...values }, 'workers');
     const url = values.redis ?? (await startRedis(ends));
     const client = new Redis(url, { maxRetriesPerRequest: null });
     ends.push(() => client.disconnect());
@@ -45,18 +43,22 @@ export async function withWorkers(name, flags, main) {
     await startWorkers(count, url, ends);
     await main({ queue, blobs: redisBlobs(client), signal: controller.signal, flags: values });
   } catch (error) {
-    fail(error.message);
+    console.error(error.message);
+    process.exitCode = 1;
   } finally {
     for (const end of ends.reverse()) await end();
   }
 }
 
-function fail(message) {
-  console.error(message);
-  process.exitCode = 1;
+/** The value of a flag that counts something. */
+export function countOf(flags, name) {
+  const count = Number(flags[name]);
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new Error(`--${name} must be a whole number from 1, not "${flags[name]}"`);
 }
 
-async function startRedis(ends) {
+/** Starts Redis on a free port, and adds to `ends` what ends it. */
+export async function startRedis(ends) {
   const folder = mkdtempSync(join(tmpdir(), 'distributed-example-'));
   ends.push(() => rmSync(folder, { recursive: true }));
   const port = await freePort();

