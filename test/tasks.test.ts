@@ -1,6 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { LoRAAdapter, LossComputer, packGradients, packWeights, readTensors, sumInOrder } from '../src/index.js';
-import { type ContrastiveTaskOptions, gradientTask, localTask } from '../src/tasks.js';
+import {
+  AdamW,
+  LoRAAdapter,
+  LossComputer,
+  packGradients,
+  packWeights,
+  readTensors,
+  SGD,
+  sumInOrder,
+  type TensorFile,
+} from '../src/index.js';
+import {
+  type ContrastiveBatch,
+  type ContrastiveTaskOptions,
+  gradientTask,
+  type LocalTaskOptions,
+  localTask,
+  type Task,
+} from '../src/tasks.js';
 import { makeGenerator } from './bullmq/tasks/training.mjs';
 
 const untyped = (value: unknown): never => value as never;
@@ -9,119 +26,265 @@ const makeAdapters = (): Map<string, LoRAAdapter> =>
 const through = { anchors: 'query', positives: 'answer' };
 const { anchors, positives } = makeGenerator(1, 600, 600).at(0).batch;
 const own = makeGenerator(2, 1200, 1200).at(0).batch.anchors;
+const ids = anchors.map((_, i) => i % 99);
+const weights = anchors.map((_, i) => 1 + (i % 3));
 
+/** The weights as bytes that begin in the middle of a buffer, as those of a socket do. */
 function weightsOf(adapters: Map<string, LoRAAdapter>): { blobs: Record<string, Uint8Array> } {
   const flat = packWeights(adapters);
-  return { blobs: { weights: new Uint8Array(flat.buffer, flat.byteOffset, flat.byteLength) } };
+  const bytes = new Uint8Array(flat.byteLength + 3).subarray(3);
+  bytes.set(new Uint8Array(flat.buffer, flat.byteOffset, flat.byteLength));
+  return { blobs: { weights: bytes } };
+}
+
+const floats = (file: TensorFile, name: string): Float32Array => file.tensors.get(name)!.data as Float32Array;
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);
+
+/** The results of the task for these parts of the batch. */
+async function partsOf(
+  options: Partial<ContrastiveTaskOptions>,
+  batch: ContrastiveBatch,
+  cuts: readonly (readonly [number, number])[],
+): Promise<TensorFile[]> {
+  const adapters = (options.adapters as Map<string, LoRAAdapter>) ?? makeAdapters();
+  const context = weightsOf(adapters);
+  const task = gradientTask({ through, ...options, adapters, batch: () => batch });
+  const run = ([from, to]: readonly [number, number]): Promise<Uint8Array> =>
+    Promise.resolve(task({ step: 0, from, to }, context));
+  return (await Promise.all(cuts.map(run))).map(bytes => readTensors(bytes));
 }
 
 describe('gradientTask', () => {
-  it.each<[string, Partial<ContrastiveTaskOptions>, object]>([
-    ['ids and weights', {}, { ids: anchors.map((_, i) => i % 99), weights: anchors.map((_, i) => 1 + (i % 3)) }],
+  const CUTS = [
+    [0, 512],
+    [512, 1024],
+    [1024, 1536],
+  ] as const;
+
+  it.each<[string, Partial<ContrastiveTaskOptions>, Partial<ContrastiveBatch>]>([
+    ['ids and weights', {}, { ids, weights }],
     [
       'own negatives with ids',
       { negativeMode: 'inBatch+own', temperature: 0.1 },
-      {
-        negatives: own,
-        ids: anchors.map((_, i) => i % 99),
-        negativeIds: own.map((_, j) => j % 99),
-      },
+      { negatives: own, ids, negativeIds: own.map((_, j) => j % 99) },
     ],
-    ['explicit negatives', { negativeMode: 'inBatch+explicit', precision: 'int16' }, { negatives: own.slice(0, 20) }],
+    ['own negatives without ids', { negativeMode: 'own' }, { negatives: own }],
+    ['negatives for all', { negativeMode: 'inBatch+explicit', precision: 'int16' }, { negatives: own.slice(0, 20) }],
+    ['negatives for all, with ids', { negativeMode: 'explicit' }, { negatives: own.slice(0, 20), ids, negativeIds: ids.slice(0, 20) }],
+    ['both directions', { symmetric: true }, { ids }],
+    [
+      'both directions, negatives in one',
+      { symmetric: true, negativeMode: 'inBatch+own' },
+      { negatives: own, ids, negativeIds: own.map((_, j) => j % 99) },
+    ],
+    [
+      'both directions, an adapter for both',
+      { symmetric: true, through: { anchors: 'query', positives: 'query' } },
+      {},
+    ],
   ])('gives groups that add up to the whole, to the bit: %s', async (_, options, more) => {
-    const adapters = makeAdapters();
-    const batch = { anchors, positives, ...more };
-    const task = gradientTask({ adapters: makeAdapters(), through, ...options, batch: () => batch });
-    const parts = await Promise.all(
-      [0, 512, 1024].map(from => task({ step: 0, from, to: from + 512 }, weightsOf(adapters))),
-    );
-    const { negatives = null, ...rest } = more as { negatives?: Float32Array[] };
+    const used = options.through ? new Map([...makeAdapters()].slice(0, 1)) : makeAdapters();
+    const files = await partsOf({ ...options, adapters: new Map(used) }, { anchors, positives, ...more }, CUTS);
+    const { negatives = null, ...rest } = more;
     const whole = LossComputer.contrastive(anchors, positives, negatives, {
       ...options,
       ...rest,
-      adapters,
-      through,
+      adapters: makeAdapters(),
+      through: options.through ?? through,
       gradients: true,
     });
-    const files = parts.map(bytes => readTensors(bytes));
+    const directions = options.symmetric ? 2 : 1;
+    const size = packWeights(used).length;
     expect(files.map(({ tensors }) => tensors.get('gradients')!.shape)).toEqual([
-      [1, 2, 256],
-      [1, 1, 256],
-      [1, 0, 256],
+      [directions, 2, size],
+      [directions, 1, size],
+      [directions, 0, size],
     ]);
     expect(files.map(({ metadata }) => metadata.rows)).toEqual(['600', '600', '600']);
-    const losses = files.flatMap(({ tensors }) => [...(tensors.get('losses')!.data as Float64Array)]);
-    expect(losses.reduce((sum, loss) => sum + loss, 0)).toBe(whole.loss);
-    const groups = files.flatMap(({ tensors }) => {
-      const { shape, data } = tensors.get('gradients')!;
-      const [, count, size] = shape as [number, number, number];
-      return Array.from({ length: count }, (__, i) => (data as Float32Array).slice(i * size, (i + 1) * size));
-    });
-    expect(sumInOrder(groups)).toEqual(packGradients(adapters, whole.adapterGradients!));
+    const all = (name: string, direction: number, width: number): Float32Array[] =>
+      files.flatMap(file => {
+        const data = floats(file, name);
+        const groups = data.length / directions / width;
+        return Array.from({ length: groups }, (__, i) =>
+          data.slice((direction * groups + i) * width, (direction * groups + i + 1) * width),
+        );
+      });
+    const total = (name: string): number =>
+      sum([0, 1].slice(0, directions).map(d => sum(all(name, d, 1).map(([value]) => value!)) / directions));
+    expect(total('losses')).toBe(whole.loss);
+    expect(total('temperatures')).toBe(whole.temperatureGradient);
+    const sums = [0, 1].slice(0, directions).map(d => sumInOrder(all('gradients', d, size)));
+    expect(sumInOrder(sums).map(value => value / directions)).toEqual(packGradients(used, whole.adapterGradients!));
   });
 
-  it('refuses bad options, payloads and bytes', async () => {
-    const options = { adapters: makeAdapters(), through, batch: () => ({ anchors, positives }) };
-    expect(() => gradientTask(untyped({ ...options, bacth: 1 }))).toThrow(
-      'gradientTask: unknown option "bacth"; did you mean batch?',
-    );
-    expect(() => gradientTask({ ...options, through: { anchors: 'query' } })).toThrow(
-      'gradientTask: no rows go through adapter "answer"',
-    );
-    const task = gradientTask(options);
-    const context = weightsOf(options.adapters);
-    const payload = { step: 0, from: 0, to: 256 };
-    await expect(async () => task(null, context)).rejects.toThrow('gradientTask: payload must be an object, got null');
-    await expect(async () => task({ ...payload, step: -1 }, context)).rejects.toThrow(
-      'payload.step must be an integer',
-    );
-    await expect(async () => task(payload, { blobs: {} })).rejects.toThrow('gradientTask: blobs.weights is missing');
-    const short = { blobs: { weights: new Uint8Array(3) } };
-    await expect(async () => task(payload, short)).rejects.toThrow('blobs.weights has 3 bytes, no multiple of 4');
-    const other = { blobs: { weights: new Uint8Array(8) } };
-    await expect(async () => task(payload, other)).rejects.toThrow('unpackWeights: flat has 2 entries, expected 256');
-    const uneven = gradientTask({
-      ...options,
-      negativeMode: 'own',
-      batch: () => ({ anchors, positives, negatives: own.slice(1) }),
-    });
-    await expect(async () => uneven(payload, context)).rejects.toThrow(
+  it('passes rows through one adapter, forward and in reverse', async () => {
+    for (const side of ['anchors', 'positives'] as const) {
+      const used = new Map([...makeAdapters()].slice(0, 1));
+      const options = { adapters: used, through: { [side]: 'query' }, symmetric: true };
+      const [file] = await partsOf(options, { anchors, positives }, [[0, 600]]);
+      const whole = LossComputer.contrastive(anchors, positives, null, { ...options, adapters: makeAdapters() });
+      expect(sum([...floats(file!, 'losses')]) / 2).toBeCloseTo(whole.loss, 12);
+    }
+  });
+
+  it('has no groups where the part begins at the end of the batch', async () => {
+    const [file] = await partsOf({}, { anchors, positives }, [[600, 856]]);
+    expect(file!.tensors.get('gradients')!.shape).toEqual([1, 0, 256]);
+  });
+
+  it('asks for a batch once per step', async () => {
+    const steps: number[] = [];
+    const batch = (step: number): ContrastiveBatch => {
+      steps.push(step);
+      return { anchors, positives };
+    };
+    const task = gradientTask({ adapters: makeAdapters(), through, batch });
+    for (const step of [0, 0, 1, 1, 0]) await task({ step, from: 0, to: 256 }, weightsOf(makeAdapters()));
+    expect(steps).toEqual([0, 1, 0]);
+  });
+
+  it('has a checksum that tells other batches apart, and does not depend on the type of rows', async () => {
+    const small = anchors.slice(0, 3).map(row => Array.from(row));
+    const batch = { anchors: small, positives: small, negatives: small, weights: [1, 2, 3] };
+    const changed = (row: number, place: number): number[][] =>
+      small.map((entries, i) => entries.map((entry, k) => (i === row && k === place ? entry + 1e-3 : entry)));
+    const checksum = async (other: ContrastiveBatch): Promise<string> => {
+      const [file] = await partsOf({}, other, [[0, 3]]);
+      return file!.metadata.checksum!;
+    };
+    const expected = await checksum(batch);
+    expect(expected).toMatch(/^\d+$/);
+    expect(await checksum({ ...batch, anchors: small.map(row => Float32Array.from(row)) })).toBe(expected);
+    const others: ContrastiveBatch[] = [
+      ...[0, 7, 15].map(place => ({ ...batch, anchors: changed(2, place) })),
+      { ...batch, positives: changed(0, 15) },
+      { ...batch, negatives: changed(1, 3) },
+      { ...batch, anchors: [...small].reverse() },
+      { ...batch, weights: [1, 2, 4] },
+    ];
+    const checksums = await Promise.all(others.map(checksum));
+    expect(new Set([expected, ...checksums]).size).toBe(others.length + 1);
+  });
+
+  it('reads 16 entries of a long row for its checksum', async () => {
+    const adapters = new Map([['query', new LoRAAdapter({ dim: 160, rank: 1, seed: 1 })]]);
+    const row = Array.from({ length: 160 }, (_, k) => Math.sin(k));
+    const checksum = async (place: number): Promise<string> => {
+      const other = row.map((entry, k) => (k === place ? 2 : entry));
+      const task = gradientTask({
+        adapters,
+        through: { anchors: 'query' },
+        batch: () => ({ anchors: [other], positives: [row] }),
+      });
+      return readTensors(await task({ step: 0, from: 0, to: 1 }, weightsOf(adapters))).metadata.checksum!;
+    };
+    const checksums = await Promise.all(row.map((_, place) => checksum(place)));
+    expect(new Set(checksums).size).toBe(17);
+  });
+
+  const options = { adapters: makeAdapters(), through, batch: () => ({ anchors, positives }) };
+
+  it.each<[string, object]>([
+    ['unknown option "bacth"; did you mean batch?', { bacth: 1 }],
+    ['no rows go through adapter "answer"', { through: { anchors: 'query' } }],
+    ['adapters must be a Map', { adapters: {} }],
+    ['through must be an object, got undefined', { through: undefined }],
+    ['batch must be a function, got null', { batch: null }],
+  ])('refuses %s', (message, wrong) => {
+    expect(() => gradientTask(untyped({ ...options, ...wrong }))).toThrow(`gradientTask: ${message}`);
+    expect(() => localTask(untyped({ ...options, ...wrong }))).toThrow(`localTask: ${message}`);
+  });
+
+  const context = weightsOf(options.adapters);
+  const payload = { step: 0, from: 0, to: 256 };
+
+  it.each<[string, unknown, object, Partial<typeof options>]>([
+    ['gradientTask: payload must be an object, got null', null, context, {}],
+    ['gradientTask: payload.step must be an integer of at least 0, got -1', { ...payload, step: -1 }, context, {}],
+    ['gradientTask: payload.from must be an integer of at least 0, got -1', { ...payload, from: -1 }, context, {}],
+    ['gradientTask: payload.to must be an integer of at least 0, got 0.5', { ...payload, to: 0.5 }, context, {}],
+    ['gradientTask: blobs.weights is missing', payload, { blobs: {} }, {}],
+    ['gradientTask: blobs.weights has 3 bytes', payload, { blobs: { weights: new Uint8Array(3) } }, {}],
+    ['unpackWeights: flat has 2 entries', payload, { blobs: { weights: new Uint8Array(8) } }, {}],
+    ['gradientTask: batch(0) must be an object, got null', payload, context, { batch: () => untyped(null) }],
+    [
       'gradientTask: the batch has 1199 negatives and 600 anchors; own negatives are k per anchor',
-    );
+      payload,
+      context,
+      untyped({ negativeMode: 'own', batch: () => ({ anchors, positives, negatives: own.slice(1) }) }),
+    ],
+  ])('refuses a job: %s', async (message, wrong, given, others) => {
+    const task = gradientTask({ ...options, ...others });
+    await expect(async () => task(wrong, untyped(given))).rejects.toThrow(message);
   });
 });
 
 describe('localTask', () => {
-  it('takes AdamW steps by default, and returns what they changed', async () => {
-    const adapters = makeAdapters();
+  const [few, theirs] = [anchors.slice(0, 50), positives.slice(0, 50)];
+  const payload = { round: 2, shard: 1, localSteps: 3, lr: 0.01 };
+  const run = async (task: Task<unknown, Uint8Array>): Promise<TensorFile> =>
+    readTensors(await task(payload, weightsOf(makeAdapters())));
+
+  it.each<[string, Partial<LocalTaskOptions>, Partial<ContrastiveBatch>, typeof SGD | typeof AdamW]>([
+    ['AdamW by default', {}, {}, AdamW],
+    ['an optimizer of the caller', { optimizer: adapters => new SGD(adapters) }, { ids: ids.slice(0, 50) }, SGD],
+    [
+      'both directions and negatives',
+      { symmetric: true, negativeMode: 'inBatch+own', temperature: 0.2 },
+      { negatives: own.slice(0, 100) },
+      AdamW,
+    ],
+  ])('takes the steps of a plain loop: %s', async (_, options, more, Optimizer) => {
     const steps: number[] = [];
     const task = localTask({
       adapters: makeAdapters(),
       through,
+      ...options,
       batch: (shard, step) => {
         steps.push(shard, step);
-        return { anchors: anchors.slice(0, 50), positives: positives.slice(0, 50) };
+        return { anchors: few, positives: theirs, ...more };
       },
     });
-    const context = weightsOf(adapters);
-    const run = (): Promise<Uint8Array> =>
-      Promise.resolve(task({ round: 2, shard: 1, localSteps: 3, lr: 0.01 }, context));
-    const [once, again] = [readTensors(await run()), readTensors(await run())];
-    expect(steps).toEqual([1, 6, 1, 7, 1, 8, 1, 6, 1, 7, 1, 8]);
-    expect(again).toEqual(once);
-    const delta = once.tensors.get('delta')!.data as Float32Array;
-    expect(delta.some(change => change !== 0)).toBe(true);
-    expect(Number(once.tensors.get('loss')!.data[0])).toBeGreaterThan(0);
+    const result = await run(task);
+    expect(steps).toEqual([1, 6, 1, 7, 1, 8]);
+    expect(await run(task)).toEqual(result);
+
+    const adapters = makeAdapters();
+    const base = packWeights(adapters);
+    const optimizer = new Optimizer(adapters);
+    const { optimizer: __, ...lossOptions } = options;
+    const { negatives = null, ...rest } = more;
+    const losses = [0, 1, 2].map(() => {
+      const all = { ...lossOptions, ...rest, adapters, through, gradients: true } as const;
+      const { loss, adapterGradients } = LossComputer.contrastive(few, theirs, negatives, all);
+      optimizer.step(adapterGradients!, 0.01);
+      return loss;
+    });
+    expect(floats(result, 'delta')).toEqual(packWeights(adapters).map((weight, i) => weight - base[i]!));
+    expect(Number(result.tensors.get('loss')!.data[0])).toBeCloseTo(sum(losses) / 3, 12);
+    expect(losses[2]).toBeLessThan(losses[0]!);
   });
 
-  it('refuses bad payloads', async () => {
-    const options = { adapters: makeAdapters(), through, batch: () => ({ anchors, positives }) };
-    const task = localTask(options);
-    const call = async (payload: object): Promise<unknown> => task(payload, weightsOf(options.adapters));
-    await expect(call({ round: 0, shard: 0, localSteps: 0, lr: 1 })).rejects.toThrow(
-      'localTask: payload.localSteps must be an integer of at least 1, got 0',
-    );
-    await expect(call({ round: 0, shard: 0, localSteps: 1 })).rejects.toThrow('localTask: payload.lr must be');
+  it.each<[string, object]>([
+    ['payload.round must be an integer of at least 0, got -1', { round: -1 }],
+    ['payload.shard must be an integer of at least 0, got null', { shard: null }],
+    ['payload.localSteps must be an integer of at least 1, got 0', { localSteps: 0 }],
+    ['payload.lr must be a finite number of at least 0, got -1', { lr: -1 }],
+  ])('refuses %s', async (message, wrong) => {
+    const options = { adapters: makeAdapters(), through, batch: () => ({ anchors: few, positives: theirs }) };
+    const call = async (): Promise<unknown> => localTask(options)({ ...payload, ...wrong }, weightsOf(makeAdapters()));
+    await expect(call).rejects.toThrow(`localTask: ${message}`);
     expect(() => localTask(untyped({ ...options, optimizer: 3 }))).toThrow('localTask: optimizer must be a function');
+  });
+
+  it('refuses a payload, weights and a batch of other kinds', async () => {
+    const options = { adapters: makeAdapters(), through, batch: () => untyped(undefined) };
+    const call = async (given: unknown, blobs: object): Promise<unknown> =>
+      localTask(options)(given, untyped({ blobs }));
+    await expect(call(null, {})).rejects.toThrow('localTask: payload must be an object, got null');
+    await expect(call(payload, {})).rejects.toThrow('localTask: blobs.weights is missing');
+    await expect(call(payload, weightsOf(options.adapters).blobs)).rejects.toThrow(
+      'localTask: batch(1, 6) must be an object, got undefined',
+    );
   });
 });
