@@ -70,7 +70,11 @@ describe('gradientTask', () => {
     ],
     ['own negatives without ids', { negativeMode: 'own' }, { negatives: own }],
     ['negatives for all', { negativeMode: 'inBatch+explicit', precision: 'int16' }, { negatives: own.slice(0, 20) }],
-    ['negatives for all, with ids', { negativeMode: 'explicit' }, { negatives: own.slice(0, 20), ids, negativeIds: ids.slice(0, 20) }],
+    [
+      'negatives for all, with ids',
+      { negativeMode: 'explicit' },
+      { negatives: own.slice(0, 20), ids, negativeIds: ids.slice(0, 20) },
+    ],
     ['both directions', { symmetric: true }, { ids }],
     [
       'both directions, negatives in one',

@@ -2,6 +2,7 @@
 //
 //   node embed.mjs --workers 2 --data pairs.jsonl --out embeddings
 
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,20 +28,43 @@ await withWorkers(NAME, FLAGS, async ({ queue, blobs, signal, flags }) => {
   const start = performance.now();
   const parts = await splitJsonl(path, { rows: countOf(flags, 'rows') });
   const { mtimeMs: changed } = await stat(path); // A changed file has other shards, also if its ranges are the same.
-  const files = parts.map((_, i) => `shard-${String(i).padStart(5, '0')}.safetensors`);
+  const shards = parts.map(({ from, to }) => ({ path, changed, from, to, model: encoder.name }));
+  const files = shards.map(fileOf);
   await mkdir(flags.out, { recursive: true });
-  const other = (await readdir(flags.out)).find(name => name.endsWith('.safetensors') && !files.includes(name));
+  const there = (await readdir(flags.out)).filter(name => name.endsWith('.safetensors'));
+  const other = there.find(name => !files.includes(name));
   if (other) throw new Error(`--out has ${other} of another run`);
 
-  const shards = parts.map(({ from, to }) => ({ path, changed, from, to, model: encoder.name }));
-  const results = await mapShards(queue, 'embed', shards, {
-    blobs,
-    signal,
-    onProgress: ({ done, total }) => console.log(`${done} of ${total} shards`),
-  });
-  for (const [i, { blob }] of results.entries()) await writeWhole(join(flags.out, files[i]), await blobs.get(blob));
-  await blobs.delete(results.map(({ blob }) => blob));
-  const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  const missing = shards.map((_, i) => i).filter(i => !there.includes(files[i]));
+  const store = async (blob, file) => {
+    await writeWhole(join(flags.out, file), await blobs.get(blob));
+    await blobs.delete([blob]);
+  };
+  const writes = [];
+  await mapShards(
+    queue,
+    'embed',
+    missing.map(i => shards[i]),
+    {
+      blobs,
+      signal,
+      onProgress({ index, result, done, total }) {
+        console.log(`${done} of ${total} shards`);
+        if (!result) return;
+        const written = store(result.blob, files[missing[index]]);
+        written.catch(() => {}); // The error is thrown below.
+        writes.push(written);
+      },
+    },
+  );
+  await Promise.all(writes);
+  const rows = missing.reduce((sum, i) => sum + parts[i].rows, 0);
   const seconds = (performance.now() - start) / 1000;
   console.log(`${rows} rows in ${seconds.toFixed(1)} s, ${(rows / seconds).toFixed(1)} rows per second`);
 });
+
+/** A name that no other shard has, so that a file says that its shard is done. */
+function fileOf(shard, i) {
+  const hash = createHash('sha256').update(JSON.stringify(shard)).digest('hex').slice(0, 8);
+  return `shard-${String(i).padStart(5, '0')}-${hash}.safetensors`;
+}

@@ -6,7 +6,8 @@ import { type Blobs, checkBlobs } from './blobs.js';
 import { type JobRequest, type JobResult, requestOf } from './job-data.js';
 import { checkQueue, JobRuns } from './job-runs.js';
 
-export interface MapShardsOptions {
+/** @typeParam Result What the task returns. */
+export interface MapShardsOptions<Result = unknown> {
   /**
    * How often a shard is tried before it counts as failed.
    *
@@ -20,11 +21,11 @@ export interface MapShardsOptions {
    */
   signal?: AbortSignal;
   /**
-   * Called after each shard: how many are done, how many of them failed, and how many there are.
+   * Called after each shard.
    *
    * @default none
    */
-  onProgress?: (progress: { done: number; failed: number; total: number; index: number }) => void;
+  onProgress?: (progress: ShardProgress<Result>) => void;
   /**
    * The store of the workers. With it, a result of an earlier run counts only if its bytes are still there.
    *
@@ -37,6 +38,17 @@ export interface MapShardsOptions {
    * @default 86400, a day
    */
   keepSeconds?: number;
+}
+
+/** @typeParam Result What the task returns. */
+export interface ShardProgress<Result = unknown> {
+  /** Index of this shard, and its result: undefined if it failed. */
+  index: number;
+  result: Result | undefined;
+  /** How many shards are done so far, how many of them failed, and how many there are. */
+  done: number;
+  failed: number;
+  total: number;
 }
 
 /** The place of a task's bytes: a key of the workers' store. */
@@ -78,7 +90,7 @@ export async function mapShards<Result = unknown>(
   queue: Queue,
   name: string,
   shards: readonly unknown[],
-  options: MapShardsOptions = {},
+  options: MapShardsOptions<Result> = {},
 ): Promise<Result[]> {
   const call = 'mapShards';
   checkQueue(call, queue);
@@ -105,7 +117,8 @@ export async function mapShards<Result = unknown>(
       onOutcome: (outcome, index) => {
         done++;
         if ('error' in outcome) failed++;
-        onProgress?.({ done, failed, total: shards.length, index });
+        const result = 'result' in outcome ? (resultOf(outcome.result) as Result) : undefined;
+        onProgress?.({ index, result, done, failed, total: shards.length });
       },
     });
     const results = outcomes.map(outcome => (outcome && 'result' in outcome ? resultOf(outcome.result) : undefined));

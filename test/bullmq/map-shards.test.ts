@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { mapShards, redisBlobs, ShardsFailed } from '../../src/bullmq.js';
+import { mapShards, redisBlobs, type ShardProgress, ShardsFailed } from '../../src/bullmq.js';
 import { mulberry32 } from '../support/golden.js';
 import { hasRedis, RedisServer, WorkerProcess } from '../support/redis.js';
 
@@ -55,8 +55,14 @@ describe.skipIf(!hasRedis)('mapShards on a real Redis', { timeout: 120_000 }, ()
     const [queue, log] = [queueOf('plain'), newLog()];
     await Promise.all([start('plain'), start('plain')]);
     const progress: number[] = [];
-    const options = { onProgress: ({ done }: { done: number }) => progress.push(done) };
-    expect(await mapShards(queue, 'square', shardsOf(30, { log }), options)).toEqual(squares(30));
+    const seen: unknown[] = [];
+    const onProgress = ({ done, total, failed, index, result }: ShardProgress): void => {
+      progress.push(done);
+      seen[index] = result;
+      expect([total, failed]).toEqual([30, 0]);
+    };
+    expect(await mapShards(queue, 'square', shardsOf(30, { log }), { onProgress })).toEqual(squares(30));
+    expect(seen).toEqual(squares(30));
     expect(progress).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
     expect(await mapShards(queue, 'square', shardsOf(31, { log }))).toEqual(squares(31));
     expect(linesOf(log).sort((a, b) => a - b)).toEqual(Array.from({ length: 31 }, (_, i) => i));

@@ -58,7 +58,7 @@ export function countOf(flags, name) {
 }
 
 /** Starts Redis on a free port, and adds to `ends` what ends it. */
-export async function startRedis(ends) {
+async function startRedis(ends) {
   const folder = mkdtempSync(join(tmpdir(), 'distributed-example-'));
   ends.push(() => rmSync(folder, { recursive: true }));
   const port = await freePort();
