@@ -39,7 +39,7 @@ function ofGroup(backend: Kernels, setup: Setup): Direction | undefined {
   }
   const { loss, gradients } = backend.contrastive(problem);
   if (!Number.isFinite(loss)) return undefined;
-  if (!gradients) return { loss, losses: problem.losses };
+  if (!gradients) return { loss };
 
   const rows = byArgument(problem, gradients, needed, given.positives.length);
   const areRowsFinite = gradients.areBounded || areFinite(rows.anchors, rows.positives, rows.negatives);
@@ -48,7 +48,6 @@ function ofGroup(backend: Kernels, setup: Setup): Direction | undefined {
   return (
     result && {
       loss,
-      losses: problem.losses,
       gradients: { temperature: gradients.temperature, rows: result.gradients, adapters: result.adapterGradients },
     }
   );

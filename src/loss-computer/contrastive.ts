@@ -20,7 +20,14 @@ import { contrastiveDiagnostics } from './diagnostics.js';
 import { addGradients, type Direction, reversedGradients } from './direction.js';
 import { fused } from './fused.js';
 import { type ContrastiveRows, checkNegatives, groupsOf, type Ids, type NegativeMode } from './negatives.js';
-import { averaged, coefficientsOf, countsOf, type DiagnosticsOptions, type ReductionOptions } from './reduction.js';
+import {
+  averaged,
+  coefficientsOf,
+  countsOf,
+  type DiagnosticsOptions,
+  lossesOf,
+  type ReductionOptions,
+} from './reduction.js';
 import { adapt, type ContrastiveArgument, routesOf, throwContrastiveOverflow } from './through.js';
 
 export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions {
@@ -186,6 +193,7 @@ export function contrastive(
     negativeMode,
     temperature,
     coefficients,
+    losses: lossesOf(options, count),
     options,
   };
   const setup = offset === undefined || isInBatch(whole) ? whole : partOf(whole, 0, count);
@@ -203,7 +211,7 @@ export function contrastive(
 function checkOneDirection({ offset, perGroup }: ContrastiveOptions): void {
   if (offset === undefined && !perGroup) return;
   throw new RangeError(
-    `${CALL}: ${offset === undefined ? 'perGroup' : 'offset'} does not go with symmetric; make two calls, the second with the same rows of positives as anchors and all anchors as positives, and halve their sum`,
+    `${CALL}: ${offset === undefined ? 'perGroup' : 'offset'} does not go with symmetric; make two calls, the second with the same positives as anchors and all anchors as positives, and halve their sum`,
   );
 }
 
@@ -226,11 +234,12 @@ function checkPrecision({ precision = 'float32', adapters }: ContrastiveOptions)
 function answerOf(backend: Kernels, setup: Setup): LossResult<ContrastiveComponents> | undefined {
   const forward = directionOf(backend, setup);
   if (!forward) return undefined;
-  const reverse = setup.options.symmetric ? directionOf(backend, reverseOf(setup)) : null;
+  const reversed = setup.options.symmetric ? reverseOf(setup) : null;
+  const reverse = reversed && directionOf(backend, reversed);
   if (reverse === undefined) return undefined;
   const loss = forward.loss + (reverse?.loss ?? 0);
   const answer: LossResult<ContrastiveComponents> = { loss, components: { contrastive: loss } };
-  if (forward.losses) answer.perRow = reverse?.losses ? averaged(forward.losses, reverse.losses) : forward.losses;
+  if (setup.losses) answer.perRow = reversed?.losses ? averaged(setup.losses, reversed.losses) : setup.losses;
   if (forward.groups) answer.perGroup = forward.groups;
   if (!forward.gradients) return answer;
 

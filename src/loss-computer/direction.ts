@@ -1,6 +1,6 @@
 import { areFinite } from '../kernels/finite.js';
 import type { Kernels } from '../kernels/kernels.js';
-import { float32Matrix } from '../kernels/matrix.js';
+import { withJson } from '../kernels/matrix.js';
 import type { Float32Row, GroupResult, LossResult } from '../types.js';
 import { isInBatch, type Setup } from './contrastive-problem.js';
 import { isOwn } from './negatives.js';
@@ -9,8 +9,6 @@ import type { ContrastiveArgument, RowGradients } from './through.js';
 /** The result of one direction of a contrastive loss: anchors that look for their positives. */
 export interface Direction {
   loss: number;
-  /** The loss of each anchor, if wanted. */
-  losses: Float64Array | null;
   gradients?: DirectionGradients;
   /** The results of groups of anchors, with `perGroup`. */
   groups?: GroupResult[];
@@ -51,61 +49,53 @@ function resultOf({ loss, gradients }: Direction): GroupResult {
   return { loss, temperatureGradient: temperature, ...(adapters.size > 0 && { adapterGradients: adapters }) };
 }
 
-function withOwnGradients({ gradients, ...others }: Direction): Direction {
-  if (!gradients) return others;
+/** A copy whose adapters' gradients may change. */
+function withOwnGradients({ loss, gradients }: Direction): Direction {
+  if (!gradients) return { loss };
   const adapters: DirectionGradients['adapters'] = new Map();
   for (const [name, { gradA, gradB }] of gradients.adapters)
     adapters.set(name, { gradA: copyOf(gradA), gradB: copyOf(gradB) });
-  return { ...others, gradients: { ...gradients, adapters } };
+  return { loss, gradients: { ...gradients, adapters } };
 }
 
-function copyOf(rows: readonly Float32Row[]): readonly Float32Row[] {
-  const copy = float32Matrix(rows.length, rows[0]!.length);
-  rows.forEach((row, i) => {
-    copy[i]!.set(row);
-  });
-  return copy;
-}
+const copyOf = (rows: readonly Float32Row[]): Float32Row[] => withJson(rows.map(row => row.slice()));
 
 /** Adds the result of the next group of anchors. Returns whether the sums are finite. */
 function addGroup(backend: Kernels, setup: Setup, total: Direction, group: Direction): boolean {
   total.loss += group.loss;
-  if (total.losses && group.losses) total.losses = joined(total.losses, group.losses);
-  if (!total.gradients || !group.gradients) return Number.isFinite(total.loss);
-  const [to, from] = [total.gradients.rows, group.gradients.rows];
-  const added: RowGradients = { anchors: null, positives: null, negatives: null };
-  const appendOrAdd = (argument: ContrastiveArgument, isOfAnchors: boolean): void => {
-    if (!isOfAnchors) added[argument] = from[argument];
-    else if (to[argument] && from[argument]) to[argument].push(...from[argument]);
-  };
-  appendOrAdd('anchors', true);
-  appendOrAdd('positives', !isInBatch(setup));
-  appendOrAdd('negatives', isOwn(setup.negativeMode));
-  return Number.isFinite(total.loss) && addGradients(backend, total.gradients, { ...group.gradients, rows: added });
+  if (!Number.isFinite(total.loss)) return false;
+  if (!total.gradients || !group.gradients) return true;
+  const isOfAnchors = { anchors: true, positives: !isInBatch(setup), negatives: isOwn(setup.negativeMode) };
+  return addGradients(backend, total.gradients, group.gradients, isOfAnchors);
 }
 
-function joined(a: Float64Array, b: Float64Array): Float64Array {
-  const both = new Float64Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
-}
-
-/** Adds gradients to others, in float32. Returns whether the sums are finite. */
-export function addGradients(backend: Kernels, total: DirectionGradients, added: DirectionGradients): boolean {
+/**
+ * Adds gradients to others, in float32. Returns whether the sums are finite.
+ *
+ * @param isAppended The arguments whose rows are appended.
+ */
+export function addGradients(
+  backend: Kernels,
+  total: DirectionGradients,
+  added: DirectionGradients,
+  isAppended: Partial<Record<ContrastiveArgument, boolean>> = {},
+): boolean {
   total.temperature += added.temperature;
   let areAllFinite = Number.isFinite(total.temperature);
-  for (const argument of ['anchors', 'positives', 'negatives'] as const) {
-    const [to, from] = [total.rows[argument], added.rows[argument]];
-    if (!to || !from || from.length === 0) continue;
+  const add = (to: readonly Float32Row[], from: readonly Float32Row[]): void => {
     backend.addRows(to, from);
     areAllFinite &&= areFinite(to);
+  };
+  for (const argument of ['anchors', 'positives', 'negatives'] as const) {
+    const [to, from] = [total.rows[argument], added.rows[argument]];
+    if (!to || !from?.length) continue;
+    if (isAppended[argument]) to.push(...from);
+    else add(to, from);
   }
   for (const [name, { gradA, gradB }] of added.adapters) {
     const to = total.adapters.get(name)!;
-    backend.addRows(to.gradA, gradA);
-    backend.addRows(to.gradB, gradB);
-    areAllFinite &&= areFinite(to.gradA, to.gradB);
+    add(to.gradA, gradA);
+    add(to.gradB, gradB);
   }
   return areAllFinite;
 }

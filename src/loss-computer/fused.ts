@@ -19,22 +19,20 @@ export function fused(backend: Kernels, setup: Setup): Direction | undefined {
   const [query, answer] = [adapterOf('anchors'), adapterOf('positives')];
   const results = backend.loraContrastive({ ...problem, query, answer, gradients, precision, perGroup });
   if (!results) return undefined;
-  const total = sumOfGroups(
+  return sumOfGroups(
     backend,
     setup,
     results.map(result => directionOf(setup, result)),
   );
-  if (total) total.losses = problem.losses;
-  return total;
 }
 
 function directionOf({ routes }: Setup, { loss, gradients }: LoraContrastiveResult): Direction {
-  if (!gradients) return { loss, losses: null };
+  if (!gradients) return { loss };
   const adapters: NonNullable<LossResult['adapterGradients']> = new Map();
   for (const { name, parts } of routes) {
     // An adapter of both sides has the sum in `query`. The kernels checked that it is finite.
     adapters.set(name, (parts.includes('anchors') ? gradients.query : gradients.answer)!);
   }
   const rows = { anchors: null, positives: null, negatives: null };
-  return { loss, losses: null, gradients: { temperature: gradients.temperature, rows, adapters } };
+  return { loss, gradients: { temperature: gradients.temperature, rows, adapters } };
 }

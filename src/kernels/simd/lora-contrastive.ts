@@ -145,20 +145,18 @@ export function loraContrastive(
   memory.f64[block / 8 + 1] = smallestNorm;
   memory.forEach('loraAnchors', chunks, block, scratch);
 
-  const sums = Array.from({ length: chunks }, (_, chunk) => {
-    const first = chunk * chunkRows;
-    return {
-      loss: lossOfChunk(memory, problem, fields.results, first, Math.min(first + chunkRows, n), losses),
-      temperature: -memory.f64[(fields.outputs + chunk * outputBytes) / 8]! / temperature,
-    };
-  });
   const isTied = problem.query !== null && problem.query === problem.answer;
   const tiedBytes = isTied && isBackward ? gradientBytes(query, stride) : 0;
-  /** The sum of some chunks, whose gradients are added up at the first. */
-  const resultOf = (chunk: number, count: number): LoraContrastiveResult | undefined => {
-    const output = fields.outputs + chunk * outputBytes;
-    const squares = memory.call.loraSum(block, output, count, tiedBytes);
-    const loss = sums.slice(chunk, chunk + count).reduce((sum, each) => sum + each.loss, 0);
+  /** The sum of the chunks from one to another. The first chunk's memory gets the gradients. */
+  const resultOf = (from: number, to: number): LoraContrastiveResult | undefined => {
+    const output = fields.outputs + from * outputBytes;
+    let [loss, ofTemperature] = [0, 0];
+    for (let chunk = from; chunk < to; chunk++) {
+      const first = chunk * chunkRows;
+      loss += lossOfChunk(memory, problem, fields.results, first, Math.min(first + chunkRows, n), losses);
+      ofTemperature -= memory.f64[(fields.outputs + chunk * outputBytes) / 8]! / temperature;
+    }
+    const squares = memory.call.loraSum(block, output, to - from, tiedBytes);
     // Where gradients of rows may be beyond float32, separate calls find out.
     const isSafe = isBounded(problem, Math.min(smallestNorm, memory.f64[output / 8 + 1]!));
     if (!isSafe || !Number.isFinite(loss)) return undefined;
@@ -171,11 +169,12 @@ export function loraContrastive(
         query: query && readGradients(memory, query, stride, ofQuery),
         answer:
           answer && !isTied ? readGradients(memory, answer, stride, ofQuery + gradientBytes(query, stride)) : null,
-        temperature: sums.slice(chunk, chunk + count).reduce((sum, each) => sum + each.temperature, 0),
+        temperature: ofTemperature,
       },
     };
   };
-  const results = problem.perGroup ? sums.map((_, chunk) => resultOf(chunk, 1)) : [resultOf(0, chunks)];
+  const count = problem.perGroup ? chunks : 1;
+  const results = Array.from({ length: count }, (_, i) => resultOf(i, count === 1 ? chunks : i + 1));
   return results.every(result => result !== undefined) ? results : undefined;
 }
 
