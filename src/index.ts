@@ -155,5 +155,6 @@ export type {
   TrainingStep,
   Vector,
   WithDiagnostics,
+  WithPerGroup,
   WithPerRow,
 } from './types.js';

@@ -10,7 +10,16 @@ import { type CrossEntropyComponents, type CrossEntropyOptions, crossEntropy } f
 import { type MseComponents, type MseOptions, mse } from './loss-computer/mse.js';
 import type { ContrastiveArgument, GradientsWrt } from './loss-computer/through.js';
 import { type TripletComponents, type TripletOptions, triplet } from './loss-computer/triplet.js';
-import type { LossResult, LossWithGradients, Rows, Vector, WithDiagnostics, WithPerRow } from './types.js';
+import type {
+  GroupResult,
+  LossResult,
+  LossWithGradients,
+  Rows,
+  Vector,
+  WithDiagnostics,
+  WithPerGroup,
+  WithPerRow,
+} from './types.js';
 
 /**
  * Loss functions over rows of numbers. All are static, take plain data and return `{ loss, components }`. The loss is
@@ -78,6 +87,7 @@ export class LossComputer {
     const Wrt extends readonly ContrastiveArgument[] = [],
     PerRow extends boolean = false,
     Diagnostics extends boolean = false,
+    PerGroup extends boolean = false,
   >(
     anchors: Rows,
     positives: Rows,
@@ -87,15 +97,18 @@ export class LossComputer {
         gradients: true;
         wrt?: Wrt;
         perRow?: PerRow;
+        perGroup?: PerGroup;
         diagnostics?: Diagnostics;
       },
   ): LossWithGradients<'adapterGradients' | 'temperatureGradient' | GradientsWrt<Wrt>, ContrastiveComponents> &
     WithPerRow<PerRow> &
-    WithDiagnostics<Diagnostics, ContrastiveComponents>;
+    WithDiagnostics<Diagnostics, ContrastiveComponents> &
+    WithPerGroup<PerGroup, Required<GroupResult>>;
   static contrastive<
     const Wrt extends readonly ContrastiveArgument[],
     PerRow extends boolean = false,
     Diagnostics extends boolean = false,
+    PerGroup extends boolean = false,
   >(
     anchors: Rows,
     positives: Rows,
@@ -105,12 +118,18 @@ export class LossComputer {
       adapters?: undefined;
       wrt: Wrt;
       perRow?: PerRow;
+      perGroup?: PerGroup;
       diagnostics?: Diagnostics;
     },
   ): LossWithGradients<'temperatureGradient' | GradientsWrt<Wrt>, ContrastiveComponents> &
     WithPerRow<PerRow> &
-    WithDiagnostics<Diagnostics, ContrastiveComponents>;
-  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
+    WithDiagnostics<Diagnostics, ContrastiveComponents> &
+    WithPerGroup<PerGroup>;
+  static contrastive<
+    PerRow extends boolean = false,
+    Diagnostics extends boolean = false,
+    PerGroup extends boolean = false,
+  >(
     anchors: Rows,
     positives: Rows,
     negatives: Rows,
@@ -119,6 +138,7 @@ export class LossComputer {
       adapters?: undefined;
       wrt?: undefined;
       perRow?: PerRow;
+      perGroup?: PerGroup;
       diagnostics?: Diagnostics;
     },
   ): LossWithGradients<
@@ -126,8 +146,13 @@ export class LossComputer {
     ContrastiveComponents
   > &
     WithPerRow<PerRow> &
-    WithDiagnostics<Diagnostics, ContrastiveComponents>;
-  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
+    WithDiagnostics<Diagnostics, ContrastiveComponents> &
+    WithPerGroup<PerGroup>;
+  static contrastive<
+    PerRow extends boolean = false,
+    Diagnostics extends boolean = false,
+    PerGroup extends boolean = false,
+  >(
     anchors: Rows,
     positives: Rows,
     negatives: Rows | null | undefined,
@@ -136,17 +161,26 @@ export class LossComputer {
       adapters?: undefined;
       wrt?: undefined;
       perRow?: PerRow;
+      perGroup?: PerGroup;
       diagnostics?: Diagnostics;
     },
   ): LossWithGradients<'gradients' | 'targetGradients' | 'temperatureGradient', ContrastiveComponents> &
     WithPerRow<PerRow> &
-    WithDiagnostics<Diagnostics, ContrastiveComponents>;
-  static contrastive<PerRow extends boolean = false, Diagnostics extends boolean = false>(
+    WithDiagnostics<Diagnostics, ContrastiveComponents> &
+    WithPerGroup<PerGroup>;
+  static contrastive<
+    PerRow extends boolean = false,
+    Diagnostics extends boolean = false,
+    PerGroup extends boolean = false,
+  >(
     anchors: Rows,
     positives: Rows,
     negatives?: Rows | null,
-    options?: ContrastiveOptions & { perRow?: PerRow; diagnostics?: Diagnostics },
-  ): LossResult<ContrastiveComponents> & WithPerRow<PerRow> & WithDiagnostics<Diagnostics, ContrastiveComponents>;
+    options?: ContrastiveOptions & { perRow?: PerRow; perGroup?: PerGroup; diagnostics?: Diagnostics },
+  ): LossResult<ContrastiveComponents> &
+    WithPerRow<PerRow> &
+    WithDiagnostics<Diagnostics, ContrastiveComponents> &
+    WithPerGroup<PerGroup>;
   static contrastive(
     anchors: Rows,
     positives: Rows,

@@ -148,6 +148,11 @@ export interface GroupResult {
 /** What `perRow: true` adds to a loss. */
 export type WithPerRow<PerRow extends boolean> = PerRow extends true ? { perRow: Float64Array } : unknown;
 
+/** What `perGroup: true` adds to a loss. */
+export type WithPerGroup<PerGroup extends boolean, Group = GroupResult> = PerGroup extends true
+  ? { perGroup: Group[] }
+  : unknown;
+
 /** What `diagnostics: true` adds to a loss: all its parts are there. */
 export type WithDiagnostics<Diagnostics extends boolean, Components> = Diagnostics extends true
   ? { components: Required<Components> }

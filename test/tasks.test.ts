@@ -10,6 +10,7 @@ import {
   sumInOrder,
   type TensorFile,
 } from '../src/index.js';
+import { shapesOf } from '../src/internal/adapter-shapes.js';
 import {
   type ContrastiveBatch,
   type ContrastiveTaskOptions,
@@ -50,7 +51,7 @@ async function partsOf(
   const context = weightsOf(adapters);
   const task = gradientTask({ through, ...options, adapters, batch: () => batch });
   const run = ([from, to]: readonly [number, number]): Promise<Uint8Array> =>
-    Promise.resolve(task({ step: 0, from, to }, context));
+    Promise.resolve(task({ step: 0, from, to, adapters: shapesOf(adapters) }, context));
   return (await Promise.all(cuts.map(run))).map(bytes => readTensors(bytes));
 }
 
@@ -143,7 +144,8 @@ describe('gradientTask', () => {
       return { anchors, positives };
     };
     const task = gradientTask({ adapters: makeAdapters(), through, batch });
-    for (const step of [0, 0, 1, 1, 0]) await task({ step, from: 0, to: 256 }, weightsOf(makeAdapters()));
+    for (const step of [0, 0, 1, 1, 0])
+      await task({ step, from: 0, to: 256, adapters: shapesOf(makeAdapters()) }, weightsOf(makeAdapters()));
     expect(steps).toEqual([0, 1, 0]);
   });
 
@@ -152,8 +154,11 @@ describe('gradientTask', () => {
     const batch = { anchors: small, positives: small, negatives: small, weights: [1, 2, 3] };
     const changed = (row: number, place: number): number[][] =>
       small.map((entries, i) => entries.map((entry, k) => (i === row && k === place ? entry + 1e-3 : entry)));
-    const checksum = async (other: ContrastiveBatch): Promise<string> => {
-      const [file] = await partsOf({}, other, [[0, 3]]);
+    const checksum = async (
+      other: ContrastiveBatch,
+      options: Partial<ContrastiveTaskOptions> = {},
+    ): Promise<string> => {
+      const [file] = await partsOf(options, other, [[0, 3]]);
       return file!.metadata.checksum!;
     };
     const expected = await checksum(batch);
@@ -166,24 +171,15 @@ describe('gradientTask', () => {
       { ...batch, anchors: [...small].reverse() },
       { ...batch, weights: [1, 2, 4] },
     ];
-    const checksums = await Promise.all(others.map(checksum));
-    expect(new Set([expected, ...checksums]).size).toBe(others.length + 1);
-  });
-
-  it('reads 16 entries of a long row for its checksum', async () => {
-    const adapters = new Map([['query', new LoRAAdapter({ dim: 160, rank: 1, seed: 1 })]]);
-    const row = Array.from({ length: 160 }, (_, k) => Math.sin(k));
-    const checksum = async (place: number): Promise<string> => {
-      const other = row.map((entry, k) => (k === place ? 2 : entry));
-      const task = gradientTask({
-        adapters,
-        through: { anchors: 'query' },
-        batch: () => ({ anchors: [other], positives: [row] }),
-      });
-      return readTensors(await task({ step: 0, from: 0, to: 1 }, weightsOf(adapters))).metadata.checksum!;
-    };
-    const checksums = await Promise.all(row.map((_, place) => checksum(place)));
-    expect(new Set(checksums).size).toBe(17);
+    others.push({ ...batch, ids: [1, 2, 3] }, { ...batch, ids: ['a', 'b', 'ab'], negativeIds: ['a', 'b', 'c'] });
+    others.push({ ...batch, ids: ['a', 'ba', 'b'], negativeIds: ['a', 'b', 'c'] });
+    const checksums = await Promise.all([
+      ...others.map(other => checksum(other)),
+      ...[{ temperature: 0.1 }, { symmetric: true }, { negativeMode: 'own' }, { precision: 'int16' }].map(options =>
+        checksum(batch, options as Partial<ContrastiveTaskOptions>),
+      ),
+    ]);
+    expect(new Set([expected, ...checksums]).size).toBe(checksums.length + 1);
   });
 
   const options = { adapters: makeAdapters(), through, batch: () => ({ anchors, positives }) };
@@ -194,16 +190,42 @@ describe('gradientTask', () => {
     ['adapters must be a Map', { adapters: {} }],
     ['through must be an object, got undefined', { through: undefined }],
     ['batch must be a function, got null', { batch: null }],
+    ['adapters is empty', { adapters: new Map() }],
   ])('refuses %s', (message, wrong) => {
     expect(() => gradientTask(untyped({ ...options, ...wrong }))).toThrow(`gradientTask: ${message}`);
     expect(() => localTask(untyped({ ...options, ...wrong }))).toThrow(`localTask: ${message}`);
   });
 
+  it.each<[string, object]>([
+    ['temperature must be a finite number above 0, got 0', { temperature: 0 }],
+    ['symmetric must be a boolean, got "no"', { symmetric: 'no' }],
+    ['precision must be', { precision: 'int8' }],
+    ['negativeMode must be', { negativeMode: 'hard' }],
+    [
+      'through.anchors ',
+      { through: { anchors: 'other', positives: 'answer' }, adapters: new Map([...makeAdapters()].slice(1)) },
+    ],
+  ])('passes on at once what the loss refuses: %s', (message, wrong) => {
+    for (const make of [gradientTask, localTask]) {
+      const call = (): unknown => make(untyped({ ...options, ...wrong }));
+      expect(call).toThrow(`LossComputer.contrastive: ${message}`);
+    }
+  });
+
   const context = weightsOf(options.adapters);
-  const payload = { step: 0, from: 0, to: 256 };
+  const payload = { step: 0, from: 0, to: 256, adapters: shapesOf(options.adapters) };
 
   it.each<[string, unknown, object, Partial<typeof options>]>([
     ['gradientTask: payload must be an object, got null', null, context, {}],
+    ['gradientTask: the coordinator has the adapters undefined, this worker has query', { step: 0 }, context, {}],
+    [
+      'gradientTask: batch(0) has 600 anchors and 599 positives',
+      payload,
+      context,
+      { batch: () => ({ anchors, positives: positives.slice(1) }) },
+    ],
+    ['gradientTask: batch(0).anchors must be an array', payload, context, { batch: () => untyped({ positives }) }],
+    ['gradientTask: blobs must be an object, got undefined', payload, {}, {}],
     ['gradientTask: payload.step must be an integer of at least 0, got -1', { ...payload, step: -1 }, context, {}],
     ['gradientTask: payload.from must be an integer of at least 0, got -1', { ...payload, from: -1 }, context, {}],
     ['gradientTask: payload.to must be an integer of at least 0, got 0.5', { ...payload, to: 0.5 }, context, {}],
@@ -225,7 +247,7 @@ describe('gradientTask', () => {
 
 describe('localTask', () => {
   const [few, theirs] = [anchors.slice(0, 50), positives.slice(0, 50)];
-  const payload = { round: 2, shard: 1, localSteps: 3, lr: 0.01 };
+  const payload = { round: 2, shard: 1, localSteps: 3, lr: 0.01, adapters: shapesOf(makeAdapters()) };
   const run = async (task: Task<unknown, Uint8Array>): Promise<TensorFile> =>
     readTensors(await task(payload, weightsOf(makeAdapters())));
 

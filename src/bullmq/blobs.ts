@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { inWords, wrongType } from '../internal/validate/messages.js';
-import { checkCount, checkObject } from '../internal/validate/option-checks.js';
+import { describe, inWords, wrongType } from '../internal/validate/messages.js';
+import { checkArray, checkCount, checkObject } from '../internal/validate/option-checks.js';
 
 /**
  * A store of bytes by key that coordinator and workers share. `redisBlobs` and `folderBlobs` make one. A store of your own,
@@ -50,7 +50,8 @@ export function checkedBlobs(call: string, maxBytes: number, raw: RawBlobs): Blo
       const stored = await raw.read(key, DIGEST_BYTES + maxBytes);
       if (stored === undefined) return undefined;
       if (typeof stored === 'number') checkSize('get', `"${key}"`, stored - DIGEST_BYTES);
-      else if (isWhole(stored)) return stored.subarray(DIGEST_BYTES);
+      // A copy begins at a multiple of 8 bytes, so that views of floats fit.
+      else if (isWhole(stored)) return new Uint8Array(stored.subarray(DIGEST_BYTES));
       throw new Error(`${call}.get: the bytes of "${key}" are damaged: their checksum differs`);
     },
     async has(key) {
@@ -58,6 +59,7 @@ export function checkedBlobs(call: string, maxBytes: number, raw: RawBlobs): Blo
       return raw.has(key);
     },
     async delete(keys) {
+      checkArray(`${call}.delete`, 'keys', keys);
       for (const key of keys) checkKey(`${call}.delete`, key);
       if (keys.length > 0) await raw.delete(keys);
     },
@@ -77,6 +79,7 @@ function checkKey(call: string, key: unknown): asserts key is string {
   if (typeof key !== 'string') throw wrongType(call, 'key', 'a string', key);
   if (key.length === 0 || key.length > MOST_KEY_LENGTH)
     throw new RangeError(`${call}: key must have 1 to ${MOST_KEY_LENGTH} characters, got ${key.length}`);
+  if (/\p{Surrogate}/u.test(key)) throw new RangeError(`${call}: key has half of a surrogate pair: ${describe(key)}`);
 }
 
 export function checkBlobs(call: string, blobs: unknown): asserts blobs is Blobs {

@@ -93,12 +93,15 @@ export class DataParallel {
    * @throws As {@link gradients}, with the adapters unchanged.
    */
   async step(step: number, lr: number, options: { signal?: AbortSignal } = {}): Promise<{ loss: number }> {
-    checkNumber('DataParallel.step', 'lr', lr, { min: 0 });
-    const { loss, gradients } = await this.gradients(step, options);
-    const { adapters, penalty, optimizer } = this.#options;
-    penalty?.addPenaltyGradient(adapters, gradients);
-    optimizer.step(gradients, lr);
-    return { loss };
+    const call = 'DataParallel.step';
+    checkNumber(call, 'lr', lr, { min: 0 });
+    return this.#jobs.alone(call, async () => {
+      const { loss, gradients } = await this.gradients(step, options);
+      const { adapters, penalty, optimizer } = this.#options;
+      penalty?.addPenaltyGradient(adapters, gradients);
+      optimizer.step(gradients, lr);
+      return { loss };
+    });
   }
 
   /**
@@ -107,9 +110,11 @@ export class DataParallel {
    * @throws TypeError or RangeError for wrong arguments. Error if a job failed at every attempt, or if workers have
    *   different data.
    */
-  async gradients(step: number, { signal }: { signal?: AbortSignal } = {}): Promise<GradientsOfStep> {
+  async gradients(step: number, options: { signal?: AbortSignal } = {}): Promise<GradientsOfStep> {
     const call = 'DataParallel.gradients';
     checkCount(call, 'step', step, 0);
+    checkKnownNames(call, options, ['signal']);
+    const { signal } = options;
     const { adapters, batchSize } = this.#options;
     const chunk = await this.#chunk();
     const payloads = Array.from({ length: Math.ceil(batchSize / chunk) }, (_, i) => {
@@ -193,8 +198,10 @@ function summed(
       .reduce((sum, each) => sum + each / directions.length, 0);
   const flat = sumInOrder(directions.map((_, d) => sumInOrder(parts.flatMap(part => part.directions[d]!.gradients))));
   if (directions.length > 1) for (let k = 0; k < flat.length; k++) flat[k]! /= directions.length;
+  const loss = total('losses');
+  if (!Number.isFinite(loss)) throw new Error(`${label}: the loss is ${loss}`);
   return {
-    loss: total('losses'),
+    loss,
     temperatureGradient: total('temperatures'),
     gradients: unpackGradients(adapters, flat),
     rows,

@@ -10,7 +10,7 @@ export interface FolderBlobsOptions {
   /**
    * Seconds until bytes are deleted. Each `put` starts them anew.
    *
-   * @default they stay
+   * @default 86400, a day
    */
   ttlSeconds?: number;
   /**
@@ -34,11 +34,11 @@ const MOST_NAME_LENGTH = 200;
  */
 export function folderBlobs(folder: string, options: FolderBlobsOptions = {}): Blobs {
   const call = 'folderBlobs';
-  if (typeof folder !== 'string') throw wrongType(call, 'folder', 'a path', folder);
+  if (typeof folder !== 'string' || folder === '') throw wrongType(call, 'folder', 'a path', folder);
   checkKnownNames(call, options, ['ttlSeconds', 'maxBytes']);
-  const { ttlSeconds, maxBytes = DEFAULT_MAX_BYTES } = options;
-  if (ttlSeconds !== undefined) checkCount(call, 'ttlSeconds', ttlSeconds);
-  const ttlMs = ttlSeconds === undefined ? Infinity : 1000 * ttlSeconds;
+  const { ttlSeconds = 86_400, maxBytes = DEFAULT_MAX_BYTES } = options;
+  checkCount(call, 'ttlSeconds', ttlSeconds);
+  const ttlMs = 1000 * ttlSeconds;
   let lastSweep = -Infinity;
 
   /** The size of a value's file. Undefined if there is none, or it has expired. */
@@ -51,7 +51,6 @@ export function folderBlobs(folder: string, options: FolderBlobsOptions = {}): B
   async function sweep(): Promise<void> {
     if (Date.now() - lastSweep < ttlMs / 10) return;
     lastSweep = Date.now();
-    if (ttlMs === Infinity) return;
     for (const name of await readdir(folder)) {
       const file = join(folder, name);
       if (name.endsWith(SUFFIX) && (await sizeOf(file)) === undefined) await rm(file, { force: true });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { JobsOptions } from 'bullmq';
-import { inWords } from '../internal/validate/messages.js';
+import { describe, inWords } from '../internal/validate/messages.js';
 import { ownRequirements, type Requirements } from './requirements.js';
 
 /** The data of a job. It is small: rows and weights stay out of it. */
@@ -10,10 +10,17 @@ export interface JobData {
   /** Keys of the bytes that the task gets, by name. */
   blobs: Record<string, string>;
   requires: Requirements;
+  /** Milliseconds after which nobody waits for the job. */
+  timeoutMs?: number;
 }
 
 /** The result of a job: a small value, or the key of bytes. */
 export type JobResult = { value: unknown } | { blob: string; bytes: number };
+
+/** The key of a job's bytes. */
+export function resultKey(queue: string, id: string): string {
+  return `${queue}/${id}`;
+}
 
 /** A job to be added to a queue. */
 export interface JobRequest {
@@ -27,21 +34,33 @@ export interface JobRequest {
 /** Most bytes of a job's data and of its result in JSON. */
 export const MOST_JSON_BYTES = 64 * 2 ** 10;
 
-/** Checks that a value is small, and that JSON keeps it. Returns its text. */
+/** Checks that a value is small, and that JSON keeps it as it is. Returns its text. */
 export function checkSmallJson(label: string, value: unknown): string {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(value);
-  } catch (error) {
-    throw new TypeError(`${label} cannot be written as JSON: ${(error as Error).message}`);
-  }
-  if (text === undefined) throw new TypeError(`${label} cannot be written as JSON, got ${typeof value}`);
+  checkPlain(label, value, []);
+  const text = JSON.stringify(value);
   const size = Buffer.byteLength(text);
   if (size > MOST_JSON_BYTES)
     throw new RangeError(
       `${label} has ${inWords(size, 'byte')} in JSON, more than ${MOST_JSON_BYTES}; pass a path or a key, and return bytes`,
     );
   return text;
+}
+
+/** Refuses what JSON would change: NaN becomes null, and a Map an empty object. A property that is undefined is skipped. */
+function checkPlain(label: string, value: unknown, parents: readonly unknown[]): void {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)) return;
+  if (typeof value !== 'object') throw new TypeError(`${label} is ${describe(value)}, which JSON does not keep`);
+  if (parents.includes(value)) throw new TypeError(`${label} contains itself, which JSON does not keep`);
+  const inside = [...parents, value];
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) checkPlain(`${label}[${i}]`, value[i], inside);
+    return;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null)
+    throw new TypeError(`${label} is ${describe(value)}, which JSON does not keep`);
+  for (const [name, entry] of Object.entries(value))
+    if (entry !== undefined) checkPlain(`${label}.${name}`, entry, inside);
 }
 
 /**

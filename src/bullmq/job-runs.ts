@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Job, type Queue, QueueEvents, type RedisQueueBackend } from 'bullmq';
 import { wrongType } from '../internal/validate/messages.js';
-import { type JobRequest, type JobResult, jobOptions } from './job-data.js';
-import { untilConnected } from './until-connected.js';
+import { type JobRequest, type JobResult, jobOptions, resultKey } from './job-data.js';
+import { firstConnection, untilConnected } from './until-connected.js';
 
 /** The outcome of a job. */
 export type Outcome = { result: JobResult } | { error: Error };
@@ -29,6 +30,8 @@ const SHORTEST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5000;
 /** After this time without an outcome, missing workers are reported. */
 const SILENCE_MS = 10_000;
+/** How long a call that ends waits for Redis, which may be away. */
+const LEAVING_MS = 1000;
 
 /** Whether jobs of a queue were reported to have no worker. */
 const warned = new WeakSet<Queue>();
@@ -47,15 +50,17 @@ export class JobRuns {
     this.#queue = queue;
   }
 
-  /** The outcomes in the order of the requests. Calls at a time must have different jobs. Undefined for a request that is given up at the deadline. */
-  async run(requests: readonly JobRequest[], options: RunOptions): Promise<(Outcome | undefined)[]> {
+  /**
+   * The outcomes in the order of the requests. Undefined for a request that is given up at the deadline. Calls at a time must
+   * have different jobs.
+   *
+   * @param call What this is done for, for messages.
+   */
+  async run(call: string, requests: readonly JobRequest[], options: RunOptions): Promise<(Outcome | undefined)[]> {
     const { signal, onOutcome, deadlineMs = Infinity } = options;
     signal?.throwIfAborted();
-    this.#events ??= openEvents(this.#queue, (id, outcome) => this.#waiting.get(id)?.(outcome));
-    this.#events.catch(() => {
-      this.#events = undefined;
-    });
-    await this.#events;
+    if (this.#queue.closing) throw new Error(`${call}: the queue is closed`);
+    await this.#listen(call, signal);
 
     const outcomes = Array.from(requests, (): Outcome | undefined => undefined);
     const pending = new Map<string, JobRequest>();
@@ -66,14 +71,20 @@ export class JobRuns {
     });
     let lastOutcome = Date.now();
     let wake = (): void => {};
+    /** What a callback threw. */
+    let thrown: { error: unknown } | undefined;
     const settle = (id: string, outcome: Outcome): void => {
       if (!pending.delete(id)) return;
       lastOutcome = Date.now();
       for (const index of indices.get(id)!) {
         outcomes[index] = outcome;
-        onOutcome?.(outcome, index);
+        try {
+          onOutcome?.(outcome, index);
+        } catch (error) {
+          thrown ??= { error };
+        }
       }
-      if (pending.size === 0) wake();
+      if (pending.size === 0 || thrown) wake();
     };
     for (const id of indices.keys()) this.#waiting.set(id, outcome => settle(id, outcome));
 
@@ -81,7 +92,7 @@ export class JobRuns {
     try {
       await this.#look([...pending.values()], { ...options, isFirst: true }, settle);
       let pause = SHORTEST_PAUSE_MS;
-      while (pending.size > 0 && Date.now() < end) {
+      while (pending.size > 0 && !thrown && Date.now() < end) {
         const seen = lastOutcome;
         await new Promise<void>((resolve, reject) => {
           const timer = setTimeout(done, Math.min(pause, end - Date.now()));
@@ -96,9 +107,10 @@ export class JobRuns {
             clearTimeout(timer);
             reject(signal!.reason);
           }
-          if (pending.size === 0) done();
+          if (pending.size === 0 || thrown) done();
+          else if (signal?.aborted) stopped();
         });
-        if (pending.size === 0) break;
+        if (pending.size === 0 || thrown) break;
         pause = seen === lastOutcome ? Math.min(2 * pause, LONGEST_PAUSE_MS) : SHORTEST_PAUSE_MS;
         if (seen !== lastOutcome) continue;
         await this.#look([...pending.values()].slice(0, LOOKS), options, settle);
@@ -111,16 +123,30 @@ export class JobRuns {
       }
     } finally {
       for (const id of indices.keys()) this.#waiting.delete(id);
-      await this.#withdraw([...pending.keys()]);
+      await atMost(LEAVING_MS, this.#withdraw([...pending.keys()]));
     }
+    if (thrown) throw thrown.error;
     return outcomes;
+  }
+
+  async #listen(call: string, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#events) return;
+    const redis = await firstConnection(call, this.#queue, redisOf(this.#queue), signal);
+    const settle = (id: string, outcome: Outcome): void => this.#waiting.get(id)?.(outcome);
+    this.#events ??= openEvents(this.#queue, redis, settle);
+    try {
+      await this.#events;
+    } catch (error) {
+      this.#events = undefined;
+      throw error;
+    }
   }
 
   /** Ends the connection that listens for events. */
   async close(): Promise<void> {
     const events = await this.#events?.catch(() => undefined);
     this.#events = undefined;
-    await events?.close();
+    if (events) await atMost(LEAVING_MS, events.close());
   }
 
   /** Looks jobs up. Adds those that are missing, and on the first look those that have failed or lost their result. */
@@ -171,6 +197,14 @@ export class JobRuns {
   }
 }
 
+/** Waits for work, but not for long. Errors do not count. */
+async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController();
+  const end = sleep(ms, undefined, { signal: timer.signal }).catch(() => {});
+  await Promise.race([work.catch(() => {}), end]);
+  timer.abort();
+}
+
 /** The outcome of a job, or undefined if it has none yet. */
 async function outcomeOf(queue: Queue, id: string): Promise<Outcome | 'missing' | undefined> {
   const state = await queue.getJobState(id);
@@ -178,11 +212,22 @@ async function outcomeOf(queue: Queue, id: string): Promise<Outcome | 'missing' 
   if (state !== 'completed' && state !== 'failed') return undefined;
   const job = await Job.fromId(queue, id);
   if (!job) return 'missing';
-  return state === 'completed' ? { result: job.returnvalue as JobResult } : { error: new Error(job.failedReason) };
+  return state === 'completed' ? outcomeFrom(queue.name, id, job.returnvalue) : { error: new Error(job.failedReason) };
 }
 
-async function openEvents(queue: Queue, settle: (id: string, outcome: Outcome) => void): Promise<QueueEvents> {
-  const redis = await redisOf(queue);
+/** Anyone with access to Redis may have written the result. It may name only the bytes of its own job. */
+function outcomeFrom(queue: string, id: string, result: unknown): Outcome {
+  const { value, blob, bytes } = (result ?? {}) as Partial<{ value: unknown; blob: unknown; bytes: unknown }>;
+  if (blob === resultKey(queue, id) && typeof bytes === 'number') return { result: { blob: blob as string, bytes } };
+  if (blob === undefined && value !== undefined) return { result: { value } };
+  return { error: new Error('the result in Redis is not that of a trainingWorker') };
+}
+
+async function openEvents(
+  queue: Queue,
+  redis: RedisCommands,
+  settle: (id: string, outcome: Outcome) => void,
+): Promise<QueueEvents> {
   await untilConnected(() => checkMemoryPolicy(redis));
   // Events are read from the present end of the stream on, so none is missed.
   const [last] = await untilConnected(() => redis.xrevrange(queue.keys.events!, '+', '-', 'COUNT', 1));
@@ -192,7 +237,7 @@ async function openEvents(queue: Queue, settle: (id: string, outcome: Outcome) =
     ...(prefix !== undefined && { prefix }),
     lastEventId: last?.[0] ?? '0-0',
   });
-  events.on('completed', ({ jobId, returnvalue }) => settle(jobId, { result: returnvalue as unknown as JobResult }));
+  events.on('completed', ({ jobId, returnvalue }) => settle(jobId, outcomeFrom(queue.name, jobId, returnvalue)));
   events.on('failed', ({ jobId, failedReason }) => settle(jobId, { error: new Error(failedReason) }));
   // The connection comes back by itself. Meanwhile, jobs are looked up.
   events.on('error', () => {});

@@ -1,7 +1,7 @@
 import type { TensorFile } from '../index.js';
 import { type AverageUpdatesOptions, averageUpdates, packWeights, unpackWeights } from '../index.js';
 import { checkKnownNames } from '../internal/known-names.js';
-import { checkCount, checkNumber } from '../internal/validate/option-checks.js';
+import { checkCount, checkFunction, checkNumber } from '../internal/validate/option-checks.js';
 import { type Failure, type TrainingJobsOptions, WeightJobs } from './weight-jobs.js';
 
 export interface LocalRoundsOptions extends TrainingJobsOptions, AverageUpdatesOptions {
@@ -65,6 +65,7 @@ export class LocalRounds {
     checkCount(call, 'shards', shards);
     checkCount(call, 'localSteps', localSteps);
     if (deadlineMs !== undefined) checkNumber(call, 'deadlineMs', deadlineMs, { above: 0 });
+    checkAveraging(options);
     this.#options = { ...options };
   }
 
@@ -75,14 +76,18 @@ export class LocalRounds {
    * @param lr Learning rate of the workers' optimizers, 0 or more.
    * @throws TypeError or RangeError for wrong arguments, and Error if no shard counts, with the adapters unchanged.
    */
-  async round(round: number, lr: number, { signal }: { signal?: AbortSignal } = {}): Promise<RoundResult> {
+  async round(round: number, lr: number, options: { signal?: AbortSignal } = {}): Promise<RoundResult> {
     const call = 'LocalRounds.round';
+    checkKnownNames(call, options, ['signal']);
     checkCount(call, 'round', round, 0);
     checkNumber(call, 'lr', lr, { min: 0 });
     const { adapters, shards, localSteps, deadlineMs } = this.#options;
     const base = packWeights(adapters);
     const payloads = Array.from({ length: shards }, (_, shard) => ({ round, shard, localSteps, lr }));
-    return this.#apply(base, await this.#jobs.run(call, payloads, { signal, deadlineMs }, base));
+    return this.#jobs.alone(call, async () => {
+      const results = await this.#jobs.run(call, payloads, { signal: options.signal, deadlineMs }, base);
+      return this.#apply(base, results);
+    });
   }
 
   #apply(base: Float32Array, results: readonly (TensorFile | Failure)[]): RoundResult {
@@ -94,7 +99,12 @@ export class LocalRounds {
         reasons.set(shard, 'isLate' in result ? 'is late' : result.error.message);
         return null;
       }
-      losses[shard] = Number(result.tensors.get('loss')?.data[0]);
+      const loss = Number(result.tensors.get('loss')?.data[0]);
+      if (!Number.isFinite(loss)) {
+        reasons.set(shard, `has the loss ${loss}`);
+        return null;
+      }
+      losses[shard] = loss;
       return result.tensors.get('delta')?.data as Float32Array | undefined;
     });
     if (updates.every(update => update === null)) {
@@ -117,5 +127,18 @@ export class LocalRounds {
   /** Ends the connection that waits for results. The queue stays open. */
   async close(): Promise<void> {
     await this.#jobs.close();
+  }
+}
+
+/** Checks the options of `averageUpdates` before any work is done. */
+function checkAveraging({ shards, weights, maxNormRatio, method, accept }: LocalRoundsOptions): void {
+  if (accept !== undefined) checkFunction('LocalRounds', 'accept', accept);
+  const update = new Float32Array(1);
+  try {
+    averageUpdates(update, new Array<Float32Array>(shards).fill(update), { weights, maxNormRatio, method });
+  } catch (error) {
+    const { message } = error as Error;
+    (error as Error).message = message.replace('averageUpdates', 'LocalRounds');
+    throw error;
   }
 }

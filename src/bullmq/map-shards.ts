@@ -109,7 +109,7 @@ export async function mapShards<Result = unknown>(
   let [done, failed] = [0, 0];
   const runs = new JobRuns(queue);
   try {
-    const outcomes = await runs.run(requests, {
+    const outcomes = await runs.run(call, requests, {
       attempts,
       keepSeconds,
       signal,

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { corePath } from './requirements.js';
 
 /** What a thread sends back. */
-type Answer = { value: unknown; backend: 'simd' | 'scalar' } | { error: unknown };
+type Answer = { value: unknown; backend: 'simd' | 'scalar' } | { error: { name: string; message: string } };
 
 interface Thread {
   worker: Worker;
@@ -17,6 +17,13 @@ interface Thread {
  */
 const SOURCE = `
 const functions = new Map();
+function text(value) {
+  try {
+    return String(value);
+  } catch {
+    return 'a value without text';
+  }
+}
 async function answerOf(workerData, { task, payload, blobs }) {
   const core = await import(workerData.core);
   if (!functions.has(task)) functions.set(task, (await import(workerData.tasks[task])).default);
@@ -30,7 +37,9 @@ import('node:worker_threads').then(({ parentPort, workerData }) => {
     try {
       parentPort.postMessage(await answerOf(workerData, request));
     } catch (error) {
-      parentPort.postMessage({ error: error instanceof Error ? error : new Error(String(error)) });
+      // Not every error can be sent as it is. The message can.
+      const { name = 'Error', message = error } = Object(error);
+      parentPort.postMessage({ error: { name: String(name), message: text(message) } });
     }
   });
 });
@@ -64,7 +73,10 @@ export class TaskThreads {
     signal.throwIfAborted();
     const thread = this.#idle.pop() ?? this.#start();
     this.#busy.add(thread);
-    const end = (): void => void thread.worker.terminate();
+    const end = (): void => {
+      thread.call?.reject(signal.reason);
+      void thread.worker.terminate();
+    };
     signal.addEventListener('abort', end);
     try {
       const answer = await new Promise<Answer>((resolve, reject) => {
@@ -72,7 +84,7 @@ export class TaskThreads {
         thread.worker.postMessage({ task, payload, blobs });
       });
       this.#idle.push(thread);
-      if ('error' in answer) throw answer.error;
+      if ('error' in answer) throw Object.assign(new Error(answer.error.message), { name: answer.error.name });
       return answer;
     } finally {
       thread.call = undefined;

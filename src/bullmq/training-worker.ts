@@ -1,14 +1,16 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { type ConnectionOptions, type Job, UnrecoverableError, Worker } from 'bullmq';
+import { type ConnectionOptions, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import { checkKnownNames } from '../internal/known-names.js';
 import { describe, wrongType } from '../internal/validate/messages.js';
 import { checkCount, checkFunction, checkNumber, checkObject } from '../internal/validate/option-checks.js';
 import { type Blobs, checkBlobs } from './blobs.js';
-import { checkSmallJson, type JobData, type JobResult } from './job-data.js';
+import { checkSmallJson, type JobData, type JobResult, resultKey } from './job-data.js';
 import { checkTaskName } from './map-shards.js';
 import { version } from './requirements.js';
 import { TaskThreads } from './task-threads.js';
+import { firstConnection } from './until-connected.js';
 import { workerName } from './worker-name.js';
 
 export interface TrainingWorkerOptions {
@@ -34,12 +36,18 @@ export interface TrainingWorkerOptions {
    */
   threads?: number;
   /**
-   * Milliseconds after which a job of a worker that died goes to another worker. It is at least 1,000. A job may take much
-   * longer: a live worker renews its lock.
+   * Milliseconds after which a worker that gave no sign counts as dead. Its job then goes to another worker, after twice this
+   * time at most. It is at least 1,000. A job may take much longer: a live worker renews its lock.
    *
    * @default 30000
    */
   lockDuration?: number;
+  /**
+   * Most milliseconds of a job. A job that takes longer fails, and its thread ends: a task that never returns, say.
+   *
+   * @default no limit
+   */
+  timeoutMs?: number;
   /**
    * How often a job may lose its worker before it fails. So a job that kills its workers ends.
    *
@@ -64,7 +72,7 @@ export interface TrainingWorkerOptions {
 export interface TrainingWorker {
   /** BullMQ's worker, for its events. */
   readonly worker: Worker;
-  /** Waits for the jobs at work, then ends threads and connections. With `force`, jobs at work go to other workers. */
+  /** Waits for the jobs at work, then ends threads and connections. With `force`, jobs at work go to other workers at once. */
   close(force?: boolean): Promise<void>;
 }
 
@@ -75,6 +83,7 @@ const NAMES = [
   'tasks',
   'threads',
   'lockDuration',
+  'timeoutMs',
   'maxStalledCount',
   'prefix',
   'onError',
@@ -84,6 +93,10 @@ const NAMES = [
 const KEPT_BLOBS = 4;
 /** The last pause before bytes count as missing. A job may arrive before the bytes that were stored at the same time. */
 const LONGEST_PAUSE_MS = 640;
+/** How long a worker that is closed by force waits until its jobs are given back. */
+const GIVE_BACK_MS = 2000;
+/** A longer timer would end at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Starts a worker: it takes jobs of a queue and runs them in threads.
@@ -96,13 +109,17 @@ const LONGEST_PAUSE_MS = 640;
  * @throws TypeError or RangeError for wrong options.
  */
 export async function trainingWorker(options: TrainingWorkerOptions): Promise<TrainingWorker> {
-  const { queue, connection, blobs, urls, threads, lockDuration, maxStalledCount, prefix, onError } = checked(options);
+  const { queue, connection, blobs, urls, threads, lockDuration, timeoutMs, maxStalledCount, prefix, onError } =
+    checked(options);
   const pool = new TaskThreads(urls);
   const fetch = kept(blobs);
   const name = workerName(threads);
+  const running = new Set<Promise<unknown>>();
+  let isEnding = false;
 
-  const run = async (job: Job, _token: string | undefined, signal: AbortSignal | undefined): Promise<JobResult> => {
-    const { payload, blobs: keys, requires } = dataOf(job);
+  const resultOf = async (job: Job, signal: AbortSignal): Promise<JobResult> => {
+    const data = dataOf(job);
+    const { payload, blobs: keys, requires } = data;
     if (!Object.hasOwn(urls, job.name)) {
       const known = Object.keys(urls).join(', ');
       throw new UnrecoverableError(`task "${job.name}" is not one of the tasks of worker ${name}: ${known}`);
@@ -120,17 +137,27 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
         throw new UnrecoverableError(`the bytes of "${key}" are missing: they have expired, or their run has ended`);
       inputs[input] = bytes;
     }
-    const { value, backend } = await pool.run(job.name, payload, inputs, signal ?? new AbortController().signal);
+    const limited = limitedBy(signal, timeoutMs, data.timeoutMs);
+    const { value, backend } = await pool.run(job.name, payload, inputs, limited);
     if (backend !== requires.backend)
       throw new UnrecoverableError(`worker ${name} has the ${backend} kernels, the coordinator ${requires.backend}`);
-    if (!(value instanceof Uint8Array)) {
-      const small = value === undefined ? null : value;
-      checkSmallJson('the result', small);
-      return { value: small };
-    }
-    const key = `${queue}/${job.id}`;
+    if (!(value instanceof Uint8Array)) return { value: smallResult(value === undefined ? null : value) };
+    const key = resultKey(queue, job.id!);
     await blobs.put(key, value);
     return { blob: key, bytes: value.length };
+  };
+  const run = async (
+    job: Job,
+    token: string | undefined,
+    signal = new AbortController().signal,
+  ): Promise<JobResult> => {
+    const result = resultOf(job, signal).catch(async error => {
+      if (!isEnding) throw error;
+      await job.moveToWait(token);
+      throw new WaitingError();
+    });
+    running.add(result);
+    return result.finally(() => running.delete(result));
   };
 
   const worker = new Worker(queue, run, {
@@ -147,11 +174,21 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
   worker.on('lockRenewalFailed', ids => {
     for (const id of ids) worker.cancelJob(id, 'the lock of the job was lost');
   });
-  await worker.waitUntilReady();
+  try {
+    await firstConnection('trainingWorker', worker, worker.waitUntilReady());
+  } catch (error) {
+    worker.close(true).catch(() => {});
+    throw error;
+  }
   return {
     worker,
     async close(force = false) {
-      if (force) await pool.close();
+      if (force) {
+        isEnding = true;
+        await worker.pause(true);
+        await pool.close();
+        await Promise.race([Promise.allSettled(running), sleep(GIVE_BACK_MS)]);
+      }
       await worker.close(force);
       await pool.close();
     },
@@ -162,7 +199,16 @@ function checked(options: TrainingWorkerOptions) {
   const call = 'trainingWorker';
   checkKnownNames(call, options, NAMES);
   const given = options as TrainingWorkerOptions;
-  const { queue, connection, blobs, tasks, threads = 1, lockDuration = 30_000, maxStalledCount = 10 } = given;
+  const {
+    queue,
+    connection,
+    blobs,
+    tasks,
+    threads = 1,
+    lockDuration = 30_000,
+    timeoutMs,
+    maxStalledCount = 10,
+  } = given;
   if (typeof queue !== 'string' || queue === '') throw wrongType(call, 'queue', 'the name of a queue', queue);
   checkObject(call, 'connection', connection);
   checkBlobs(call, blobs);
@@ -175,30 +221,62 @@ function checked(options: TrainingWorkerOptions) {
   if (Object.keys(urls).length === 0) throw new RangeError(`${call}: tasks is empty`);
   checkCount(call, 'threads', threads);
   checkNumber(call, 'lockDuration', lockDuration, { integer: true, min: 1000 });
+  if (timeoutMs !== undefined) checkNumber(call, 'timeoutMs', timeoutMs, { integer: true, min: 1 });
   checkCount(call, 'maxStalledCount', maxStalledCount, 0);
   const { prefix, onError = warnOnce() } = given;
   if (prefix !== undefined && typeof prefix !== 'string') throw wrongType(call, 'prefix', 'a string', prefix);
   checkFunction(call, 'onError', onError);
-  return { queue, connection, blobs, urls, threads, lockDuration, maxStalledCount, prefix, onError };
+  return { queue, connection, blobs, urls, threads, lockDuration, timeoutMs, maxStalledCount, prefix, onError };
 }
 
 function urlOf(call: string, label: string, module: unknown): string {
-  if (module instanceof URL) return module.href;
-  if (typeof module !== 'string' || module === '') throw wrongType(call, label, 'a URL or a path of a module', module);
-  return module.startsWith('file:') ? module : pathToFileURL(module).href;
+  const isUrl = module instanceof URL || (typeof module === 'string' && module.startsWith('file:'));
+  if (!isUrl && (typeof module !== 'string' || module === ''))
+    throw wrongType(call, label, 'a URL or a path of a module', module);
+  const url = isUrl ? new URL(module as string | URL) : pathToFileURL(module as string);
+  if (url.protocol === 'file:' && !existsSync(url))
+    throw new RangeError(`${call}: ${label}: there is no file ${module}`);
+  return url.href;
+}
+
+/** A signal that also ends after the worker's or the job's time, if they have a limit. */
+function limitedBy(signal: AbortSignal, ofWorker: number | undefined, ofJob: number | undefined): AbortSignal {
+  const signals = [signal];
+  const add = (ms: number | undefined, toError: (message: string) => Error): void => {
+    if (ms === undefined) return;
+    const controller = new AbortController();
+    const abort = (): void => controller.abort(toError(`the task took more than ${ms} ms`));
+    setTimeout(abort, Math.min(ms, LONGEST_TIMER_MS)).unref();
+    signals.push(controller.signal);
+  };
+  add(ofWorker, message => new Error(message));
+  // The coordinator does not wait any more.
+  add(ofJob, message => new UnrecoverableError(message));
+  return AbortSignal.any(signals);
+}
+
+/** Checks a result. Another attempt would have the same. */
+function smallResult(value: unknown): unknown {
+  try {
+    checkSmallJson('the result', value);
+    return value;
+  } catch (error) {
+    throw new UnrecoverableError((error as Error).message);
+  }
 }
 
 /** The data of a job, which anyone with access to Redis may have written. */
 function dataOf(job: Job): JobData {
-  const { payload, blobs, requires } = (job.data ?? {}) as Partial<JobData>;
+  const { payload, blobs, requires, timeoutMs } = (job.data ?? {}) as Partial<JobData>;
   const isWhole =
     typeof blobs === 'object' &&
     blobs !== null &&
     Object.values(blobs).every(key => typeof key === 'string') &&
     typeof requires?.version === 'string' &&
-    typeof requires.backend === 'string';
+    typeof requires.backend === 'string' &&
+    (timeoutMs === undefined || timeoutMs > 0);
   if (!isWhole) throw new UnrecoverableError(`the data of job "${job.id}" are not those of this package`);
-  return { payload, blobs, requires };
+  return { payload, blobs, requires, ...(timeoutMs !== undefined && { timeoutMs }) };
 }
 
 /** Reads bytes, and keeps the last ones. */

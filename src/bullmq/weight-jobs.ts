@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Queue } from 'bullmq';
 import { type Adapter, packWeights, readTensors, type TensorFile } from '../index.js';
+import { shapesOf } from '../internal/adapter-shapes.js';
 import { checkCount, checkMap } from '../internal/validate/option-checks.js';
 import { type Blobs, bytesOf, checkBlobs } from './blobs.js';
 import type { JobRequest } from './job-data.js';
@@ -40,6 +41,7 @@ export class WeightJobs {
   /** Sets the jobs of this coordinator apart from those of others on the queue. */
   readonly #run = randomUUID();
   #count = 0;
+  #isBusy = false;
   /** The deletion of bytes that are not needed any more. */
   #deletions: Promise<unknown> = Promise.resolve();
 
@@ -48,6 +50,7 @@ export class WeightJobs {
     checkQueue(call, queue);
     checkBlobs(call, blobs);
     checkMap(call, 'adapters', adapters);
+    if (adapters.size === 0) throw new RangeError(`${call}: adapters is empty`);
     packWeights(adapters);
     checkTaskName(call, 'task', task);
     this.#task = task;
@@ -65,7 +68,7 @@ export class WeightJobs {
    */
   async run(
     call: string,
-    payloads: readonly unknown[],
+    payloads: readonly object[],
     { signal, deadlineMs }: { signal?: AbortSignal | undefined; deadlineMs?: number | undefined },
     weights: Float32Array = packWeights(this.#adapters),
   ): Promise<(TensorFile | Failure)[]> {
@@ -73,8 +76,11 @@ export class WeightJobs {
     const name = `${this.#run}-${this.#count++}`;
     const weightsKey = `${name}/weights`;
     const requires = ownRequirements();
+    const adapters = shapesOf(this.#adapters);
+    const limit = deadlineMs !== undefined && { timeoutMs: deadlineMs };
     const requests = payloads.map((payload, i): JobRequest => {
-      return { id: `${name}-${i}`, name: this.#task, data: { payload, blobs: { weights: weightsKey }, requires } };
+      const data = { payload: { ...payload, adapters }, blobs: { weights: weightsKey }, requires, ...limit };
+      return { id: `${name}-${i}`, name: this.#task, data };
     });
     const results: string[] = [];
     const reads: Promise<TensorFile | Failure>[] = [];
@@ -87,7 +93,7 @@ export class WeightJobs {
     const failed = new AbortController();
     const stored = this.#blobs.put(weightsKey, bytesOf(weights)).catch(error => failed.abort(error));
     try {
-      const outcomes = await this.#runs.run(requests, {
+      const outcomes = await this.#runs.run(call, requests, {
         attempts: this.#attempts,
         keepSeconds: KEEP_SECONDS,
         signal: signal ? AbortSignal.any([signal, failed.signal]) : failed.signal,
@@ -102,6 +108,17 @@ export class WeightJobs {
       // A late job may still read the weights. They expire.
       const keys = isAnyLate ? results : [weightsKey, ...results];
       this.#deletions = Promise.allSettled([this.#deletions, this.#blobs.delete(keys)]);
+    }
+  }
+
+  /** Does work that changes the adapters. @throws Error if such work is not done yet. */
+  async alone<Result>(call: string, work: () => Promise<Result>): Promise<Result> {
+    if (this.#isBusy) throw new Error(`${call}: the last call is not done; await it`);
+    this.#isBusy = true;
+    try {
+      return await work();
+    } finally {
+      this.#isBusy = false;
     }
   }
 

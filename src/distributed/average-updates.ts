@@ -1,5 +1,13 @@
 import { withDefaults } from '../internal/options.js';
-import { checkArray, checkFunction, checkNumber, checkOneOf, checkWeights, inWords } from '../internal/validate.js';
+import {
+  checkArray,
+  checkFunction,
+  checkNumber,
+  checkOneOf,
+  checkWeights,
+  describe,
+  inWords,
+} from '../internal/validate.js';
 import { kernels } from '../kernels/index.js';
 import type { Float32Row, Vector } from '../types.js';
 import { checkFlat } from './flat.js';
@@ -12,8 +20,8 @@ export interface AverageUpdatesOptions {
    */
   weights?: Vector | undefined;
   /**
-   * An update is refused if its norm is more than this many times the median norm, a number of at least 1. `Infinity`
-   * refuses none for its norm.
+   * An update is refused if its norm is more than this many times the median norm, a number of at least 1. Norms of 0 do not
+   * count for the median, and of two middle norms it is the smaller. `Infinity` refuses none for its norm.
    *
    * @default 3
    */
@@ -86,10 +94,14 @@ export function averageUpdates(
     if (method === 'median') throw new RangeError(`${call}: weights are not read with method 'median'`);
   }
 
-  const reasons = updates.map(update => whyUnusable(update, base.length));
+  const reasons = Array.from(updates, update => whyUnusable(update, base.length));
   refuseLong(updates, reasons, maxNormRatio);
   updates.forEach((update, i) => {
-    if (reasons[i] === undefined && accept && !accept(update!, i)) reasons[i] = 'was not accepted';
+    if (reasons[i] !== undefined || !accept) return;
+    const isAccepted: unknown = accept(update!, i);
+    if (typeof isAccepted !== 'boolean')
+      throw new TypeError(`${call}: accept must return true or false, got ${describe(isAccepted)} for updates[${i}]`);
+    if (!isAccepted) reasons[i] = 'was not accepted';
   });
   const refused = reasons.flatMap((reason, index) => (reason === undefined ? [] : [{ index, reason }]));
   if (refused.length === updates.length) {
@@ -102,6 +114,7 @@ export function averageUpdates(
   const shares = kept.map(({ i }) => weights?.[i] ?? 1);
   const total = shares.reduce((sum, share) => sum + share, 0);
   if (total === 0) throw new RangeError(`${call}: the weights of the updates that are left are 0`);
+  if (total === Infinity) throw new RangeError(`${call}: the sum of the weights is beyond float64`);
   return { delta: meanOf(rows, shares, total), refused };
 }
 
@@ -118,9 +131,9 @@ function refuseLong(updates: readonly unknown[], reasons: (string | undefined)[]
   const norms = updates.map((update, i) =>
     reasons[i] === undefined ? Math.sqrt(kernels().sumOfSquares([update as Float32Array])) : Number.NaN,
   );
-  const sorted = norms.filter(norm => !Number.isNaN(norm)).sort((a, b) => a - b);
+  const sorted = norms.filter(norm => norm > 0).sort((a, b) => a - b);
   if (sorted.length === 0) return;
-  const median = middleOf(sorted);
+  const median = sorted[(sorted.length - 1) >> 1]!;
   norms.forEach((norm, i) => {
     if (norm > maxNormRatio * median)
       reasons[i] =

@@ -119,9 +119,8 @@ export function sumInOrder(parts: readonly Float32Array[]): Float32Row {
   const call = 'sumInOrder';
   checkArray(call, 'parts', parts);
   if (parts.length === 0) throw new RangeError(`${call}: parts is empty`);
-  parts.forEach((part, i) => {
-    checkFlat(call, `parts[${i}]`, part, i === 0 ? undefined : parts[0]!.length);
-  });
+  for (let i = 0; i < parts.length; i++)
+    checkFlat(call, `parts[${i}]`, parts[i], i === 0 ? undefined : parts[0]!.length);
   const sum = parts[0]!.slice();
   for (const part of parts.slice(1)) for (let k = 0; k < sum.length; k++) sum[k]! += part[k]!;
   if (!areFinite(sum)) throw new RangeError(`${call}: the sum overflows float32`);

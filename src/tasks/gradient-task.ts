@@ -1,4 +1,5 @@
 import {
+  type Adapter,
   type GroupResult,
   LossComputer,
   packGradients,
@@ -13,6 +14,8 @@ import type { Task } from '../tasks.js';
 import {
   type ContrastiveBatch,
   type ContrastiveTaskOptions,
+  checkBatch,
+  checkShapes,
   checksumOf,
   checkTask,
   floatsOf,
@@ -46,15 +49,15 @@ export function gradientTask(options: GradientTaskOptions): Task<unknown, Uint8A
   let last: { step: number; batch: ContrastiveBatch; checksum: number } | undefined;
 
   return async (payload, { blobs }) => {
-    const { step, from, to } = checked(call, payload);
+    const { step, from, to } = checked(call, adapters, payload);
     if (last?.step !== step) {
       const batch = await batchOf(step);
-      checkObject(call, `batch(${step})`, batch);
-      last = { step, batch, checksum: checksumOf(batch) };
+      checkBatch(call, `batch(${step})`, batch);
+      last = { step, batch, checksum: checksumOf(options, batch) };
     }
     const { batch, checksum } = last;
     const { anchors, positives } = batch;
-    unpackWeights(adapters, floatsOf(call, 'weights', blobs.weights));
+    unpackWeights(adapters, floatsOf(call, 'weights', blobs));
     const end = Math.min(to, anchors.length);
     const forward = lossOptionsOf(options, batch);
     const groupsOf = (rows: Rows, others: Rows, negatives: Rows | null, lossOptions: typeof forward): GroupResult[] =>
@@ -95,8 +98,9 @@ export function gradientTask(options: GradientTaskOptions): Task<unknown, Uint8A
   };
 }
 
-function checked(call: string, payload: unknown): Payload {
+function checked(call: string, adapters: ReadonlyMap<string, Adapter>, payload: unknown): Payload {
   checkObject(call, 'payload', payload);
+  checkShapes(call, adapters, payload);
   return {
     step: checkCount(call, 'payload.step', payload.step, 0),
     from: checkCount(call, 'payload.from', payload.from, 0),

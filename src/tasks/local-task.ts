@@ -12,6 +12,8 @@ import type { Task } from '../tasks.js';
 import {
   type ContrastiveBatch,
   type ContrastiveTaskOptions,
+  checkBatch,
+  checkShapes,
   checkTask,
   floatsOf,
   lossOptionsOf,
@@ -47,18 +49,19 @@ export function localTask(options: LocalTaskOptions): Task<unknown, Uint8Array> 
 
   return async (payload, { blobs }) => {
     checkObject(call, 'payload', payload);
+    checkShapes(call, adapters, payload);
     const round = checkCount(call, 'payload.round', payload.round, 0);
     const shard = checkCount(call, 'payload.shard', payload.shard, 0);
     const localSteps = checkCount(call, 'payload.localSteps', payload.localSteps);
     const lr = checkNumber(call, 'payload.lr', payload.lr, { min: 0 });
-    const base = floatsOf(call, 'weights', blobs.weights);
+    const base = floatsOf(call, 'weights', blobs);
     unpackWeights(adapters, base);
     const optimizer = makeOptimizer(adapters);
     let loss = 0;
     for (let i = 0; i < localSteps; i++) {
       const step = round * localSteps + i;
       const batch = await batchOf(shard, step);
-      checkObject(call, `batch(${shard}, ${step})`, batch);
+      checkBatch(call, `batch(${shard}, ${step})`, batch);
       const result = LossComputer.contrastive(batch.anchors, batch.positives, batch.negatives ?? null, {
         ...lossOptionsOf(options, batch),
         symmetric,

@@ -236,12 +236,22 @@ describe.skipIf(!hasRedis)('mapShards on a real Redis', { timeout: 120_000 }, ()
     expect((await queue.getJob('foreign'))!.failedReason).toContain('are not those of this package');
   });
 
+  const cyclic: { self?: unknown } = {};
+  cyclic.self = cyclic;
+
   it.each<[string, unknown[]]>([
     ['queue must be a Queue of bullmq, got an object', [{}, 'square', []]],
     ['name must be 1 to 100 letters', [null, 'a:b', []]],
     ['shards must be an array, got "x"', [null, 'square', 'x']],
     ['shards[1] has 70002 bytes in JSON, more than 65536; pass a path', [null, 'square', [1, 'x'.repeat(70_000)]]],
-    ['shards[0] cannot be written as JSON', [null, 'square', [undefined]]],
+    ['shards[0] is undefined, which JSON does not keep', [null, 'square', [undefined]]],
+    ['shards[0].rate is NaN, which JSON does not keep', [null, 'square', [{ rate: Number.NaN }]]],
+    ['shards[1][0] is a Map, which JSON does not keep', [null, 'square', [1, [new Map()]]]],
+    ['shards[0].list[1] is undefined, which', [null, 'square', [{ list: [1, undefined] }]]],
+    ['shards[0].row is a Float32Array, which', [null, 'square', [{ row: new Float32Array(2) }]]],
+    ['shards[0].at is a Date, which', [null, 'square', [{ at: new Date(0) }]]],
+    ['shards[0].self contains itself, which', [null, 'square', [cyclic]]],
+    ['shards[0] is 3n, which', [null, 'square', [3n]]],
     ['unknown option "attempt"; did you mean attempts?', [null, 'square', [], { attempt: 1 }]],
     ['attempts must be an integer of at least 1, got 0', [null, 'square', [], { attempts: 0 }]],
     ['signal must be an AbortSignal, got 3', [null, 'square', [], { signal: 3 }]],

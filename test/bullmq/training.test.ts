@@ -169,7 +169,7 @@ describe.skipIf(!hasRedis)('training on a real Redis', { timeout: 120_000 }, () 
     const options = { queue, blobs, adapters, optimizer: new SGD(adapters, { lr: 0.1 }), batchSize: BATCH };
     const training = new DataParallel({ ...options, task: 'square' });
     await expect(training.step(0, 0.1)).rejects.toThrow(
-      'DataParallel.gradients: step 0, rows 0 to 600: the task returned no bytes',
+      'DataParallel.gradients: step 0, rows 0 to 600: the result is NaN, which JSON does not keep',
     );
     const signal = AbortSignal.timeout(50);
     await expect(new DataParallel(options).step(0, 0.1, { signal })).rejects.toThrow('timeout');
@@ -236,11 +236,52 @@ describe.skipIf(!hasRedis)('training on a real Redis', { timeout: 120_000 }, () 
     expect(await disturbed).toEqual(undisturbed);
   });
 
-  it('LocalRounds goes on without a late shard, and names it', async () => {
-    await start(3);
-    const { refused, weights } = await rounds(0.5, { deadlineMs: 6000 }, 1);
+  it('LocalRounds goes on without a late shard, and names it; the worker ends it', async () => {
+    await start(2);
+    const { refused, weights } = await rounds(0.5, { deadlineMs: 3000 }, 3);
     expect(refused).toEqual([{ shard: 2, reason: 'is late' }]);
-    expectNear(weights, roundsByHand(0.5, [0, 1], 1));
+    expectNear(weights, roundsByHand(0.5, [0, 1], 3));
+  });
+
+  it.each<[string, object]>([
+    ['maxNormRatio must be', { maxNormRatio: 0.5 }],
+    ['method must be', { method: 'mode' }],
+    ['weights has 1 row, updates has 3', { weights: [1] }],
+    ['weights are not read with method', { weights: [1, 2, 3], method: 'median' }],
+    ['accept must be a function, got 5', { accept: 5 }],
+    ['adapters is empty', { adapters: new Map() }],
+    ['shards must be an integer of at least 1, got 0', { shards: 0 }],
+    ['deadlineMs must be', { deadlineMs: 0 }],
+  ])('LocalRounds refuses %s', (message, wrong) => {
+    queue = new Queue('wrong-rounds', { connection: redis.connection });
+    const options = { queue, blobs, adapters: makeAdapters() as Adapters, shards: 3, localSteps: 1, ...wrong };
+    expect(() => new LocalRounds(options)).toThrow(`LocalRounds: ${message}`);
+  });
+
+  it('refuses a worker with other adapters, and a step before the last one is done', async () => {
+    await start(1);
+    const adapters = makeAdapters() as Adapters;
+    const before = packWeights(adapters);
+    const options = { queue, blobs, batchSize: BATCH, attempts: 1 };
+    const trainings = [
+      new Map([...adapters].reverse()),
+      new Map([...adapters].map(([name, { loraA, loraB }]) => [name, { loraA, loraB, scaling: 9 }])),
+    ].map(others => new DataParallel({ ...options, adapters: others, optimizer: { step() {} } }));
+    for (const training of trainings) {
+      await expect(training.step(0, 0.1)).rejects.toThrow(
+        /the coordinator has the adapters .*, this worker has query 16×/,
+      );
+      await training.close();
+    }
+    const training = new DataParallel({ ...options, adapters, optimizer: new SGD(adapters) });
+    const [first, second] = await Promise.allSettled([training.step(0, 0), training.step(1, 0)]);
+    expect(first.status).toBe('fulfilled');
+    expect((second as PromiseRejectedResult).reason.message).toBe(
+      'DataParallel.step: the last call is not done; await it',
+    );
+    await expect(training.step(0, 0, { sginal: 1 } as never)).rejects.toThrow('unknown option "sginal"');
+    await training.close();
+    expect(packWeights(adapters)).toEqual(before);
   });
 
   it.each<[string, object]>([

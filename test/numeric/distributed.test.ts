@@ -255,7 +255,7 @@ describe('averageUpdates', () => {
       { index: 1, reason: 'is null' },
       { index: 2, reason: 'has NaN at entry 0' },
       { index: 3, reason: 'has 1 entry, expected 2' },
-      { index: 5, reason: 'has a norm of 500, more than 3 times the median 2.70' },
+      { index: 5, reason: 'has a norm of 500, more than 3 times the median 2.24' },
       { index: 6, reason: 'is not a Float32Array' },
       { index: 7, reason: 'is null' },
       { index: 8, reason: 'was not accepted' },
@@ -268,6 +268,27 @@ describe('averageUpdates', () => {
       accept: (update, index) => seen.push(index) > 0 && update.length === 1,
     });
     expect(seen).toEqual([1, 3]);
+  });
+
+  it.each<[string, number[], number[]]>([
+    ['the longer of two', [1, 1000], [1]],
+    ['none of two that are alike', [1, 3], []],
+    ['none but the zeros count', [0, 0, 0, 1], []],
+    ['the longest of four', [1, 2, 7, 9], [2, 3]],
+  ])('refuses by the smaller middle norm above 0: %s', (_, norms, expected) => {
+    const updates = norms.map(norm => Float32Array.of(norm));
+    const { refused } = averageUpdates(new Float32Array(1), updates);
+    expect(refused.map(({ index }) => index)).toEqual(expected);
+  });
+
+  it('names a hole, and wants true or false of accept', () => {
+    // biome-ignore lint/suspicious/noSparseArray: a worker may be lost
+    const updates = [Float32Array.of(1), , Float32Array.of(1)] as Float32Array[];
+    expect(averageUpdates(new Float32Array(1), updates).refused).toEqual([{ index: 1, reason: 'is null' }]);
+    expect(() => averageUpdates(new Float32Array(1), updates, { accept: untyped(async () => false) })).toThrow(
+      new TypeError('averageUpdates: accept must return true or false, got a Promise for updates[0]'),
+    );
+    expect(() => sumInOrder(updates)).toThrow('sumInOrder: parts[1] must be a Float32Array, got undefined');
   });
 
   it('keeps updates of zeros, whose median norm is 0', () => {
@@ -287,6 +308,10 @@ describe('averageUpdates', () => {
     [
       'averageUpdates: weights are not read with method',
       () => averageUpdates(new Float32Array(1), [new Float32Array(1)], { weights: [1], method: 'median' }),
+    ],
+    [
+      'averageUpdates: the sum of the weights is beyond float64',
+      () => averageUpdates(new Float32Array(1), [Float32Array.of(1), Float32Array.of(1)], { weights: [1e308, 1e308] }),
     ],
     [
       'averageUpdates: the weights of the updates that are left are 0',
