@@ -22,7 +22,7 @@ function modelOf({ batch, dim, workers, roundTrip }) {
   const jobs = Math.min(workers, groups);
   const compute = (44e-9 * batch ** 2 * dim) / Math.min(jobs, CORES) + 6e-6 * batch * dim;
   const results = 0.008 * groups * WEIGHT_KIB(dim);
-  return compute + results + 1.5 + jobs + (5 + jobs) * roundTrip;
+  return compute + results + 1.5 + jobs + 7 * roundTrip;
 }
 
 /** Steps of `DataParallel` beside those of one process, and the shards per second of `mapShards`. */

@@ -80,7 +80,8 @@ export interface ContrastiveOptions extends ReductionOptions, DiagnosticsOptions
    * whole batch. Own negatives are those of the anchors passed in, other negatives are all. The mean is that of the whole
    * batch, so losses and gradients of the parts add up to the whole. Parts of 256 anchors that are added in order by
    * `sumInOrder` give the bits of the whole. Without adapters, or with one of more than 32 ranks, parts of 1024 do.
-   * Diagnostics are those of the part.
+   * Larger parts need `perGroup`, because (a + b) + (c + d) is not a + b + c + d in float32. Diagnostics are those of the
+   * part.
    *
    * Refused with `symmetric`, which takes two calls. In the second call, the same rows of the positives are the anchors,
    * and all anchors are the positives. Half of the sum is the symmetric loss.
