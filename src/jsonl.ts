@@ -92,7 +92,7 @@ function rangeOf(source: JsonlSource, { from, to }: ReadJsonlOptions): ByteRange
   const call = 'readJsonl';
   if (from === undefined && to === undefined) return undefined;
   if (!isPath(source)) throw new RangeError(`${call}: from and to are for a path; cut the stream instead`);
-  const range = { from: checkCount(call, 'from', from ?? 0, 0), to: Infinity };
+  const range = { from: checkCount(call, 'from', from === undefined ? 0 : from, 0), to: Infinity };
   if (to !== undefined) range.to = checkCount(call, 'to', to, range.from);
   return range;
 }

@@ -3,8 +3,8 @@ import { checkKnownNames } from '../internal/known-names.js';
 import { inWords } from '../internal/validate/messages.js';
 import { checkCount, checkFunction, checkNumber, checkObject } from '../internal/validate/option-checks.js';
 import { groupRowsOf } from '../kernels/anchor-groups.js';
+import { checkSignal } from './map-shards.js';
 import { type TrainingJobsOptions, WeightJobs } from './weight-jobs.js';
-import { threadsOf } from './worker-name.js';
 
 export interface DataParallelOptions extends TrainingJobsOptions {
   /** Takes the steps, here alone: an `AdamW` or `SGD` over the adapters. */
@@ -46,9 +46,6 @@ export interface GradientsOfStep {
 
 const NAMES = ['queue', 'blobs', 'adapters', 'optimizer', 'batchSize', 'penalty', 'chunk', 'task', 'attempts'];
 
-/** How long the number of the workers' threads holds. */
-const COUNT_MS = 5000;
-
 /**
  * Synchronous training on many workers: each computes the gradients of a part of the batch, against all answers of the
  * batch. The gradients are summed in order here, and the optimizer takes its step here. So the weights have the bits that
@@ -61,9 +58,6 @@ export class DataParallel {
   readonly #options: DataParallelOptions;
   readonly #group: number;
   readonly #jobs: WeightJobs;
-  /** The threads of all workers, and when they were counted. */
-  #threads = 0;
-  #countedAt = -Infinity;
 
   /** @throws TypeError or RangeError for wrong options. */
   constructor(options: DataParallelOptions) {
@@ -116,7 +110,8 @@ export class DataParallel {
     checkKnownNames(call, options, ['signal']);
     const { signal } = options;
     const { adapters, batchSize } = this.#options;
-    const chunk = await this.#chunk();
+    checkSignal(call, signal);
+    const chunk = await this.#chunk(call, signal);
     const payloads = Array.from({ length: Math.ceil(batchSize / chunk) }, (_, i) => {
       return { step, from: i * chunk, to: Math.min((i + 1) * chunk, batchSize) };
     });
@@ -130,15 +125,11 @@ export class DataParallel {
   }
 
   /** Anchors per job. */
-  async #chunk(): Promise<number> {
-    const { queue, batchSize, chunk } = this.#options;
+  async #chunk(call: string, signal: AbortSignal | undefined): Promise<number> {
+    const { batchSize, chunk } = this.#options;
     if (chunk !== undefined) return chunk;
-    if (performance.now() > this.#countedAt + COUNT_MS) {
-      this.#threads = await threadsOf(queue);
-      this.#countedAt = performance.now();
-    }
-    const groups = Math.ceil(batchSize / this.#group);
-    return Math.ceil(groups / Math.max(this.#threads, 1)) * this.#group;
+    const threads = Math.max(await this.#jobs.threads(call, signal), 1);
+    return Math.ceil(Math.ceil(batchSize / this.#group) / threads) * this.#group;
   }
 
   /** Ends the connection that waits for results. The queue stays open. */

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Job, type Queue, QueueEvents, type RedisQueueBackend } from 'bullmq';
 import { wrongType } from '../internal/validate/messages.js';
 import { type JobRequest, type JobResult, jobOptions, resultKey } from './job-data.js';
-import { firstConnection, untilConnected } from './until-connected.js';
+import { atMost, firstConnection, LEAVING_MS, untilConnected } from './until-connected.js';
 
 /** The outcome of a job. */
 export type Outcome = { result: JobResult } | { error: Error };
@@ -30,8 +29,6 @@ const SHORTEST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 5000;
 /** After this time without an outcome, missing workers are reported. */
 const SILENCE_MS = 10_000;
-/** How long a call that ends waits for Redis, which may be away. */
-const LEAVING_MS = 1000;
 
 /** Whether jobs of a queue were reported to have no worker. */
 const warned = new WeakSet<Queue>();
@@ -59,8 +56,7 @@ export class JobRuns {
   async run(call: string, requests: readonly JobRequest[], options: RunOptions): Promise<(Outcome | undefined)[]> {
     const { signal, onOutcome, deadlineMs = Infinity } = options;
     signal?.throwIfAborted();
-    if (this.#queue.closing) throw new Error(`${call}: the queue is closed`);
-    await this.#listen(call, signal);
+    await this.connect(call, signal);
 
     const outcomes = Array.from(requests, (): Outcome | undefined => undefined);
     const pending = new Map<string, JobRequest>();
@@ -129,7 +125,9 @@ export class JobRuns {
     return outcomes;
   }
 
-  async #listen(call: string, signal: AbortSignal | undefined): Promise<void> {
+  /** Waits for the connection that tells of events, and opens it on the first call. */
+  async connect(call: string, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#queue.closing) throw new Error(`${call}: the queue is closed`);
     if (this.#events) return;
     const redis = await firstConnection(call, this.#queue, redisOf(this.#queue), signal);
     const settle = (id: string, outcome: Outcome): void => this.#waiting.get(id)?.(outcome);
@@ -195,14 +193,6 @@ export class JobRuns {
     warned.add(this.#queue);
     process.emitWarning(`no worker is connected to the queue "${this.#queue.name}"; its jobs wait`, 'NoWorkersWarning');
   }
-}
-
-/** Waits for work, but not for long. Errors do not count. */
-async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
-  const timer = new AbortController();
-  const end = sleep(ms, undefined, { signal: timer.signal }).catch(() => {});
-  await Promise.race([work.catch(() => {}), end]);
-  timer.abort();
 }
 
 /** The outcome of a job, or undefined if it has none yet. */

@@ -10,7 +10,7 @@ import { checkSmallJson, type JobData, type JobResult, resultKey } from './job-d
 import { checkTaskName } from './map-shards.js';
 import { version } from './requirements.js';
 import { TaskThreads } from './task-threads.js';
-import { firstConnection } from './until-connected.js';
+import { atMost, firstConnection } from './until-connected.js';
 import { workerName } from './worker-name.js';
 
 export interface TrainingWorkerOptions {
@@ -187,7 +187,7 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
         isEnding = true;
         await worker.pause(true);
         await pool.close();
-        await Promise.race([Promise.allSettled(running), sleep(GIVE_BACK_MS)]);
+        await atMost(GIVE_BACK_MS, Promise.allSettled(running));
       }
       await worker.close(force);
       await pool.close();

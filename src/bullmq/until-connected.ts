@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** How long is waited while Redis is away. */
 const PATIENCE_MS = 120_000;
 const PAUSE_MS = 250;
+/** How long work that ends waits for Redis, which may be away. */
+export const LEAVING_MS = 1000;
 
 /**
  * Runs a command, and runs it again while Redis is away or starts. The command must be one that may run twice.
@@ -57,6 +59,14 @@ export async function firstConnection<Result>(
     clearTimeout(timer);
     reporter.off('error', onError);
   }
+}
+
+/** Waits for work, but not for long. Errors do not count. */
+export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  const timer = new AbortController();
+  const end = sleep(ms, undefined, { signal: timer.signal }).catch(() => {});
+  await Promise.race([work.catch(() => {}), end]);
+  timer.abort();
 }
 
 /** The result of work, or the reason of the signal, whichever comes first. */

@@ -8,6 +8,8 @@ import type { JobRequest } from './job-data.js';
 import { checkQueue, JobRuns, type Outcome } from './job-runs.js';
 import { checkSignal, checkTaskName } from './map-shards.js';
 import { ownRequirements } from './requirements.js';
+import { atMost, LEAVING_MS } from './until-connected.js';
+import { threadsOf } from './worker-name.js';
 
 /** Where the jobs of a training go. */
 export interface TrainingJobsOptions {
@@ -27,12 +29,15 @@ export interface TrainingJobsOptions {
 
 /** Results are read at once. They stay for as long as a slow step may take. */
 const KEEP_SECONDS = 3600;
+/** How long the number of the workers' threads holds. */
+const COUNT_MS = 5000;
 
 /** Why a job has no result. */
 export type Failure = { error: Error } | { isLate: true };
 
 /** Jobs that share the weights of the adapters, and return tensors. */
 export class WeightJobs {
+  readonly #queue: Queue;
   readonly #task: string;
   readonly #blobs: Blobs;
   readonly #adapters: ReadonlyMap<string, Adapter>;
@@ -42,6 +47,8 @@ export class WeightJobs {
   readonly #run = randomUUID();
   #count = 0;
   #isBusy = false;
+  #threads = 0;
+  #countedAt = -Infinity;
   /** The deletion of bytes that are not needed any more. */
   #deletions: Promise<unknown> = Promise.resolve();
 
@@ -53,6 +60,7 @@ export class WeightJobs {
     if (adapters.size === 0) throw new RangeError(`${call}: adapters is empty`);
     packWeights(adapters);
     checkTaskName(call, 'task', task);
+    this.#queue = queue;
     this.#task = task;
     this.#blobs = blobs;
     this.#adapters = adapters;
@@ -104,11 +112,20 @@ export class WeightJobs {
       isAnyLate = outcomes.includes(undefined);
       return await Promise.all(outcomes.map((_, i) => reads[i] ?? { isLate: true as const }));
     } finally {
-      await stored;
       // A late job may still read the weights. They expire.
       const keys = isAnyLate ? results : [weightsKey, ...results];
-      this.#deletions = Promise.allSettled([this.#deletions, this.#blobs.delete(keys)]);
+      this.#deletions = Promise.allSettled([this.#deletions, stored.then(() => this.#blobs.delete(keys))]);
     }
+  }
+
+  /** The threads of all workers of the queue. They are counted now and then. */
+  async threads(call: string, signal: AbortSignal | undefined): Promise<number> {
+    if (performance.now() > this.#countedAt + COUNT_MS) {
+      await this.#runs.connect(call, signal);
+      this.#threads = await threadsOf(this.#queue, signal);
+      this.#countedAt = performance.now();
+    }
+    return this.#threads;
   }
 
   /** Does work that changes the adapters. @throws Error if such work is not done yet. */
@@ -124,7 +141,7 @@ export class WeightJobs {
 
   /** Ends the connection that waits for results. The queue stays open. */
   async close(): Promise<void> {
-    await this.#deletions;
+    await atMost(LEAVING_MS, this.#deletions);
     await this.#runs.close();
   }
 }

@@ -8,7 +8,7 @@ export function workerName(threads: number): string {
 }
 
 /** The threads of all workers of a queue. A worker of another name counts as one. */
-export async function threadsOf(queue: Queue): Promise<number> {
-  const workers = await untilConnected(() => queue.getWorkers());
+export async function threadsOf(queue: Queue, signal: AbortSignal | undefined): Promise<number> {
+  const workers = await untilConnected(() => queue.getWorkers(), signal);
   return workers.reduce((sum, { rawname }) => sum + Number(/x(\d+)$/.exec(rawname ?? '')?.[1] ?? 1), 0);
 }

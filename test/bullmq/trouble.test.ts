@@ -66,6 +66,12 @@ describe.skipIf(!hasRedis)('trouble on a real Redis', { timeout: 30_000 }, () =>
     return worker;
   }
 
+  /** A training whose jobs no worker takes. */
+  function trainingOn(queue: Queue): DataParallel {
+    const adapters = new Map([['query', new LoRAAdapter({ dim: 4, rank: 1, seed: 1 })]]);
+    return new DataParallel({ queue, blobs, adapters, optimizer: new AdamW(adapters), batchSize: 4 });
+  }
+
   /** What a call rejects with, and after how long. */
   async function failureOf(call: Promise<unknown>): Promise<{ message: string; ms: number }> {
     const begin = performance.now();
@@ -99,21 +105,34 @@ describe.skipIf(!hasRedis)('trouble on a real Redis', { timeout: 30_000 }, () =>
   it('a signal ends the wait for a server that is not there, or goes away', async () => {
     const nowhere = newQueue({ host: '127.0.0.1', port: 1 });
     const signal = AbortSignal.timeout(200);
-    const { message, ms } = await failureOf(mapShards(nowhere, 'square', [{ number: 1 }], { signal }));
-    expect(message).toContain('timeout');
-    expect(ms).toBeLessThan(3000);
+    const calls = [
+      mapShards(nowhere, 'square', [{ number: 1 }], { signal }),
+      trainingOn(nowhere).step(0, 0.1, { signal }),
+    ].map(failureOf);
+    for (const { message, ms } of await Promise.all(calls)) {
+      expect(message).toContain('timeout');
+      expect(ms).toBeLessThan(3000);
+    }
 
     const queue = newQueue();
     const controller = new AbortController();
-    const call = failureOf(mapShards(queue, 'square', [{ number: 1 }], { signal: controller.signal }));
-    while ((await queue.getWaitingCount()) === 0) await sleep(20);
+    const training = trainingOn(queue);
+    const { signal: late } = controller;
+    const ends = [
+      mapShards(queue, 'square', [{ number: 1 }], { signal: late }),
+      training.step(0, 0.1, { signal: late }),
+    ].map(failureOf);
+    while ((await queue.getWaitingCount()) < 2) await sleep(20);
     await redis.kill();
     await sleep(100);
     controller.abort(new Error('enough'));
-    const late = await call;
+    const failures = await Promise.all(ends);
+    await training.close();
     await redis.restart();
-    expect(late.message).toBe('enough');
-    expect(late.ms).toBeLessThan(5000);
+    for (const { message, ms } of failures) {
+      expect(message).toBe('enough');
+      expect(ms).toBeLessThan(5000);
+    }
   });
 
   it('a queue that is closed is refused', async () => {
