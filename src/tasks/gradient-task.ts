@@ -1,5 +1,6 @@
 import {
   type Adapter,
+  type ContrastiveOptions,
   type GroupResult,
   LossComputer,
   packGradients,
@@ -59,25 +60,19 @@ export function gradientTask(options: GradientTaskOptions): Task<unknown, Uint8A
     const { anchors, positives } = batch;
     unpackWeights(adapters, floatsOf(call, 'weights', blobs));
     const end = Math.min(to, anchors.length);
-    const forward = lossOptionsOf(options, batch);
-    const groupsOf = (rows: Rows, others: Rows, negatives: Rows | null, lossOptions: typeof forward): GroupResult[] =>
-      from < end
-        ? LossComputer.contrastive(rows.slice(from, end), others, negatives, {
-            ...lossOptions,
-            offset: from,
-            perGroup: true,
-          }).perGroup!
-        : [];
-    const directions = [
-      groupsOf(
-        anchors,
-        positives,
-        negativesOf(options, batch, from, end),
-        ownIdsOf(options, forward, batch, from, end),
-      ),
-    ];
+    const groupsOf = (rows: Rows, others: Rows, negatives: Rows | null, loss: ContrastiveOptions): GroupResult[] => {
+      if (from >= end) return [];
+      return LossComputer.contrastive(rows.slice(from, end), others, negatives, {
+        ...loss,
+        offset: from,
+        perGroup: true,
+      }).perGroup!;
+    };
+    const part = partOf(options, batch, from, end);
+    const directions = [groupsOf(anchors, positives, part.negatives ?? null, lossOptionsOf(options, part))];
     if (symmetric) {
-      const { negativeIds: _, negativeMode: __, ...reverse } = forward;
+      const { negatives: _, negativeIds: __, ...pairs } = batch;
+      const { negativeMode: ___, ...reverse } = lossOptionsOf(options, pairs);
       directions.push(groupsOf(positives, anchors, null, { ...reverse, through: swapped(through) }));
     }
     const groups = directions.flat();
@@ -108,36 +103,27 @@ function checked(call: string, adapters: ReadonlyMap<string, Adapter>, payload: 
   };
 }
 
-/** Own negatives belong to anchors. All others are those of the batch. */
-function negativesOf(
+/** The batch with the negatives of these anchors. Negatives that are not own ones are those of all anchors. */
+function partOf(
   { negativeMode }: ContrastiveTaskOptions,
-  { anchors, negatives = null }: ContrastiveBatch,
+  batch: ContrastiveBatch,
   first: number,
   end: number,
-): Rows | null {
-  if (!negatives || !negativeMode?.endsWith('own')) return negatives;
-  return negatives.slice(...ownRange(anchors, negatives, first, end));
-}
-
-function ownIdsOf<Options extends object>(
-  { negativeMode }: ContrastiveTaskOptions,
-  options: Options,
-  { anchors, negatives, negativeIds }: ContrastiveBatch,
-  first: number,
-  end: number,
-): Options {
-  if (!negatives || !negativeIds || !negativeMode?.endsWith('own')) return options;
-  const ids = Array.from(negativeIds as ArrayLike<string | number>);
-  return { ...options, negativeIds: ids.slice(...ownRange(anchors, negatives, first, end)) };
-}
-
-function ownRange(anchors: Rows, negatives: Rows, first: number, end: number): [number, number] {
+): ContrastiveBatch {
+  const { anchors, negatives, negativeIds } = batch;
+  if (!negatives || !negativeMode?.endsWith('own')) return batch;
   const perAnchor = negatives.length / anchors.length;
   if (!Number.isInteger(perAnchor))
     throw new RangeError(
       `gradientTask: the batch has ${inWords(negatives.length, 'negative')} and ${inWords(anchors.length, 'anchor')}; own negatives are k per anchor`,
     );
-  return [first * perAnchor, end * perAnchor];
+  const cut = <Value>(values: ArrayLike<Value>): Value[] =>
+    Array.from(values).slice(first * perAnchor, end * perAnchor);
+  return {
+    ...batch,
+    negatives: cut(negatives),
+    ...(negativeIds !== undefined && { negativeIds: cut<string | number>(negativeIds) }),
+  };
 }
 
 function swapped({ anchors, positives }: ContrastiveTaskOptions['through']): ContrastiveTaskOptions['through'] {

@@ -1,0 +1,13 @@
+import { Queue } from 'bullmq'; import { Redis } from 'ioredis';
+import { mapShards, trainingWorker, redisBlobs, DataParallel } from 'microlora-training-utils/bullmq';
+import { AdamW, LoRAAdapter } from 'microlora-training-utils';
+const connection={host:'127.0.0.1',port:7999};
+const q=new Queue('d',{connection}); q.on('error',()=>{});
+const c=new Redis(connection); c.on('error',()=>{}); const blobs=redisBlobs(c);
+const tasks={square:new URL(`../test/bullmq/tasks/square.mjs`,import.meta.url)};
+const t0=performance.now(); const rep=n=>e=>console.log(n,((performance.now()-t0)/1000).toFixed(1),'s',e?.message??e);
+mapShards(q,'square',[1]).catch(rep('mapShards'));
+trainingWorker({queue:'d',connection,blobs,tasks,onError(){}}).catch(rep('trainingWorker'));
+const adapters=new Map([['a',new LoRAAdapter({dim:4,rank:1,seed:1})]]);
+new DataParallel({queue:q,blobs,adapters,optimizer:new AdamW(adapters),batchSize:4}).step(0,1).catch(rep('step'));
+setTimeout(()=>process.exit(),140000);
