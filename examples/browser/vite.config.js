@@ -1,18 +1,13 @@
-import { readDomAndEcmaScriptPairs } from '../api-search/pairs.mjs';
+import { readNodePairs } from '../api-search/pairs.mjs';
 
-/** Number of pairs that the page starts with. */
-const PAIRS = 1500;
-
-/** The first set of pairs: descriptions and signatures of TypeScript's declarations, read when the page is built. */
+/** The first set of pairs: descriptions and signatures of Node.js's declarations, read when the page is built. */
 const firstPairs = {
   name: 'first-pairs',
   resolveId: id => (id === 'virtual:first-pairs' ? id : undefined),
   load(id) {
     if (id !== 'virtual:first-pairs') return undefined;
-    const all = readDomAndEcmaScriptPairs();
-    const step = all.length / PAIRS;
-    const pairs = Array.from({ length: PAIRS }, (_, i) => all[Math.floor(i * step)]);
-    return `export default ${JSON.stringify(pairs.map(({ input, output }) => JSON.stringify({ input, output })).join('\n'))}`;
+    const lines = readNodePairs().map(({ input, output }) => JSON.stringify({ input, output }));
+    return `export default ${JSON.stringify(lines.join('\n'))}`;
   },
 };
 

@@ -63,7 +63,7 @@ await waitForText('error', 'Epochs must be a whole number from 1 to 100.');
 
 // It trains as Node does, and the page stays fluent.
 await upload('file', 'pairs.jsonl', pairs);
-await waitForText('pairs-state', '1500 pairs from pairs.jsonl');
+await waitForText('pairs-state', `${pairs.split('\n').length} pairs from pairs.jsonl`);
 await page.fill('#epochs', String(EPOCHS));
 await page.evaluate(() => {
   globalThis.frames = [];
