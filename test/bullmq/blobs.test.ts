@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -48,6 +48,23 @@ function itStores(make: (options: { maxBytes?: number }) => Blobs, label: string
     await expect(small.put('', new Uint8Array(1))).rejects.toThrow(`${label}.put: key must have 1 to 500 characters`);
     await expect(small.put('x', untyped([1]))).rejects.toThrow(`${label}.put: bytes must be a Uint8Array`);
     await expect(small.get(untyped(3))).rejects.toThrow(`${label}.get: key must be a string, got 3`);
+    await expect(small.has('x'.repeat(501))).rejects.toThrow(
+      `${label}.has: key must have 1 to 500 characters, got 501`,
+    );
+    await expect(small.has('\ud800')).rejects.toThrow(`${label}.has: key has half of a surrogate pair`);
+    await expect(small.delete(untyped('abc'))).rejects.toThrow(`${label}.delete: keys must be an array, got "abc"`);
+    await expect(small.delete(untyped([4]))).rejects.toThrow(`${label}.delete: key must be a string, got 4`);
+    expect(() => make({ maxBytes: 0 })).toThrow(`${label}: maxBytes must be an integer of at least 1, got 0`);
+  });
+
+  it('keeps values of just its limit under the longest keys, and returns bytes on which views of floats fit', async () => {
+    const blobs = make({ maxBytes: 16 });
+    const [key, other] = [`${'x'.repeat(499)}a`, `${'x'.repeat(499)}b`];
+    await blobs.put(key, new Uint8Array(Float64Array.of(1, 2).buffer));
+    await blobs.put(other, Uint8Array.of(1));
+    const { buffer, byteOffset } = (await blobs.get(key))!;
+    expect([...new Float64Array(buffer, byteOffset, 2)]).toEqual([1, 2]);
+    await blobs.delete([key, other]);
   });
 }
 
@@ -78,8 +95,31 @@ describe('folderBlobs', () => {
     expect(readdirSync(path)).toHaveLength(1);
   });
 
+  it('names files so that every file system keeps them apart', async () => {
+    const path = join(folder, 'three');
+    const blobs = folderBlobs(path);
+    const keys = ['a/b', 'A/b', '..', '*', 'é', `${'k'.repeat(195)}`, 'k'.repeat(196), 'K'.repeat(300)];
+    for (const key of keys) await blobs.put(key, Uint8Array.of(1));
+    const names = readdirSync(path);
+    expect(new Set(names.map(name => name.toLowerCase())).size).toBe(keys.length);
+    for (const name of names) expect(name).toMatch(/^(?=.{6,205}$)[a-z0-9=%A-F-]+\.blob$/);
+  });
+
+  it('passes on what the file system says, and leaves no part behind', async () => {
+    const path = join(folder, 'four');
+    const blobs = folderBlobs(path);
+    mkdirSync(join(path, 'key.blob'), { recursive: true });
+    writeFileSync(join(path, 'key.blob', 'inside'), '');
+    await expect(blobs.get('key')).rejects.toThrow('EISDIR');
+    await expect(blobs.put('key', Uint8Array.of(1))).rejects.toThrow(/EISDIR|ENOTEMPTY/);
+    expect(readdirSync(path)).toEqual(['key.blob']);
+    writeFileSync(join(folder, 'file'), '');
+    await expect(folderBlobs(join(folder, 'file')).get('key')).rejects.toThrow('ENOTDIR');
+  });
+
   it.each<[string, unknown[]]>([
     ['folder must be a path, got 3', [3]],
+    ['folder must be a path, got ""', ['']],
     ['unknown option "ttl"; did you mean ttlSeconds?', ['x', { ttl: 3 }]],
     ['ttlSeconds must be an integer of at least 1, got 0', ['x', { ttlSeconds: 0 }]],
   ])('refuses %s', (message, args) => {
@@ -118,6 +158,13 @@ describe.skipIf(!hasRedis)('redisBlobs on a real Redis', () => {
     await new Promise(resolve => setTimeout(resolve, 300));
     await redis.restart();
     expect([...(await read)!]).toEqual([9]);
+  });
+
+  it('has a prefix of its own, and refuses one that is no text', async () => {
+    await redisBlobs(client).put('key', Uint8Array.of(1));
+    expect(await client.exists('blobs:key')).toBe(1);
+    expect(() => redisBlobs(client, { prefix: untyped(1) })).toThrow('redisBlobs: prefix must be a string, got 1');
+    expect(() => redisBlobs(client, { ttlSeconds: 0.5 })).toThrow('redisBlobs: ttlSeconds must be an integer');
   });
 
   it('refuses a client without the commands', () => {
