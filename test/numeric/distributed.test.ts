@@ -67,6 +67,59 @@ describe('packWeights and unpackWeights', () => {
     expect([...flat]).toEqual([0.1, 0.2, 0.3].map(Math.fround));
     unpackWeights(new Map([['a', plain]]), Float32Array.of(1, 2, 3));
     expect(plain).toEqual({ loraA: [[1], [2]], loraB: [[3]], scaling: 1 });
+    const wide: Adapter = {
+      loraA: [
+        [1, 2],
+        [3, 4],
+      ],
+      loraB: [
+        [5, 6, 7],
+        [8, 9, 10],
+      ],
+      scaling: 1,
+    };
+    expect([...packWeights(new Map([['a', wide]]))]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  });
+
+  it('name the matrix and the entry that are at fault, and change nothing', () => {
+    const adapterWith = (entry: number): Map<string, Adapter> =>
+      new Map([
+        [
+          'a',
+          {
+            loraA: [
+              [1, 2],
+              [3, 4],
+            ],
+            loraB: [
+              [5, 6],
+              [7, entry],
+            ],
+            scaling: 1,
+          },
+        ],
+      ]);
+    expect(() => packWeights(adapterWith(Number.NaN))).toThrow(
+      'packWeights: adapters.get("a").loraB[1][1] must be finite, got NaN',
+    );
+    expect(() => packWeights(adapterWith(1e300))).toThrow('packWeights: the result overflows');
+    for (const matrix of ['gradA', 'gradB'] as const) {
+      const zeros = (): number[][] => [
+        [0, 0],
+        [0, 0],
+      ];
+      const grads = { gradA: zeros(), gradB: zeros() };
+      grads[matrix][1]![1] = Number.NaN;
+      expect(() => packGradients(adapterWith(8), new Map([['a', grads]]))).toThrow(
+        `packGradients: grads.get("a").${matrix}[1][1] must be`,
+      );
+    }
+    for (const matrix of ['loraA', 'loraB'] as const) {
+      const frozen = adapterWith(8);
+      Object.freeze(frozen.get('a')![matrix][1]);
+      expect(() => unpackWeights(frozen, new Float32Array(8))).toThrow(`unpackWeights: adapters.get("a").${matrix}[1]`);
+      expect([...packWeights(frozen)]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    }
   });
 
   it.each<[string, (adapters: Map<string, LoRAAdapter>, flat: Float32Array) => unknown]>([
@@ -107,6 +160,8 @@ describe('packWeights and unpackWeights', () => {
           flat.map((x, i) => (i === 50 ? Infinity : x)),
         ),
     ],
+    ['sumInOrder: parts must be an array, got null', () => sumInOrder(untyped(null))],
+    ['sumInOrder: parts[1] has 1 entry, expected 2', () => sumInOrder([new Float32Array(2), new Float32Array(1)])],
     ['sumInOrder: parts is empty', () => sumInOrder([])],
     ['sumInOrder: parts[1] has 50 entries, expected 51', (_, flat) => sumInOrder([flat, flat.subarray(1)])],
     ['sumInOrder: parts[0][0] must be finite, got NaN', () => sumInOrder([Float32Array.of(NaN)])],
@@ -279,6 +334,10 @@ describe('averageUpdates', () => {
     const updates = norms.map(norm => Float32Array.of(norm));
     const { refused } = averageUpdates(new Float32Array(1), updates);
     expect(refused.map(({ index }) => index)).toEqual(expected);
+  });
+
+  it('adds arrays without entries', () => {
+    expect(sumInOrder([new Float32Array(0), new Float32Array(0)])).toEqual(new Float32Array(0));
   });
 
   it('names a hole, and wants true or false of accept', () => {
