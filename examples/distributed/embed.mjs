@@ -36,11 +36,6 @@ await withWorkers(NAME, FLAGS, async ({ queue, blobs, signal, flags }) => {
   if (other) throw new Error(`--out has ${other} of another run`);
 
   const missing = shards.map((_, i) => i).filter(i => !there.includes(files[i]));
-  const store = async (blob, file) => {
-    await writeWhole(join(flags.out, file), await blobs.get(blob));
-    await blobs.delete([blob]);
-  };
-  const writes = [];
   await mapShards(
     queue,
     'embed',
@@ -48,16 +43,14 @@ await withWorkers(NAME, FLAGS, async ({ queue, blobs, signal, flags }) => {
     {
       blobs,
       signal,
-      onProgress({ index, result, done, total }) {
+      async onProgress({ index, result, done, total }) {
         console.log(`${done} of ${total} shards`);
         if (!result) return;
-        const written = store(result.blob, files[missing[index]]);
-        written.catch(() => {}); // The error is thrown below.
-        writes.push(written);
+        await writeWhole(join(flags.out, files[missing[index]]), await blobs.get(result.blob));
+        await blobs.delete([result.blob]);
       },
     },
   );
-  await Promise.all(writes);
   const rows = missing.reduce((sum, i) => sum + parts[i].rows, 0);
   const seconds = (performance.now() - start) / 1000;
   console.log(`${rows} rows in ${seconds.toFixed(1)} s, ${(rows / seconds).toFixed(1)} rows per second`);

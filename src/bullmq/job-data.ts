@@ -70,11 +70,18 @@ function checkPlain(label: string, value: unknown, parents: readonly unknown[]):
  */
 export function requestOf(label: string, name: string, payload: unknown): JobRequest {
   const requires = ownRequirements();
-  const text = checkSmallJson(label, payload);
+  checkSmallJson(label, payload);
+  const text = JSON.stringify(payload, withSortedNames);
   const hash = createHash('sha256')
     .update(JSON.stringify([name, text, requires]))
     .digest('hex');
   return { id: `${name}-${hash.slice(0, 32)}`, name, data: { payload, blobs: {}, requires } };
+}
+
+/** The order of an object's properties does not change an id. */
+function withSortedNames(_: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** How often a job is tried, and how long its outcome stays in Redis. */

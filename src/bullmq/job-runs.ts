@@ -40,6 +40,7 @@ const warned = new WeakSet<Queue>();
 export class JobRuns {
   readonly #queue: Queue;
   #events: Promise<QueueEvents> | undefined;
+  #closing = new AbortController();
   /** What waits for each job. */
   readonly #waiting = new Map<string, (outcome: Outcome) => void>();
 
@@ -54,8 +55,9 @@ export class JobRuns {
    * @param call What this is done for, for messages.
    */
   async run(call: string, requests: readonly JobRequest[], options: RunOptions): Promise<(Outcome | undefined)[]> {
-    const { signal, onOutcome, deadlineMs = Infinity } = options;
-    signal?.throwIfAborted();
+    const { onOutcome, deadlineMs = Infinity } = options;
+    const signal = options.signal ? AbortSignal.any([options.signal, this.#closing.signal]) : this.#closing.signal;
+    signal.throwIfAborted();
     await this.connect(call, signal);
 
     const outcomes = Array.from(requests, (): Outcome | undefined => undefined);
@@ -86,30 +88,31 @@ export class JobRuns {
 
     const end = Date.now() + deadlineMs;
     try {
-      await this.#look([...pending.values()], { ...options, isFirst: true }, settle);
+      await this.#look([...pending.values()], { ...options, signal, isFirst: true }, settle);
       let pause = SHORTEST_PAUSE_MS;
       while (pending.size > 0 && !thrown && Date.now() < end) {
         const seen = lastOutcome;
         await new Promise<void>((resolve, reject) => {
           const timer = setTimeout(done, Math.min(pause, end - Date.now()));
-          signal?.addEventListener('abort', stopped);
+          signal.addEventListener('abort', stopped);
           wake = done;
           function done(): void {
             clearTimeout(timer);
-            signal?.removeEventListener('abort', stopped);
+            signal.removeEventListener('abort', stopped);
             resolve();
           }
           function stopped(): void {
             clearTimeout(timer);
-            reject(signal!.reason);
+            reject(signal.reason);
           }
           if (pending.size === 0 || thrown) done();
-          else if (signal?.aborted) stopped();
+          else if (signal.aborted) stopped();
         });
         if (pending.size === 0 || thrown) break;
         pause = seen === lastOutcome ? Math.min(2 * pause, LONGEST_PAUSE_MS) : SHORTEST_PAUSE_MS;
         if (seen !== lastOutcome) continue;
-        await this.#look([...pending.values()].slice(0, LOOKS), options, settle);
+        if (this.#queue.closing) throw closed(call);
+        await this.#look([...pending.values()].slice(0, LOOKS), { ...options, signal }, settle);
         // Jobs that were looked up go to the end, so that all have their turn.
         for (const request of [...pending.values()].slice(0, LOOKS)) {
           pending.delete(request.id);
@@ -127,11 +130,11 @@ export class JobRuns {
 
   /** Waits for the connection that tells of events, and opens it on the first call. */
   async connect(call: string, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#queue.closing) throw new Error(`${call}: the queue is closed`);
+    if (this.#queue.closing) throw closed(call);
     if (this.#events) return;
     const redis = await firstConnection(call, this.#queue, redisOf(this.#queue), signal);
     const settle = (id: string, outcome: Outcome): void => this.#waiting.get(id)?.(outcome);
-    this.#events ??= openEvents(this.#queue, redis, settle);
+    this.#events ??= openEvents(this.#queue, redis, settle, signal);
     try {
       await this.#events;
     } catch (error) {
@@ -140,8 +143,10 @@ export class JobRuns {
     }
   }
 
-  /** Ends the connection that listens for events. */
+  /** Ends open calls and the connection that listens for events. */
   async close(): Promise<void> {
+    this.#closing.abort(new Error('it was closed before its jobs were done'));
+    this.#closing = new AbortController();
     const events = await this.#events?.catch(() => undefined);
     this.#events = undefined;
     if (events) await atMost(LEAVING_MS, events.close());
@@ -195,6 +200,10 @@ export class JobRuns {
   }
 }
 
+function closed(call: string): Error {
+  return new Error(`${call}: the queue is closed`);
+}
+
 /** The outcome of a job, or undefined if it has none yet. */
 async function outcomeOf(queue: Queue, id: string): Promise<Outcome | 'missing' | undefined> {
   const state = await queue.getJobState(id);
@@ -217,10 +226,11 @@ async function openEvents(
   queue: Queue,
   redis: RedisCommands,
   settle: (id: string, outcome: Outcome) => void,
+  signal: AbortSignal | undefined,
 ): Promise<QueueEvents> {
-  await untilConnected(() => checkMemoryPolicy(redis));
+  await untilConnected(() => checkMemoryPolicy(redis), signal);
   // Events are read from the present end of the stream on, so none is missed.
-  const [last] = await untilConnected(() => redis.xrevrange(queue.keys.events!, '+', '-', 'COUNT', 1));
+  const [last] = await untilConnected(() => redis.xrevrange(queue.keys.events!, '+', '-', 'COUNT', 1), signal);
   const { connection, prefix } = queue.opts as { connection: object; prefix?: string };
   const events = new QueueEvents(queue.name, {
     connection,

@@ -21,11 +21,11 @@ export interface MapShardsOptions<Result = unknown> {
    */
   signal?: AbortSignal;
   /**
-   * Called after each shard.
+   * Called after each shard. The call waits for promises that it returns, and rejects with what it throws.
    *
    * @default none
    */
-  onProgress?: (progress: ShardProgress<Result>) => void;
+  onProgress?: (progress: ShardProgress<Result>) => void | Promise<void>;
   /**
    * The store of the workers. With it, a result of an earlier run counts only if its bytes are still there.
    *
@@ -103,10 +103,11 @@ export async function mapShards<Result = unknown>(
   checkSignal(call, signal);
   if (onProgress !== undefined) checkFunction(call, 'onProgress', onProgress);
   if (blobs !== undefined) checkBlobs(call, blobs);
-  const requests = shards.map((shard, i): JobRequest => requestOf(`${call}: shards[${i}]`, name, shard));
+  const requests = Array.from(shards, (shard, i): JobRequest => requestOf(`${call}: shards[${i}]`, name, shard));
   if (requests.length === 0) return [];
 
   let [done, failed] = [0, 0];
+  const callbacks: Promise<void>[] = [];
   const runs = new JobRuns(queue);
   try {
     const outcomes = await runs.run(call, requests, {
@@ -118,9 +119,13 @@ export async function mapShards<Result = unknown>(
         done++;
         if ('error' in outcome) failed++;
         const result = 'result' in outcome ? (resultOf(outcome.result) as Result) : undefined;
-        onProgress?.({ index, result, done, failed, total: shards.length });
+        const returned = onProgress?.({ index, result, done, failed, total: shards.length });
+        if (!returned) return;
+        returned.catch(() => {});
+        callbacks.push(returned);
       },
     });
+    await Promise.all(callbacks);
     const results = outcomes.map(outcome => (outcome && 'result' in outcome ? resultOf(outcome.result) : undefined));
     const failures = outcomes.flatMap((outcome, index) =>
       outcome && 'error' in outcome ? [{ index, error: outcome.error }] : [],

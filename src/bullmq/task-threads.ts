@@ -1,5 +1,6 @@
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { UnrecoverableError } from 'bullmq';
 import { corePath } from './requirements.js';
 
 /** What a thread sends back. */
@@ -19,7 +20,7 @@ const SOURCE = `
 const functions = new Map();
 function text(value) {
   try {
-    return String(value);
+    return String(value).slice(0, 2000);
   } catch {
     return 'a value without text';
   }
@@ -39,7 +40,7 @@ import('node:worker_threads').then(({ parentPort, workerData }) => {
     } catch (error) {
       // Not every error can be sent as it is. The message can.
       const { name = 'Error', message = error } = Object(error);
-      parentPort.postMessage({ error: { name: String(name), message: text(message) } });
+      parentPort.postMessage({ error: { name: String(name), message: text(message) || String(name) } });
     }
   });
 });
@@ -84,8 +85,9 @@ export class TaskThreads {
         thread.worker.postMessage({ task, payload, blobs });
       });
       this.#idle.push(thread);
-      if ('error' in answer) throw Object.assign(new Error(answer.error.message), { name: answer.error.name });
-      return answer;
+      if (!('error' in answer)) return answer;
+      const { name, message } = answer.error;
+      throw name === 'UnrecoverableError' ? new UnrecoverableError(message) : new Error(message);
     } finally {
       thread.call = undefined;
       this.#busy.delete(thread);

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { type ConnectionOptions, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { type ConnectionOptions, Job, Queue, UnrecoverableError, Worker } from 'bullmq';
 import { checkKnownNames } from '../internal/known-names.js';
 import { describe, wrongType } from '../internal/validate/messages.js';
 import { checkCount, checkFunction, checkNumber, checkObject } from '../internal/validate/option-checks.js';
@@ -10,7 +10,7 @@ import { checkSmallJson, type JobData, type JobResult, resultKey } from './job-d
 import { checkTaskName } from './map-shards.js';
 import { version } from './requirements.js';
 import { TaskThreads } from './task-threads.js';
-import { atMost, firstConnection } from './until-connected.js';
+import { atMost, firstConnection, LEAVING_MS } from './until-connected.js';
 import { workerName } from './worker-name.js';
 
 export interface TrainingWorkerOptions {
@@ -93,8 +93,8 @@ const NAMES = [
 const KEPT_BLOBS = 4;
 /** The last pause before bytes count as missing. A job may arrive before the bytes that were stored at the same time. */
 const LONGEST_PAUSE_MS = 640;
-/** How long a worker that is closed by force waits until its jobs are given back. */
-const GIVE_BACK_MS = 2000;
+/** How long a worker that closes waits for Redis, which may be away. */
+const CLOSING_MS = 5000;
 /** A longer timer would end at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -114,7 +114,8 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
   const pool = new TaskThreads(urls);
   const fetch = kept(blobs);
   const name = workerName(threads);
-  const running = new Set<Promise<unknown>>();
+  /** The jobs at work, with the tokens of their locks. */
+  const running = new Map<Job, { token: string | undefined; result: Promise<JobResult> }>();
   let isEnding = false;
 
   const resultOf = async (job: Job, signal: AbortSignal): Promise<JobResult> => {
@@ -146,18 +147,13 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
     await blobs.put(key, value);
     return { blob: key, bytes: value.length };
   };
-  const run = async (
-    job: Job,
-    token: string | undefined,
-    signal = new AbortController().signal,
-  ): Promise<JobResult> => {
-    const result = resultOf(job, signal).catch(async error => {
-      if (!isEnding) throw error;
-      await job.moveToWait(token);
-      throw new WaitingError();
-    });
-    running.add(result);
-    return result.finally(() => running.delete(result));
+  // BullMQ passes a signal only to a function that declares three arguments.
+  const run = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<JobResult> => {
+    // A worker that ends by force has no more results. It gives its jobs back.
+    const work = isEnding ? NEVER : resultOf(job, signal ?? new AbortController().signal);
+    const result = work.catch(error => (isEnding ? NEVER : Promise.reject(error)));
+    running.set(job, { token, result });
+    return result.finally(() => running.delete(job));
   };
 
   const worker = new Worker(queue, run, {
@@ -185,15 +181,28 @@ export async function trainingWorker(options: TrainingWorkerOptions): Promise<Tr
     async close(force = false) {
       if (force) {
         isEnding = true;
-        await worker.pause(true);
         await pool.close();
-        await atMost(GIVE_BACK_MS, Promise.allSettled(running));
       }
-      await worker.close(force);
+      const closed = worker.close(force);
+      if (!force) await Promise.allSettled([...running.values()].map(({ result }) => result));
+      await atMost(CLOSING_MS, closed);
+      // Only now, because a worker that is not closed might take its own jobs again.
+      if (force) await atMost(CLOSING_MS, giveBack(running));
+      await atMost(LEAVING_MS, worker.disconnect());
       await pool.close();
     },
   };
+
+  async function giveBack(jobs: typeof running): Promise<void> {
+    if (jobs.size === 0) return;
+    const giver = new Queue(queue, { connection, ...(prefix !== undefined && { prefix }) });
+    giver.on('error', onError);
+    for (const [{ id }, { token }] of jobs) await (await Job.fromId(giver, id!))?.moveToWait(token);
+    await giver.close();
+  }
 }
+
+const NEVER = new Promise<never>(() => {});
 
 function checked(options: TrainingWorkerOptions) {
   const call = 'trainingWorker';

@@ -9,20 +9,21 @@ export const LEAVING_MS = 1000;
 /**
  * Runs a command, and runs it again while Redis is away or starts. The command must be one that may run twice.
  *
- * @throws Error with a plain sentence if Redis is full, the reason of `signal`, and the command's error otherwise.
+ * @throws Error with a plain sentence if Redis is full or away for two minutes, the reason of `signal`, and the command's
+ *   error otherwise.
  */
 export async function untilConnected<Result>(command: () => Promise<Result>, signal?: AbortSignal): Promise<Result> {
   const end = Date.now() + PATIENCE_MS;
   for (;;) {
     try {
-      return await unlessAborted(command(), signal);
+      return await limited(command(), end - Date.now(), signal);
     } catch (error) {
       signal?.throwIfAborted();
       const message = error instanceof Error ? error.message : String(error);
       if (/\bOOM\b/.test(message))
         throw new Error(`Redis is full: raise its maxmemory or delete keys (${message})`, { cause: error });
       if (!isAway(error, message) || Date.now() > end) throw error;
-      await sleep(PAUSE_MS, undefined, signal ? { signal } : {});
+      await limited(sleep(PAUSE_MS), PATIENCE_MS, signal);
     }
   }
 }
@@ -44,19 +45,22 @@ export async function firstConnection<Result>(
   ready: Promise<Result>,
   signal?: AbortSignal,
 ): Promise<Result> {
-  const failed = new AbortController();
+  const refused = new AbortController();
   let last = 'it does not answer';
-  const fail = (): void => failed.abort(new Error(`${call}: there is no connection to Redis: ${last}`));
+  const failure = (): Error => new Error(`${call}: there is no connection to Redis: ${last}`);
   const onError = (error: Error): void => {
     last = error.message || String((error as NodeJS.ErrnoException).code);
-    if (/^(NOAUTH|WRONGPASS|NOPERM)\b/.test(last)) fail();
+    if (/^(NOAUTH|WRONGPASS|NOPERM)\b/.test(last)) refused.abort(failure());
   };
-  const timer = setTimeout(fail, PATIENCE_MS);
   reporter.on('error', onError);
   try {
-    return await unlessAborted(ready, signal ? AbortSignal.any([signal, failed.signal]) : failed.signal);
+    return await limited(
+      ready,
+      PATIENCE_MS,
+      signal ? AbortSignal.any([signal, refused.signal]) : refused.signal,
+      failure,
+    );
   } finally {
-    clearTimeout(timer);
     reporter.off('error', onError);
   }
 }
@@ -69,15 +73,23 @@ export async function atMost(ms: number, work: Promise<unknown>): Promise<void> 
   timer.abort();
 }
 
-/** The result of work, or the reason of the signal, whichever comes first. */
-function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal | undefined): Promise<Result> {
-  if (!signal) return work;
+/** The result of work. Rejects with the reason of the signal, or after some milliseconds, if that comes first. */
+function limited<Result>(
+  work: Promise<Result>,
+  ms: number,
+  signal: AbortSignal | undefined,
+  failure = (): Error => new Error('Redis has not answered for two minutes'),
+): Promise<Result> {
   work.catch(() => {});
   return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason);
-    if (signal.aborted) return stop();
-    signal.addEventListener('abort', stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+    const stop = (): void => reject(signal!.reason);
+    if (signal?.aborted) return stop();
+    signal?.addEventListener('abort', stop, { once: true });
+    const timer = setTimeout(() => reject(failure()), ms);
+    work.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
+    });
   });
 }
 

@@ -98,7 +98,7 @@ export function averageUpdates(
   refuseLong(updates, reasons, maxNormRatio);
   updates.forEach((update, i) => {
     if (reasons[i] !== undefined || !accept) return;
-    const isAccepted: unknown = accept(update!, i);
+    const isAccepted: unknown = accept(update!.slice(), i);
     if (typeof isAccepted !== 'boolean')
       throw new TypeError(`${call}: accept must return true or false, got ${describe(isAccepted)} for updates[${i}]`);
     if (!isAccepted) reasons[i] = 'was not accepted';

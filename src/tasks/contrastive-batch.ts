@@ -76,8 +76,10 @@ export function checkShapes(
   payload: Record<string, unknown>,
 ): void {
   const own = shapesOf(adapters);
-  if (payload.adapters !== own)
-    throw new RangeError(`${call}: the coordinator has the adapters ${payload.adapters}, this worker has ${own}`);
+  if (payload.adapters === own) return;
+  const message = `${call}: the coordinator has the adapters ${payload.adapters}, this worker has ${own}`;
+  // A worker does not try again after an error of this name.
+  throw Object.assign(new RangeError(message), { name: 'UnrecoverableError' });
 }
 
 /** Checks what a function of the caller returned for a step. */

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -116,6 +116,8 @@ describe.skipIf(!hasRedis)('trouble on a real Redis', { timeout: 30_000 }, () =>
 
     const queue = newQueue();
     const controller = new AbortController();
+    await mapShards(queue, 'square', [], { signal: controller.signal });
+    await queue.waitUntilReady();
     const training = trainingOn(queue);
     const { signal: late } = controller;
     const ends = [
@@ -128,35 +130,71 @@ describe.skipIf(!hasRedis)('trouble on a real Redis', { timeout: 30_000 }, () =>
     controller.abort(new Error('enough'));
     const failures = await Promise.all(ends);
     await training.close();
+    // The queue has been connected. This call finds Redis away.
+    const third = AbortSignal.timeout(200);
+    const last = await failureOf(mapShards(queue, 'square', [{ number: 2 }], { signal: third }));
     await redis.restart();
+    expect(last.message).toContain('timeout');
+    expect(last.ms).toBeLessThan(5000);
     for (const { message, ms } of failures) {
       expect(message).toBe('enough');
       expect(ms).toBeLessThan(5000);
     }
   });
 
-  it('a queue that is closed is refused', async () => {
-    const queue = newQueue();
+  it('a queue that is closed is refused, also in mid-call; closing a training ends its call', async () => {
+    const [queue, other] = [newQueue(), newQueue()];
+    const open = failureOf(mapShards(queue, 'square', [{ number: 1 }]));
+    while ((await queue.getWaitingCount()) === 0) await sleep(20);
     await queue.close();
+    expect(await open).toMatchObject({ message: 'mapShards: the queue is closed' });
     await expect(mapShards(queue, 'square', [{ number: 1 }])).rejects.toThrow('mapShards: the queue is closed');
+    const training = trainingOn(other);
+    const step = failureOf(training.step(0, 0.1));
+    while ((await other.getWaitingCount()) === 0) await sleep(20);
+    await training.close();
+    expect(await step).toMatchObject({ message: 'it was closed before its jobs were done' });
   });
 
-  it('a worker that is closed by force gives its job back, without an attempt, and starts no other', async () => {
-    const [queue, folder] = [newQueue(), mkdtempSync(join(tmpdir(), 'trouble-'))];
-    const [waitFor, log] = [join(folder, 'go'), join(folder, 'log')];
-    const first = await start(queue);
-    const shards = [1, 2, 3].map(number => ({ number, waitFor, log }));
-    const results = mapShards(queue, 'square', shards, { attempts: 1 });
-    while ((await queue.getActiveCount()) === 0) await sleep(20);
-    await first.close(true);
-    expect(await queue.getActiveCount()).toBe(0);
-    expect(await queue.getWaitingCount()).toBe(3);
-    writeFileSync(waitFor, '');
-    await sleep(300);
-    expect(existsSync(log)).toBe(false);
-    await start(queue);
-    expect(await results).toEqual([1, 4, 9]);
-    rmSync(folder, { recursive: true });
+  it.each([
+    [1, 3],
+    [2, 1],
+    [3, 2],
+    [3, 5],
+  ])(
+    'a worker of %i threads that is closed by force gives %i jobs back, without an attempt',
+    async (threads, number) => {
+      const [queue, folder] = [newQueue(), mkdtempSync(join(tmpdir(), 'trouble-'))];
+      const [waitFor, log] = [join(folder, 'go'), join(folder, 'log')];
+      const first = await start(queue, { threads, lockDuration: 30_000 });
+      const shards = Array.from({ length: number }, (_, i) => ({ number: i, waitFor, log }));
+      const results = mapShards(queue, 'square', shards, { attempts: 1 });
+      while ((await queue.getActiveCount()) < Math.min(threads, number)) await sleep(20);
+      await first.close(true);
+      expect(await queue.getJobCounts('active', 'waiting')).toEqual({ active: 0, waiting: number });
+      writeFileSync(waitFor, '');
+      await sleep(300);
+      expect(existsSync(log)).toBe(false);
+      await start(queue);
+      expect(await results).toEqual(shards.map(shard => shard.number ** 2));
+      rmSync(folder, { recursive: true });
+    },
+  );
+
+  it('a worker that is closed while Redis is away ends', async () => {
+    const [idle, busy] = [newQueue(), newQueue()];
+    const workers = [await start(idle), await start(busy)];
+    const controller = new AbortController();
+    const { signal } = controller;
+    const call = failureOf(mapShards(busy, 'errors', ['never'], { signal }));
+    while ((await busy.getActiveCount()) === 0) await sleep(20);
+    await redis.kill();
+    const begin = performance.now();
+    await Promise.all([workers[0]!.close(), workers[1]!.close(true)]);
+    expect(performance.now() - begin).toBeLessThan(15_000);
+    controller.abort(new Error('enough'));
+    expect((await call).message).toBe('enough');
+    await redis.restart();
   });
 
   it('a task that never returns ends after timeoutMs, and the worker goes on', async () => {
@@ -174,6 +212,8 @@ describe.skipIf(!hasRedis)('trouble on a real Redis', { timeout: 30_000 }, () =>
     ['plain', 'plain'],
     ['cause', 'outer'],
     ['bare', 'a value without text'],
+    ['empty', 'RangeError'],
+    ['delayed', 'limit of the API'],
     ['function', '() => 1 could not be cloned.'],
   ])('the message of an error comes through: %s', async (kind, message) => {
     const queue = newQueue();
@@ -193,6 +233,37 @@ describe.skipIf(!hasRedis)('trouble on a real Redis', { timeout: 30_000 }, () =>
     await expect(mapShards(queue, 'errors', [kind])).rejects.toThrow(`${message}, which JSON does not keep`);
     const [job] = await queue.getFailed();
     expect(job!.attemptsMade).toBe(1);
+  });
+
+  it('an error of the name UnrecoverableError is final, and a long message is cut', async () => {
+    const queue = newQueue();
+    await start(queue);
+    await expect(mapShards(queue, 'errors', ['final'])).rejects.toThrow('there is no such file');
+    expect((await queue.getFailed())[0]!.attemptsMade).toBe(1);
+    const { message } = await failureOf(mapShards(queue, 'errors', ['long'], { attempts: 1 }));
+    expect(message.length).toBeLessThan(2200);
+  });
+
+  it('the order of properties does not matter for what is done already', async () => {
+    const [queue, log] = [newQueue(), join(mkdtempSync(join(tmpdir(), 'trouble-')), 'log')];
+    await start(queue);
+    expect(await mapShards(queue, 'square', [{ number: 2, log }])).toEqual([4]);
+    expect(await mapShards(queue, 'square', [{ log, number: 2 }])).toEqual([4]);
+    expect(readFileSync(log, 'utf8')).toBe('2\n');
+  });
+
+  it('the call waits for promises of onProgress', async () => {
+    const queue = newQueue();
+    await start(queue);
+    const seen: unknown[] = [];
+    const onProgress = async ({ result }: { result: unknown }): Promise<void> => {
+      await sleep(50);
+      seen.push(result);
+      if (result === 9) throw new Error('the disk is full');
+    };
+    await mapShards(queue, 'square', [{ number: 2 }], { onProgress });
+    expect(seen).toEqual([4]);
+    await expect(mapShards(queue, 'square', [{ number: 3 }], { onProgress })).rejects.toThrow('the disk is full');
   });
 
   it('an error of onProgress ends the call, on a new run and on one that finds results', async () => {

@@ -5,6 +5,10 @@ export default async function errors(kind) {
   if (kind === 'plain') throw { message: 'plain' };
   if (kind === 'cause') throw new Error('outer', { cause: () => 1 });
   if (kind === 'bare') throw Object.create(null);
+  if (kind === 'empty') throw new RangeError();
+  if (kind === 'delayed') throw Object.assign(new Error('limit of the API'), { name: 'DelayedError' });
+  if (kind === 'final') throw Object.assign(new Error('there is no such file'), { name: 'UnrecoverableError' });
+  if (kind === 'long') throw new Error('x'.repeat(2e6));
   if (kind === 'function') return () => 1;
   if (kind === 'never') await new Promise(() => {});
   if (kind === 'NaN') return { loss: Number.NaN };
