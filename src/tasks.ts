@@ -8,7 +8,7 @@ export type { ContrastiveBatch, ContrastiveTaskOptions } from './tasks/contrasti
 export { type GradientTaskOptions, gradientTask } from './tasks/gradient-task.js';
 export { type LocalTaskOptions, localTask, type StepsWithGradients } from './tasks/local-task.js';
 
-/** A function that workers run on jobs. */
+/** A function that workers run on jobs. What it throws fails the job. An error of the name `UnrecoverableError` is final. */
 export type Task<Payload = unknown, Result = unknown> = (
   payload: Payload,
   context: TaskContext,

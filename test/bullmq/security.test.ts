@@ -45,7 +45,8 @@ describe.skipIf(!hasRedis || !hasOpenssl)('a Redis with TLS and users of limited
     const encrypted = { host: '127.0.0.1', port, tls: { ca: readFileSync(cert) } };
     const admin = new Redis({ ...encrypted, maxRetriesPerRequest: null, retryStrategy: () => 50 });
     admin.on('error', () => {});
-    const rules = '~bull:embed:* ~blobs:* resetchannels +@all -@admin -@dangerous +info +client|setname +client|list';
+    const rules =
+      '~bull:embed:* ~blobs:* resetchannels +@all -@admin -@dangerous -scan -randomkey -function -script +script|load +info +client|setname +client|list';
     for (const user of ['coordinator', 'worker'])
       await admin.acl('SETUSER', user, 'reset', 'on', `>secret of ${user}`, ...rules.split(' '));
     const as = (username: string): typeof encrypted & { username: string; password: string } => {
@@ -67,7 +68,8 @@ describe.skipIf(!hasRedis || !hasOpenssl)('a Redis with TLS and users of limited
     expect([...(await blobs.get((bytes as { blob: string }).blob))!]).toEqual([4, 16]);
     expect(await queue.getWorkersCount()).toBe(1);
     await expect(clients[1]!.get('other')).rejects.toThrow('NOPERM');
-    await expect(clients[1]!.flushall()).rejects.toThrow('NOPERM');
+    for (const command of [['flushall'], ['randomkey'], ['scan', '0'], ['script', 'flush']] as const)
+      await expect(clients[1]!.call(...(command as [string]))).rejects.toThrow('NOPERM');
 
     await worker.close();
     await queue.close();
