@@ -51,7 +51,7 @@ const NAMES = ['queue', 'blobs', 'adapters', 'optimizer', 'batchSize', 'penalty'
  * batch. The gradients are summed in order here, and the optimizer takes its step here. So the weights have the bits that
  * one process gives, with any number of workers, and also if workers die.
  *
- * It pays from about a thousand rows per batch on: the guide has measured times. Restart it as any training: save adapters
+ * It pays for batches of some thousand rows: the guide has measured times. Restart it as any training: save adapters
  * and optimizer, and go on with the next step.
  */
 export class DataParallel {
